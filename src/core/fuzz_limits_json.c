@@ -1,4 +1,6 @@
-/* Fuzz target of the limit objects: no input crashes, and every refusal names a place and a reason. */
+/*
+ * Fuzz target of the limit objects: no input crashes, and every refusal names a place and a reason.
+ */
 #include "core/limits_json.h"
 
 #include <stdlib.h>
@@ -6,8 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void parse_as(const char *text, size_t size, divvy_core_limits_kind_t kind)
-{
+static void parse_as(const char *text, size_t size, divvy_core_limits_kind_t kind) {
     divvy_core_fault_t fault = {0, NULL};
     divvy_core_limits_t limits;
 
@@ -21,15 +22,15 @@ static void parse_as(const char *text, size_t size, divvy_core_limits_kind_t kin
     for (size_t i = 0; i < limits.count; i++) {
         const divvy_core_limit_t *entry = &limits.entries[i];
 
-        if (entry->key >= DIVVY_CORE_LIMIT_KEY_MAX || entry->value_position >= size || entry->key_position >= size)
+        if (entry->key >= DIVVY_CORE_LIMIT_KEY_MAX || entry->value_position >= size ||
+            entry->key_position >= size)
             abort();
         if (kind == DIVVY_CORE_LIMITS_PERCENT && entry->value > 100)
             abort();
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = malloc(size ? size : 1);
 
     if (!text)

@@ -1,4 +1,7 @@
-/* Fuzz target of the size and percentage grammar: whatever is accepted must be exactly what a naive reading gives. */
+/*
+ * Fuzz target of the size and percentage grammar: whatever is accepted must be exactly what a naive
+ * reading gives.
+ */
 #include "core/parse.h"
 
 #include <stdlib.h>
@@ -6,8 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     divvy_core_fault_t fault = {0, NULL};
     divvy_core_size_t result;
     unsigned int percent;

@@ -15,40 +15,45 @@ typedef struct {
     divvy_core_fault_t *fault;
 } reader_t;
 
-static int refuse(const reader_t *reader, int status, size_t position, const char *reason)
-{
+static int refuse(const reader_t *reader, int status, size_t position, const char *reason) {
     return divvy_core_fault_set(reader->fault, status, position, reason);
 }
 
-/* The next byte, or 0 at the end; a NUL byte in the text is refused wherever it stands, as any unknown byte. */
-static char peek(const reader_t *reader) { return reader->at < reader->length ? reader->text[reader->at] : '\0'; }
+/*
+ * The next byte, or 0 at the end; a NUL byte in the text is refused wherever it stands, as any
+ * unknown byte.
+ */
+static char peek(const reader_t *reader) {
+    return reader->at < reader->length ? reader->text[reader->at] : '\0';
+}
 
-static bool take(reader_t *reader, char byte)
-{
+static bool take(reader_t *reader, char byte) {
     if (reader->at >= reader->length || reader->text[reader->at] != byte)
         return false;
     reader->at++;
     return true;
 }
 
-static void blanks_skip(reader_t *reader)
-{
+static void blanks_skip(reader_t *reader) {
     while (reader->at < reader->length && memchr(" \t\r\n", reader->text[reader->at], 4))
         reader->at++;
 }
 
-static int key_interpret(const reader_t *reader, const char *key, size_t length, divvy_core_limit_t *entry)
-{
+static int key_interpret(const reader_t *reader, const char *key, size_t length,
+                         divvy_core_limit_t *entry) {
     divvy_core_fault_t inner;
     uint64_t index;
 
     if (length == 0)
-        return refuse(reader, -EINVAL, entry->key_position, "the key is empty; use a device index or a GPU UUID");
+        return refuse(reader, -EINVAL, entry->key_position,
+                      "the key is empty; use a device index or a GPU UUID");
     if (divvy_core_u64_parse(key, length, &index, NULL) == 0) {
         if (length > 1 && key[0] == '0')
-            return refuse(reader, -EINVAL, entry->key_position, "a device index has no leading zero");
+            return refuse(reader, -EINVAL, entry->key_position,
+                          "a device index has no leading zero");
         if (index > DIVVY_CORE_LIMITS_INDEX_MAX)
-            return refuse(reader, -EINVAL, entry->key_position, "no machine has a device of this index");
+            return refuse(reader, -EINVAL, entry->key_position,
+                          "no machine has a device of this index");
         entry->key = DIVVY_CORE_LIMIT_KEY_INDEX;
         entry->index = (uint32_t)index;
         return 0;
@@ -60,8 +65,7 @@ static int key_interpret(const reader_t *reader, const char *key, size_t length,
     return 0;
 }
 
-static int key_read(reader_t *reader, divvy_core_limit_t *entry)
-{
+static int key_read(reader_t *reader, divvy_core_limit_t *entry) {
     size_t start;
 
     if (!take(reader, '"'))
@@ -71,7 +75,8 @@ static int key_read(reader_t *reader, divvy_core_limit_t *entry)
         unsigned char byte = (unsigned char)reader->text[reader->at];
 
         if (byte == '\\')
-            return refuse(reader, -EINVAL, reader->at, "a key needs no escapes; use a device index or a GPU UUID");
+            return refuse(reader, -EINVAL, reader->at,
+                          "a key needs no escapes; use a device index or a GPU UUID");
         if (byte < ' ')
             return refuse(reader, -EINVAL, reader->at, "a control character in a key");
         reader->at++;
@@ -83,8 +88,7 @@ static int key_read(reader_t *reader, divvy_core_limit_t *entry)
 }
 
 /* Why something that is no whole number stands where a value is needed. */
-static const char *value_reason(char byte)
-{
+static const char *value_reason(char byte) {
     switch (byte) {
     case '-':
         return "a negative limit is not accepted";
@@ -98,8 +102,7 @@ static const char *value_reason(char byte)
     }
 }
 
-static int value_read(reader_t *reader, divvy_core_limits_kind_t kind, divvy_core_limit_t *entry)
-{
+static int value_read(reader_t *reader, divvy_core_limits_kind_t kind, divvy_core_limit_t *entry) {
     size_t start = reader->at;
     uint64_t value = 0;
     char next;
@@ -116,21 +119,22 @@ static int value_read(reader_t *reader, divvy_core_limits_kind_t kind, divvy_cor
     if (reader->text[start] == '0' && reader->at - start > 1)
         return refuse(reader, -EINVAL, start, "a number has no leading zero");
     if (next == '.' || next == 'e' || next == 'E')
-        return refuse(reader, -EINVAL, reader->at, "a fraction or exponent is not accepted; use a whole number");
+        return refuse(reader, -EINVAL, reader->at,
+                      "a fraction or exponent is not accepted; use a whole number");
     entry->value_position = start;
     entry->value = kind == DIVVY_CORE_LIMITS_PERCENT && value > 100 ? 0 : value;
     return 0;
 }
 
-static bool key_equal(const divvy_core_limit_t *a, const divvy_core_limit_t *b)
-{
+static bool key_equal(const divvy_core_limit_t *a, const divvy_core_limit_t *b) {
     if (a->key != b->key)
         return false;
-    return a->key == DIVVY_CORE_LIMIT_KEY_INDEX ? a->index == b->index : divvy_core_uuid_equal(&a->uuid, &b->uuid);
+    return a->key == DIVVY_CORE_LIMIT_KEY_INDEX ? a->index == b->index
+                                                : divvy_core_uuid_equal(&a->uuid, &b->uuid);
 }
 
-static int entry_read(reader_t *reader, divvy_core_limits_kind_t kind, divvy_core_limits_t *limits)
-{
+static int entry_read(reader_t *reader, divvy_core_limits_kind_t kind,
+                      divvy_core_limits_t *limits) {
     divvy_core_limit_t entry = {0};
     int status = key_read(reader, &entry);
 
@@ -153,8 +157,7 @@ static int entry_read(reader_t *reader, divvy_core_limits_kind_t kind, divvy_cor
 }
 
 int divvy_core_limits_parse(const char *text, size_t length, divvy_core_limits_kind_t kind,
-                            divvy_core_limits_t *ret_limits, divvy_core_fault_t *ret_fault)
-{
+                            divvy_core_limits_t *ret_limits, divvy_core_fault_t *ret_fault) {
     reader_t reader = {.text = text, .length = length, .fault = ret_fault};
 
     ret_limits->count = 0;

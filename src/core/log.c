@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 #define LEVEL_UNKNOWN (-1)
-#define LINE_BYTES 1024 /* longer messages are cut; a write of this size to a pipe is atomic */
+#define LINE_BYTES    1024 /* longer messages are cut; a write of this size to a pipe is atomic */
 
 static int current_level = LEVEL_UNKNOWN;
 
-static const char *const level_words[DIVVY_LOG_MAX] = {"off", "error", "warn", "info", "debug", "trace"};
+static const char *const level_words[DIVVY_LOG_MAX] = {"off",  "error", "warn",
+                                                       "info", "debug", "trace"};
 
-int divvy_core_log_level_parse(const char *text, size_t length, divvy_log_level_t *ret_level)
-{
+int divvy_core_log_level_parse(const char *text, size_t length, divvy_log_level_t *ret_level) {
     for (int level = 0; level < DIVVY_LOG_MAX; level++) {
         if (!divvy_core_word_equal(text, length, level_words[level]))
             continue;
@@ -33,8 +33,7 @@ int divvy_core_log_level_parse(const char *text, size_t length, divvy_log_level_
 }
 
 /* secure_getenv answers NULL in a program that runs with more rights than its user. */
-static divvy_log_level_t level_from_environment(void)
-{
+static divvy_log_level_t level_from_environment(void) {
     divvy_log_level_t level = DIVVY_LOG_ERROR;
     const char *own = secure_getenv("DIVVY_LOG");
     const char *enable, *word;
@@ -44,7 +43,8 @@ static divvy_log_level_t level_from_environment(void)
         return level;
     }
     enable = secure_getenv("TF_ENABLE_LOG");
-    if (!enable || (strcmp(enable, "1") != 0 && !divvy_core_word_equal(enable, strlen(enable), "true")))
+    if (!enable ||
+        (strcmp(enable, "1") != 0 && !divvy_core_word_equal(enable, strlen(enable), "true")))
         return level;
     level = DIVVY_LOG_INFO;
     word = secure_getenv("TF_LOG_LEVEL");
@@ -53,13 +53,11 @@ static divvy_log_level_t level_from_environment(void)
     return level;
 }
 
-void divvy_core_log_set_level(divvy_log_level_t level)
-{
+void divvy_core_log_set_level(divvy_log_level_t level) {
     __atomic_store_n(&current_level, (int)level, __ATOMIC_RELAXED);
 }
 
-bool divvy_core_log_enabled(divvy_log_level_t level)
-{
+bool divvy_core_log_enabled(divvy_log_level_t level) {
     int now = __atomic_load_n(&current_level, __ATOMIC_RELAXED);
 
     if (__builtin_expect(now == LEVEL_UNKNOWN, 0)) {
@@ -69,18 +67,17 @@ bool divvy_core_log_enabled(divvy_log_level_t level)
     return (int)level <= now && level != DIVVY_LOG_OFF;
 }
 
-bool divvy_core_log_due(uint64_t *last_ns, uint64_t interval_ns)
-{
+bool divvy_core_log_due(uint64_t *last_ns, uint64_t interval_ns) {
     uint64_t now = divvy_core_clock_ns();
     uint64_t last = __atomic_load_n(last_ns, __ATOMIC_RELAXED);
 
     if (last != 0 && now - last < interval_ns)
         return false;
-    return __atomic_compare_exchange_n(last_ns, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(last_ns, &last, now, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
 }
 
-void divvy_core_log_write(divvy_log_level_t level, const char *format, ...)
-{
+void divvy_core_log_write(divvy_log_level_t level, const char *format, ...) {
     char line[LINE_BYTES];
     divvy_core_text_t text;
     va_list arguments;

@@ -5,10 +5,11 @@
 
 #include <errno.h>
 
-static bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
+static bool is_digit(char byte) {
+    return byte >= '0' && byte <= '9';
+}
 
-bool divvy_core_word_equal(const char *text, size_t length, const char *word)
-{
+bool divvy_core_word_equal(const char *text, size_t length, const char *word) {
     size_t i = 0;
 
     for (; i < length && word[i]; i++)
@@ -19,8 +20,7 @@ bool divvy_core_word_equal(const char *text, size_t length, const char *word)
 
 /* Reads the digits at the start; *ret_used is their number (at least 1 on success). */
 static int digits_read(const char *text, size_t length, uint64_t *ret_value, size_t *ret_used,
-                       divvy_core_fault_t *fault)
-{
+                       divvy_core_fault_t *fault) {
     uint64_t value = 0;
     size_t i = 0;
 
@@ -29,7 +29,8 @@ static int digits_read(const char *text, size_t length, uint64_t *ret_value, siz
     if (text[0] == '-')
         return divvy_core_fault_set(fault, -EINVAL, 0, "a negative number is not accepted");
     for (; i < length && is_digit(text[i]); i++)
-        if (divvy_core_u64_mul(value, 10, &value) < 0 || divvy_core_u64_add(value, (uint64_t)(text[i] - '0'), &value) < 0)
+        if (divvy_core_u64_mul(value, 10, &value) < 0 ||
+            divvy_core_u64_add(value, (uint64_t)(text[i] - '0'), &value) < 0)
             return divvy_core_fault_set(fault, -ERANGE, 0, "the number is too large");
     if (i == 0)
         return divvy_core_fault_set(fault, -EINVAL, 0, "a number must begin with a digit");
@@ -38,15 +39,16 @@ static int digits_read(const char *text, size_t length, uint64_t *ret_value, siz
     return 0;
 }
 
-static int trailing_refuse(const char *text, size_t at, const char *otherwise, divvy_core_fault_t *fault)
-{
+static int trailing_refuse(const char *text, size_t at, const char *otherwise,
+                           divvy_core_fault_t *fault) {
     if (text[at] == '.' || text[at] == ',')
-        return divvy_core_fault_set(fault, -EINVAL, at, "a fraction is not accepted; use a whole number");
+        return divvy_core_fault_set(fault, -EINVAL, at,
+                                    "a fraction is not accepted; use a whole number");
     return divvy_core_fault_set(fault, -EINVAL, at, otherwise);
 }
 
-int divvy_core_u64_parse(const char *text, size_t length, uint64_t *ret_value, divvy_core_fault_t *ret_fault)
-{
+int divvy_core_u64_parse(const char *text, size_t length, uint64_t *ret_value,
+                         divvy_core_fault_t *ret_fault) {
     uint64_t value;
     size_t used;
     int status = digits_read(text, length, &value, &used, ret_fault);
@@ -59,8 +61,8 @@ int divvy_core_u64_parse(const char *text, size_t length, uint64_t *ret_value, d
     return 0;
 }
 
-int divvy_core_percent_parse(const char *text, size_t length, unsigned int *ret_percent, divvy_core_fault_t *ret_fault)
-{
+int divvy_core_percent_parse(const char *text, size_t length, unsigned int *ret_percent,
+                             divvy_core_fault_t *ret_fault) {
     uint64_t value;
     size_t used;
     int status = digits_read(text, length, &value, &used, ret_fault);
@@ -76,8 +78,7 @@ int divvy_core_percent_parse(const char *text, size_t length, unsigned int *ret_
 }
 
 /* Multiplier of a unit, or 0 when it is none. */
-static uint64_t unit_bytes(const char *unit, size_t length)
-{
+static uint64_t unit_bytes(const char *unit, size_t length) {
     static const char prefixes[] = "kmgtp";
     uint64_t decimal = 1, binary = 1;
 
@@ -100,8 +101,8 @@ static uint64_t unit_bytes(const char *unit, size_t length)
     return 0;
 }
 
-int divvy_core_size_parse(const char *text, size_t length, divvy_core_size_t *ret_size, divvy_core_fault_t *ret_fault)
-{
+int divvy_core_size_parse(const char *text, size_t length, divvy_core_size_t *ret_size,
+                          divvy_core_fault_t *ret_fault) {
     uint64_t value, unit;
     size_t used;
     int status = digits_read(text, length, &value, &used, ret_fault);
@@ -116,14 +117,16 @@ int divvy_core_size_parse(const char *text, size_t length, divvy_core_size_t *re
     }
     unit = unit_bytes(text + used, length - used);
     if (unit == 0)
-        return trailing_refuse(text, used, "unknown unit; use B, K, M, G, T, P, Ki, Mi, Gi, Ti, Pi or %", ret_fault);
+        return trailing_refuse(
+            text, used, "unknown unit; use B, K, M, G, T, P, Ki, Mi, Gi, Ti, Pi or %", ret_fault);
     if (divvy_core_u64_mul(value, unit, &value) < 0)
         return divvy_core_fault_set(ret_fault, -ERANGE, 0, "the size is too large");
     *ret_size = (divvy_core_size_t){DIVVY_CORE_SIZE_BYTES, value};
     return 0;
 }
 
-uint64_t divvy_core_size_resolve(const divvy_core_size_t *size, uint64_t total_bytes)
-{
-    return size->kind == DIVVY_CORE_SIZE_PERCENT ? divvy_core_u64_scale(total_bytes, size->value, 100) : size->value;
+uint64_t divvy_core_size_resolve(const divvy_core_size_t *size, uint64_t total_bytes) {
+    return size->kind == DIVVY_CORE_SIZE_PERCENT
+               ? divvy_core_u64_scale(total_bytes, size->value, 100)
+               : size->value;
 }

@@ -1,4 +1,7 @@
-/* Raw system calls: see sys.h and futex.h. errno belongs to the host program and is restored after each call. */
+/*
+ * Raw system calls: see sys.h and futex.h. errno belongs to the host program and is restored after
+ * each call.
+ */
 #include "core/sys.h"
 
 #include "core/clock.h"
@@ -19,18 +22,17 @@
 #endif
 
 /* One system call; its result or a negative errno. */
-#define SYSTEM_CALL(...)                                                                                               \
-    __extension__({                                                                                                    \
-        int host_errno_ = errno;                                                                                       \
-        long result_ = syscall(__VA_ARGS__);                                                                           \
-        if (result_ == -1)                                                                                             \
-            result_ = -(long)errno;                                                                                    \
-        errno = host_errno_;                                                                                           \
-        result_;                                                                                                       \
+#define SYSTEM_CALL(...)                                                                           \
+    __extension__({                                                                                \
+        int host_errno_ = errno;                                                                   \
+        long result_ = syscall(__VA_ARGS__);                                                       \
+        if (result_ == -1)                                                                         \
+            result_ = -(long)errno;                                                                \
+        errno = host_errno_;                                                                       \
+        result_;                                                                                   \
     })
 
-int divvy_core_sys_openat(int dirfd, const char *path, int flags, mode_t mode)
-{
+int divvy_core_sys_openat(int dirfd, const char *path, int flags, mode_t mode) {
     long fd;
 
     do {
@@ -39,28 +41,26 @@ int divvy_core_sys_openat(int dirfd, const char *path, int flags, mode_t mode)
     return (int)fd;
 }
 
-int divvy_core_sys_open(const char *path, int flags, mode_t mode)
-{
+int divvy_core_sys_open(const char *path, int flags, mode_t mode) {
     return divvy_core_sys_openat(AT_FDCWD, path, flags, mode);
 }
 
-void divvy_core_sys_close(int *fd)
-{
+void divvy_core_sys_close(int *fd) {
     if (*fd >= 0)
         (void)SYSTEM_CALL(SYS_close, *fd);
     *fd = -1;
 }
 
 /* On 64-bit Linux the kernel's struct stat is glibc's. */
-int divvy_core_sys_fstat(int fd, struct stat *ret_stat) { return (int)SYSTEM_CALL(SYS_fstat, fd, ret_stat); }
+int divvy_core_sys_fstat(int fd, struct stat *ret_stat) {
+    return (int)SYSTEM_CALL(SYS_fstat, fd, ret_stat);
+}
 
-int divvy_core_sys_fstatat(int dirfd, const char *path, struct stat *ret_stat, int flags)
-{
+int divvy_core_sys_fstatat(int dirfd, const char *path, struct stat *ret_stat, int flags) {
     return (int)SYSTEM_CALL(SYS_newfstatat, dirfd, path, ret_stat, flags);
 }
 
-int divvy_core_sys_ftruncate(int fd, uint64_t size_bytes)
-{
+int divvy_core_sys_ftruncate(int fd, uint64_t size_bytes) {
     long status;
 
     if (size_bytes > INT64_MAX)
@@ -71,8 +71,7 @@ int divvy_core_sys_ftruncate(int fd, uint64_t size_bytes)
     return (int)status;
 }
 
-ssize_t divvy_core_sys_read(int fd, void *buffer, size_t size_bytes)
-{
+ssize_t divvy_core_sys_read(int fd, void *buffer, size_t size_bytes) {
     size_t done = 0;
 
     while (done < size_bytes) {
@@ -89,8 +88,7 @@ ssize_t divvy_core_sys_read(int fd, void *buffer, size_t size_bytes)
     return (ssize_t)done;
 }
 
-ssize_t divvy_core_sys_read_file(const char *path, char *buffer, size_t size_bytes)
-{
+ssize_t divvy_core_sys_read_file(const char *path, char *buffer, size_t size_bytes) {
     int fd = divvy_core_sys_open(path, O_RDONLY | O_NOCTTY, 0);
     ssize_t length;
 
@@ -106,8 +104,7 @@ ssize_t divvy_core_sys_read_file(const char *path, char *buffer, size_t size_byt
     return length;
 }
 
-int divvy_core_sys_write(int fd, const void *buffer, size_t size_bytes)
-{
+int divvy_core_sys_write(int fd, const void *buffer, size_t size_bytes) {
     size_t done = 0;
 
     while (done < size_bytes) {
@@ -122,8 +119,7 @@ int divvy_core_sys_write(int fd, const void *buffer, size_t size_bytes)
     return 0;
 }
 
-int divvy_core_sys_getrandom(void *buffer, size_t size_bytes)
-{
+int divvy_core_sys_getrandom(void *buffer, size_t size_bytes) {
     size_t done = 0;
 
     while (done < size_bytes) {
@@ -138,26 +134,31 @@ int divvy_core_sys_getrandom(void *buffer, size_t size_bytes)
     return 0;
 }
 
-pid_t divvy_core_sys_gettid(void) { return (pid_t)SYSTEM_CALL(SYS_gettid); }
+pid_t divvy_core_sys_gettid(void) {
+    return (pid_t)SYSTEM_CALL(SYS_gettid);
+}
 
 /* Old glibc caches getpid() across clone(); the kernel does not. */
-pid_t divvy_core_sys_getpid(void) { return (pid_t)SYSTEM_CALL(SYS_getpid); }
+pid_t divvy_core_sys_getpid(void) {
+    return (pid_t)SYSTEM_CALL(SYS_getpid);
+}
 
-int divvy_core_sys_pidfd_open(pid_t pid) { return (int)SYSTEM_CALL(SYS_pidfd_open, pid, 0); }
+int divvy_core_sys_pidfd_open(pid_t pid) {
+    return (int)SYSTEM_CALL(SYS_pidfd_open, pid, 0);
+}
 
-int divvy_core_sys_memfd_create(const char *name)
-{
+int divvy_core_sys_memfd_create(const char *name) {
     const unsigned int close_on_exec = 1; /* MFD_CLOEXEC */
 
     return (int)SYSTEM_CALL(SYS_memfd_create, name, close_on_exec);
 }
 
 /*
- * /proc/PID/stat: "PID (command) state ppid ... starttime ...": the command may hold blanks and brackets, so fields are
- * counted from the last closing bracket; state is field 3 and starttime field 22.
+ * /proc/PID/stat: "PID (command) state ppid ... starttime ...": the command may hold blanks and
+ * brackets, so fields are counted from the last closing bracket; state is field 3 and starttime
+ * field 22.
  */
-static int stat_line_read(pid_t pid, char *ret_state, uint64_t *ret_ticks)
-{
+static int stat_line_read(pid_t pid, char *ret_state, uint64_t *ret_ticks) {
     char path_bytes[32], line[1024];
     const char *at, *end;
     divvy_core_text_t path;
@@ -188,8 +189,7 @@ static int stat_line_read(pid_t pid, char *ret_state, uint64_t *ret_ticks)
     return divvy_core_u64_parse(at, (size_t)(end - at), ret_ticks, NULL);
 }
 
-int divvy_core_sys_start_time(pid_t pid, uint64_t *ret_ticks)
-{
+int divvy_core_sys_start_time(pid_t pid, uint64_t *ret_ticks) {
     uint64_t ticks;
     char state;
     int status;
@@ -208,8 +208,7 @@ int divvy_core_sys_start_time(pid_t pid, uint64_t *ret_ticks)
     return 0;
 }
 
-bool divvy_core_sys_is_alive(pid_t pid, uint64_t start_ticks)
-{
+bool divvy_core_sys_is_alive(pid_t pid, uint64_t start_ticks) {
     uint64_t ticks;
     char state;
     int status;
@@ -224,8 +223,7 @@ bool divvy_core_sys_is_alive(pid_t pid, uint64_t start_ticks)
     return SYSTEM_CALL(SYS_kill, pid, 0) != -ESRCH;
 }
 
-int divvy_core_sys_namespace_id(const char *name, uint64_t *ret_inode)
-{
+int divvy_core_sys_namespace_id(const char *name, uint64_t *ret_inode) {
     char path_bytes[64];
     divvy_core_text_t path;
     struct stat status;
@@ -242,8 +240,8 @@ int divvy_core_sys_namespace_id(const char *name, uint64_t *ret_inode)
     return 0;
 }
 
-int divvy_core_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns, bool shared)
-{
+int divvy_core_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns,
+                          bool shared) {
     struct timespec timeout = divvy_core_clock_timespec(timeout_ns);
     int operation = FUTEX_WAIT | (shared ? 0 : FUTEX_PRIVATE_FLAG);
 
@@ -251,8 +249,8 @@ int divvy_core_futex_wait(const uint32_t *word, uint32_t expected, uint64_t time
                             timeout_ns == DIVVY_CORE_FUTEX_FOREVER ? NULL : &timeout, NULL, 0);
 }
 
-int divvy_core_futex_wait_until(const uint32_t *word, uint32_t expected, uint64_t deadline_ns, bool shared)
-{
+int divvy_core_futex_wait_until(const uint32_t *word, uint32_t expected, uint64_t deadline_ns,
+                                bool shared) {
     struct timespec deadline = divvy_core_clock_timespec(deadline_ns);
     int operation = FUTEX_WAIT_BITSET | (shared ? 0 : FUTEX_PRIVATE_FLAG);
 
@@ -261,8 +259,7 @@ int divvy_core_futex_wait_until(const uint32_t *word, uint32_t expected, uint64_
                             FUTEX_BITSET_MATCH_ANY);
 }
 
-int divvy_core_futex_wake(const uint32_t *word, int32_t count, bool shared)
-{
+int divvy_core_futex_wake(const uint32_t *word, int32_t count, bool shared) {
     int operation = FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG);
 
     return (int)SYSTEM_CALL(SYS_futex, word, operation, count, NULL, NULL, 0);

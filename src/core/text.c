@@ -3,14 +3,12 @@
 
 #include <string.h>
 
-void divvy_core_text_init(divvy_core_text_t *text, char *buffer, size_t capacity_bytes)
-{
+void divvy_core_text_init(divvy_core_text_t *text, char *buffer, size_t capacity_bytes) {
     *text = (divvy_core_text_t){.bytes = buffer, .capacity = capacity_bytes};
     buffer[0] = '\0';
 }
 
-void divvy_core_text_add_bytes(divvy_core_text_t *text, const char *bytes, size_t length_bytes)
-{
+void divvy_core_text_add_bytes(divvy_core_text_t *text, const char *bytes, size_t length_bytes) {
     size_t room = text->capacity - 1 - text->length;
 
     if (length_bytes > room) {
@@ -22,14 +20,12 @@ void divvy_core_text_add_bytes(divvy_core_text_t *text, const char *bytes, size_
     text->bytes[text->length] = '\0';
 }
 
-void divvy_core_text_add(divvy_core_text_t *text, const char *string)
-{
+void divvy_core_text_add(divvy_core_text_t *text, const char *string) {
     divvy_core_text_add_bytes(text, string, strlen(string));
 }
 
-static void add_number(divvy_core_text_t *text, uint64_t value, unsigned int base, bool is_negative, size_t width,
-                       char padding)
-{
+static void add_number(divvy_core_text_t *text, uint64_t value, unsigned int base, bool is_negative,
+                       size_t width, char padding) {
     char digits[32];
     size_t at = sizeof digits;
 
@@ -48,10 +44,11 @@ static void add_number(divvy_core_text_t *text, uint64_t value, unsigned int bas
     divvy_core_text_add_bytes(text, digits + at, sizeof digits - at);
 }
 
-void divvy_core_text_add_u64(divvy_core_text_t *text, uint64_t value) { add_number(text, value, 10, false, 0, ' '); }
+void divvy_core_text_add_u64(divvy_core_text_t *text, uint64_t value) {
+    add_number(text, value, 10, false, 0, ' ');
+}
 
-void divvy_core_text_add_size(divvy_core_text_t *text, uint64_t size_bytes)
-{
+void divvy_core_text_add_size(divvy_core_text_t *text, uint64_t size_bytes) {
     static const char units[][4] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     unsigned int unit = 0;
 
@@ -81,8 +78,7 @@ typedef struct {
     unsigned int longs; /* 0: int, 1: long or size_t, 2: long long */
 } conversion_t;
 
-static const char *conversion_read(const char *at, conversion_t *ret)
-{
+static const char *conversion_read(const char *at, conversion_t *ret) {
     *ret = (conversion_t){.padding = ' '};
     if (*at == '0') {
         ret->padding = '0';
@@ -99,8 +95,8 @@ static const char *conversion_read(const char *at, conversion_t *ret)
     return at;
 }
 
-static void add_string(divvy_core_text_t *text, const char *string, bool has_precision, int precision)
-{
+static void add_string(divvy_core_text_t *text, const char *string, bool has_precision,
+                       int precision) {
     if (!string)
         string = "(null)";
     if (has_precision && precision >= 0)
@@ -109,22 +105,20 @@ static void add_string(divvy_core_text_t *text, const char *string, bool has_pre
         divvy_core_text_add(text, string);
 }
 
-static uint64_t take_unsigned(va_list *arguments, unsigned int longs)
-{
+static uint64_t take_unsigned(va_list *arguments, unsigned int longs) {
     if (longs == 0)
         return va_arg(*arguments, unsigned int);
     return longs == 1 ? va_arg(*arguments, unsigned long) : va_arg(*arguments, unsigned long long);
 }
 
-static int64_t take_signed(va_list *arguments, unsigned int longs)
-{
+static int64_t take_signed(va_list *arguments, unsigned int longs) {
     if (longs == 0)
         return va_arg(*arguments, int);
     return longs == 1 ? va_arg(*arguments, long) : va_arg(*arguments, long long);
 }
 
-static void add_conversion(divvy_core_text_t *text, char kind, const conversion_t *conversion, va_list *arguments)
-{
+static void add_conversion(divvy_core_text_t *text, char kind, const conversion_t *conversion,
+                           va_list *arguments) {
     int precision = conversion->has_precision ? va_arg(*arguments, int) : 0;
     int64_t value;
     char byte;
@@ -140,13 +134,13 @@ static void add_conversion(divvy_core_text_t *text, char kind, const conversion_
     case 'd':
     case 'i':
         value = take_signed(arguments, conversion->longs);
-        add_number(text, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0, conversion->width,
-                   conversion->padding);
+        add_number(text, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0,
+                   conversion->width, conversion->padding);
         break;
     case 'u':
     case 'x':
-        add_number(text, take_unsigned(arguments, conversion->longs), kind == 'x' ? 16 : 10, false, conversion->width,
-                   conversion->padding);
+        add_number(text, take_unsigned(arguments, conversion->longs), kind == 'x' ? 16 : 10, false,
+                   conversion->width, conversion->padding);
         break;
     case 'p':
         divvy_core_text_add_bytes(text, "0x", 2);
@@ -160,8 +154,7 @@ static void add_conversion(divvy_core_text_t *text, char kind, const conversion_
     }
 }
 
-void divvy_core_text_vformat(divvy_core_text_t *text, const char *format, va_list arguments)
-{
+void divvy_core_text_vformat(divvy_core_text_t *text, const char *format, va_list arguments) {
     va_list rest;
 
     va_copy(rest, arguments);
@@ -180,8 +173,7 @@ void divvy_core_text_vformat(divvy_core_text_t *text, const char *format, va_lis
     va_end(rest);
 }
 
-void divvy_core_text_format(divvy_core_text_t *text, const char *format, ...)
-{
+void divvy_core_text_format(divvy_core_text_t *text, const char *format, ...) {
     va_list arguments;
 
     va_start(arguments, format);

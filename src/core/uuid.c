@@ -6,21 +6,19 @@
 #include <errno.h>
 #include <string.h>
 
-static int hex_digit(char byte)
-{
+static int hex_digit(char byte) {
     byte = divvy_core_ascii_lower(byte);
     if (byte >= '0' && byte <= '9')
         return byte - '0';
     return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
 }
 
-static size_t prefix_length(const char *text, size_t length)
-{
+static size_t prefix_length(const char *text, size_t length) {
     return length >= 4 && divvy_core_word_equal(text, 4, "gpu-") ? 4 : 0;
 }
 
-int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *ret_uuid, divvy_core_fault_t *ret_fault)
-{
+int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *ret_uuid,
+                          divvy_core_fault_t *ret_fault) {
     divvy_core_uuid_t uuid = {0};
     size_t at = prefix_length(text, length), digits = 0;
 
@@ -28,7 +26,8 @@ int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *re
         return divvy_core_fault_set(ret_fault, -EINVAL, 0, "this names a MIG instance, not a GPU");
     for (; digits < 32 && at < length; at++) {
         int digit = hex_digit(text[at]);
-        bool wants_dash = (digits == 8 || digits == 12 || digits == 16 || digits == 20) && text[at - 1] != '-';
+        bool wants_dash =
+            (digits == 8 || digits == 12 || digits == 16 || digits == 20) && text[at - 1] != '-';
 
         if (wants_dash) {
             if (text[at] != '-')
@@ -36,7 +35,8 @@ int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *re
             continue;
         }
         if (digit < 0)
-            return divvy_core_fault_set(ret_fault, -EINVAL, at, "not a hexadecimal digit of a UUID");
+            return divvy_core_fault_set(ret_fault, -EINVAL, at,
+                                        "not a hexadecimal digit of a UUID");
         uuid.bytes[digits / 2] = (uint8_t)(uuid.bytes[digits / 2] << 4 | digit);
         digits++;
     }
@@ -48,8 +48,8 @@ int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *re
     return 0;
 }
 
-void divvy_core_uuid_format(const divvy_core_uuid_t *uuid, char ret_text[DIVVY_CORE_UUID_TEXT_BYTES])
-{
+void divvy_core_uuid_format(const divvy_core_uuid_t *uuid,
+                            char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]) {
     static const char hex[] = "0123456789abcdef";
     char *at = ret_text;
 
@@ -64,13 +64,11 @@ void divvy_core_uuid_format(const divvy_core_uuid_t *uuid, char ret_text[DIVVY_C
     *at = '\0';
 }
 
-bool divvy_core_uuid_equal(const divvy_core_uuid_t *a, const divvy_core_uuid_t *b)
-{
+bool divvy_core_uuid_equal(const divvy_core_uuid_t *a, const divvy_core_uuid_t *b) {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-bool divvy_core_uuid_text_equal(const char *a, size_t a_length, const char *b, size_t b_length)
-{
+bool divvy_core_uuid_text_equal(const char *a, size_t a_length, const char *b, size_t b_length) {
     size_t a_prefix = prefix_length(a, a_length), b_prefix = prefix_length(b, b_length);
 
     a += a_prefix;

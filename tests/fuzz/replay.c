@@ -1,6 +1,6 @@
 /*
- * Runs a fuzz target on every file of the given directories or files, so that corpora are also plain tests where no
- * fuzzing compiler is at hand. Fails when a directory holds nothing.
+ * Runs a fuzz target on every file of the given directories or files, so that corpora are also
+ * plain tests where no fuzzing compiler is at hand. Fails when a directory holds nothing.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -11,8 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int file_replay(const char *path)
-{
+static int file_replay(const char *path) {
     FILE *file = fopen(path, "rb");
     uint8_t *bytes = NULL;
     long size;
@@ -33,8 +32,7 @@ static int file_replay(const char *path)
     return 1;
 }
 
-static int directory_replay(const char *path)
-{
+static int directory_replay(const char *path) {
     DIR *directory = opendir(path);
     struct dirent *entry;
     int count = 0;
@@ -56,8 +54,7 @@ static int directory_replay(const char *path)
     return count;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     int count = 0;
 
     for (int i = 1; i < argc; i++) {
