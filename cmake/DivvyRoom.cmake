@@ -35,7 +35,8 @@ function(divvy_room name)
 endfunction()
 
 # divvy_shared(TARGET OUTPUT name SCRIPT version-script SOURCES file... [USES room...] [SUBDIR dir])
-# A shared object lib/[SUBDIR/]OUTPUT with only the symbols of its version script.
+# A shared object lib/[SUBDIR/]OUTPUT with only the symbols of its version script. It is installed as
+# lib/divvy/[SUBDIR/]OUTPUT, and noted in shared-objects.tsv of the build folder for tools/check.
 function(divvy_shared target)
     cmake_parse_arguments(S "" "OUTPUT;SCRIPT;SUBDIR;SONAME" "SOURCES;USES" ${ARGN})
     add_library(${target} SHARED ${S_SOURCES})
@@ -56,6 +57,13 @@ function(divvy_shared target)
     if(NOT DIVVY_SANITIZE)
         target_link_options(${target} PRIVATE -Wl,-z,defs)
     endif()
+    install(TARGETS ${target} LIBRARY DESTINATION lib/divvy/${S_SUBDIR})
+    set(file lib/${S_OUTPUT})
+    if(S_SUBDIR)
+        set(file lib/${S_SUBDIR}/${S_OUTPUT})
+    endif()
+    set_property(GLOBAL APPEND PROPERTY DIVVY_SHARED_OBJECTS
+        "${target}\t${file}\t${S_SCRIPT}\t${S_SONAME}")
 endfunction()
 
 # divvy_unit_test(NAME SOURCES file... [USES room...]): a cmocka program run by ctest with label "unit".
