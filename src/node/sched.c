@@ -1,0 +1,463 @@
+/*
+ * Weighted fair leases of GPU time; see sched.h for what it promises.
+ *
+ * Every tenant has a virtual start time: GPU time used divided by weight. The system's virtual time V advances by the time
+ * used divided by the weight of all that compete. A tenant whose virtual start is not after V has had no more than its share:
+ * it is eligible. Among the eligible the earliest deadline (virtual start + length of a lease / weight) goes first.
+ *
+ * A ready tenant without the lease sits in exactly one heap:
+ *   eligible   may run, by deadline
+ *   ahead      has had more than its share, by virtual start
+ *   capped     hard cap used up, by the time at which it may run again
+ *   borrowers  soft cap used up, by the same time; they run when nobody eligible or ahead is left
+ */
+#include "node/sched.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "node/heap.h"
+
+#define MSEC_NS      1000000ll
+#define CAPACITY_MAX 1000000u
+/* Virtual units per ns at weight 1; what a division leaves over is carried, so that nothing used is ever lost. */
+#define VIRTUAL_PER_NS 1024ll
+
+enum where { NOWHERE, ELIGIBLE, AHEAD, CAPPED, BORROWERS, HEAPS };
+
+struct tenant {
+    struct divvy_node_tenant_params params;
+    bool known, ready, frozen;
+    uint8_t where;
+    int64_t vstart, vstart_rest;
+    int64_t credit_ns, credit_rest, credit_at_ns; /* of the cap */
+    int64_t ready_since_ns;
+    struct divvy_node_sched_stats stats;
+};
+
+struct divvy_node_sched {
+    struct divvy_node_sched_params params;
+    struct tenant *tenants;
+    uint32_t capacity;
+    struct divvy_node_heap heaps[HEAPS]; /* NOWHERE is not used */
+    uint32_t *place;
+    int64_t now_ns;
+    int64_t virtual_now, virtual_rest;
+    uint64_t competing_weight; /* of the eligible, those ahead, borrowers, and the holder */
+    uint32_t ready_count;      /* with the holder */
+    uint32_t holder;
+    struct divvy_node_lease lease;
+    int64_t lease_used_ns;
+};
+
+static int64_t later(int64_t a, int64_t b) {
+    return divvy_node_key_before(a, b) ? b : a;
+}
+
+static bool has_cap(const struct tenant *t) {
+    return t->params.cap_permille > 0 && t->params.cap_permille < 1000;
+}
+
+static int64_t virtual_length(const struct tenant *t, int64_t ns) {
+    return ns * VIRTUAL_PER_NS / t->params.weight;
+}
+
+static void clock_to(struct divvy_node_sched *s, int64_t now_ns) {
+    if (now_ns > s->now_ns)
+        s->now_ns = now_ns;
+}
+
+static void refill(struct divvy_node_sched *s, struct tenant *t) {
+    int64_t elapsed = s->now_ns - t->credit_at_ns;
+    t->credit_at_ns = s->now_ns;
+    if (!has_cap(t) || elapsed <= 0)
+        return;
+    /* A pause longer than it takes to repay any debt and fill the bank needs no exact product. */
+    int64_t room = s->params.bank_ns - t->credit_ns;
+    if (elapsed > room / t->params.cap_permille * 1000 + 1000) {
+        t->credit_ns = s->params.bank_ns;
+        t->credit_rest = 0;
+        return;
+    }
+    int64_t product = elapsed * t->params.cap_permille + t->credit_rest;
+    t->credit_ns += product / 1000;
+    t->credit_rest = product % 1000;
+    if (t->credit_ns > s->params.bank_ns)
+        t->credit_ns = s->params.bank_ns;
+}
+
+/* When the cap allows the shortest lease again. */
+static int64_t allowed_at(const struct divvy_node_sched *s, const struct tenant *t) {
+    int64_t missing = s->params.lease_min_ns - t->credit_ns;
+    return missing <= 0 ? s->now_ns : s->now_ns + missing * 1000 / t->params.cap_permille + 1;
+}
+
+static bool competes(enum where where) {
+    return where != NOWHERE && where != CAPPED;
+}
+
+static void leave(struct divvy_node_sched *s, uint32_t id) {
+    struct tenant *t = &s->tenants[id];
+    if (t->where == NOWHERE)
+        return;
+    divvy_node_heap_remove(&s->heaps[t->where], id);
+    if (competes(t->where))
+        s->competing_weight -= t->params.weight;
+    t->where = NOWHERE;
+}
+
+static void enter(struct divvy_node_sched *s, uint32_t id, enum where where, int64_t key) {
+    s->tenants[id].where = (uint8_t)where;
+    divvy_node_heap_insert(&s->heaps[where], id, key);
+    if (competes(where))
+        s->competing_weight += s->tenants[id].params.weight;
+}
+
+/* Whoever did not compete (asleep, or stopped by its cap) is owed little for that time. */
+static void forget_absence(struct divvy_node_sched *s, struct tenant *t) {
+    t->vstart = later(t->vstart, s->virtual_now - virtual_length(t, s->params.bank_ns));
+}
+
+/* What a tenant owes for an overrun is bounded, so that a very long kernel does not shut it out for minutes. */
+static void bound_debt(struct divvy_node_sched *s, struct tenant *t) {
+    int64_t newest = s->virtual_now + virtual_length(t, s->params.debt_max_ns);
+    if (divvy_node_key_before(newest, t->vstart))
+        t->vstart = newest;
+}
+
+/* Put a ready tenant that does not hold the lease where it belongs. */
+static void file(struct divvy_node_sched *s, uint32_t id) {
+    struct tenant *t = &s->tenants[id];
+    bool was_absent = t->where == CAPPED || t->where == BORROWERS;
+    leave(s, id);
+    if (!t->ready || t->frozen || id == s->holder)
+        return;
+    refill(s, t);
+    if (has_cap(t) && t->credit_ns < s->params.lease_min_ns) {
+        enter(s, id, t->params.cap_soft ? BORROWERS : CAPPED, allowed_at(s, t));
+        return;
+    }
+    if (was_absent)
+        forget_absence(s, t);
+    bound_debt(s, t);
+    if (divvy_node_key_before(s->virtual_now, t->vstart))
+        enter(s, id, AHEAD, t->vstart);
+    else
+        enter(s, id, ELIGIBLE, t->vstart + virtual_length(t, s->params.lease_ns[t->params.qos]));
+}
+
+static struct tenant *find(const struct divvy_node_sched *s, uint32_t id) {
+    return id < s->capacity && s->tenants[id].known ? &s->tenants[id] : NULL;
+}
+
+static bool params_valid(const struct divvy_node_tenant_params *p) {
+    return p && p->weight >= 1 && p->weight <= DIVVY_NODE_SCHED_WEIGHT_MAX &&
+           p->cap_permille <= 1000 && (unsigned)p->qos < DIVVY_NODE_QOS_MAX;
+}
+
+void divvy_node_sched_defaults(struct divvy_node_sched_params *ret_params) {
+    *ret_params = (struct divvy_node_sched_params){
+        .lease_ns = {20 * MSEC_NS, 10 * MSEC_NS, 4 * MSEC_NS, 2 * MSEC_NS},
+        .lease_min_ns = 2 * MSEC_NS,
+        .bank_ns = 10 * MSEC_NS,
+        .debt_max_ns = 2000 * MSEC_NS,
+    };
+}
+
+static bool settings_valid(const struct divvy_node_sched_params *p) {
+    for (int i = 0; i < DIVVY_NODE_QOS_MAX; i++)
+        if (p->lease_ns[i] <= 0)
+            return false;
+    return p->lease_min_ns > 0 && p->bank_ns >= p->lease_min_ns && p->debt_max_ns > 0;
+}
+
+int divvy_node_sched_new(uint32_t capacity, const struct divvy_node_sched_params *params,
+                         struct divvy_node_sched **ret_sched) {
+    struct divvy_node_sched_params settings;
+    divvy_node_sched_defaults(&settings);
+    if (params)
+        settings = *params;
+    if (capacity == 0 || capacity > CAPACITY_MAX || !settings_valid(&settings))
+        return -EINVAL;
+    struct divvy_node_sched *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    *s = (struct divvy_node_sched){.params = settings,
+                                   .capacity = capacity,
+                                   .holder = DIVVY_NODE_SCHED_NOBODY,
+                                   .tenants = calloc(capacity, sizeof *s->tenants),
+                                   .place = calloc(capacity, sizeof *s->place)};
+    bool complete = s->tenants && s->place;
+    for (int i = NOWHERE + 1; complete && i < HEAPS; i++) {
+        s->heaps[i] = (struct divvy_node_heap){.items = calloc(capacity, sizeof(uint32_t)),
+                                               .keys = calloc(capacity, sizeof(int64_t)),
+                                               .place = s->place};
+        complete = s->heaps[i].items && s->heaps[i].keys;
+    }
+    if (!complete) {
+        divvy_node_sched_free(s);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < capacity; i++)
+        s->place[i] = DIVVY_NODE_HEAP_ABSENT;
+    *ret_sched = s;
+    return 0;
+}
+
+void divvy_node_sched_free(struct divvy_node_sched *s) {
+    if (!s)
+        return;
+    for (int i = NOWHERE + 1; i < HEAPS; i++) {
+        free(s->heaps[i].items);
+        free(s->heaps[i].keys);
+    }
+    free(s->place);
+    free(s->tenants);
+    free(s);
+}
+
+int divvy_node_sched_add(struct divvy_node_sched *s, uint32_t id,
+                         const struct divvy_node_tenant_params *params, int64_t now_ns) {
+    if (id >= s->capacity)
+        return -ERANGE;
+    if (!params_valid(params))
+        return -EINVAL;
+    if (s->tenants[id].known)
+        return -EEXIST;
+    clock_to(s, now_ns);
+    s->tenants[id] = (struct tenant){.params = *params,
+                                     .known = true,
+                                     .vstart = s->virtual_now,
+                                     .credit_ns = s->params.lease_min_ns,
+                                     .credit_at_ns = s->now_ns};
+    return 0;
+}
+
+/* The holder gives the lease up, for whatever reason. */
+static void release(struct divvy_node_sched *s) {
+    s->competing_weight -= s->tenants[s->holder].params.weight;
+    s->tenants[s->holder].ready_since_ns = s->now_ns;
+    s->holder = DIVVY_NODE_SCHED_NOBODY;
+    s->lease = (struct divvy_node_lease){.tenant = DIVVY_NODE_SCHED_NOBODY};
+}
+
+int divvy_node_sched_remove(struct divvy_node_sched *s, uint32_t id, int64_t now_ns) {
+    int r = divvy_node_sched_sleep(s, id, now_ns);
+    if (r == 0)
+        s->tenants[id].known = false;
+    return r;
+}
+
+int divvy_node_sched_set(struct divvy_node_sched *s, uint32_t id,
+                         const struct divvy_node_tenant_params *params, int64_t now_ns) {
+    struct tenant *t = find(s, id);
+    if (!t)
+        return -ENOENT;
+    if (!params_valid(params))
+        return -EINVAL;
+    clock_to(s, now_ns);
+    refill(s, t);
+    if (id == s->holder)
+        s->competing_weight += (uint64_t)params->weight - t->params.weight;
+    else
+        leave(s, id);
+    if (!has_cap(t))
+        t->credit_ns = s->params.lease_min_ns; /* a new cap starts neither in debt nor rich */
+    t->params = *params;
+    t->vstart_rest = 0;
+    t->credit_rest = 0;
+    file(s, id);
+    return 0;
+}
+
+int divvy_node_sched_wake(struct divvy_node_sched *s, uint32_t id, int64_t now_ns) {
+    struct tenant *t = find(s, id);
+    if (!t)
+        return -ENOENT;
+    clock_to(s, now_ns);
+    if (t->ready)
+        return 0;
+    t->ready = true;
+    t->ready_since_ns = s->now_ns;
+    s->ready_count += !t->frozen;
+    forget_absence(s, t);
+    file(s, id);
+    return 0;
+}
+
+int divvy_node_sched_sleep(struct divvy_node_sched *s, uint32_t id, int64_t now_ns) {
+    struct tenant *t = find(s, id);
+    if (!t)
+        return -ENOENT;
+    clock_to(s, now_ns);
+    if (!t->ready)
+        return 0;
+    t->ready = false;
+    s->ready_count -= !t->frozen;
+    if (id == s->holder)
+        release(s);
+    leave(s, id);
+    return 0;
+}
+
+int divvy_node_sched_freeze(struct divvy_node_sched *s, uint32_t id, bool frozen, int64_t now_ns) {
+    struct tenant *t = find(s, id);
+    if (!t)
+        return -ENOENT;
+    clock_to(s, now_ns);
+    if (t->frozen == frozen)
+        return 0;
+    t->frozen = frozen;
+    if (t->ready && frozen)
+        s->ready_count--;
+    else if (t->ready)
+        s->ready_count++;
+    t->ready_since_ns = s->now_ns;
+    if (id == s->holder)
+        release(s);
+    forget_absence(s, t);
+    file(s, id);
+    return 0;
+}
+
+int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t used_ns,
+                            int64_t now_ns) {
+    struct tenant *t = find(s, id);
+    if (!t)
+        return -ENOENT;
+    if (used_ns < 0 || used_ns > INT64_MAX / (2 * VIRTUAL_PER_NS))
+        return -EINVAL;
+    clock_to(s, now_ns);
+    refill(s, t);
+    t->credit_ns -= has_cap(t) ? used_ns : 0;
+    /* What was borrowed while nobody else could run is not held against the borrower for long. */
+    if (t->params.cap_soft && t->credit_ns < -s->params.bank_ns)
+        t->credit_ns = -s->params.bank_ns;
+    t->stats.used_ns += (uint64_t)used_ns;
+    int64_t units = used_ns * VIRTUAL_PER_NS + t->vstart_rest;
+    t->vstart += units / t->params.weight;
+    t->vstart_rest = units % t->params.weight;
+    if (s->competing_weight > 0) {
+        units = used_ns * VIRTUAL_PER_NS + s->virtual_rest;
+        s->virtual_now += units / (int64_t)s->competing_weight;
+        s->virtual_rest = units % (int64_t)s->competing_weight;
+    }
+    if (id == s->holder) {
+        int64_t before = s->lease_used_ns, length = s->lease.length_ns;
+        s->lease_used_ns += used_ns;
+        if (s->lease.kind == DIVVY_NODE_LEASE_TIMED && s->lease_used_ns > length)
+            t->stats.overrun_ns +=
+                (uint64_t)(s->lease_used_ns - (before > length ? before : length));
+    } else {
+        file(s, id);
+    }
+    return 0;
+}
+
+static uint32_t top(const struct divvy_node_sched *s, enum where where) {
+    const struct divvy_node_heap *heap = &s->heaps[where];
+    return heap->count ? heap->items[0] : DIVVY_NODE_SCHED_NOBODY;
+}
+
+/* Move those whose time has come: caps that have refilled, and tenants that the fair share has caught up with. */
+static void promote(struct divvy_node_sched *s) {
+    for (int i = 0; i < 2; i++) {
+        enum where where = i == 0 ? CAPPED : BORROWERS;
+        while (s->heaps[where].count && s->heaps[where].keys[0] <= s->now_ns)
+            file(s, top(s, where));
+    }
+    if (!s->heaps[ELIGIBLE].count && s->heaps[AHEAD].count && s->holder == DIVVY_NODE_SCHED_NOBODY)
+        s->virtual_now = later(s->virtual_now, s->heaps[AHEAD].keys[0]);
+    while (s->heaps[AHEAD].count && !divvy_node_key_before(s->virtual_now, s->heaps[AHEAD].keys[0]))
+        file(s, top(s, AHEAD));
+}
+
+static bool may_be_open(const struct divvy_node_sched *s, const struct tenant *t) {
+    return s->ready_count == 1 && (!has_cap(t) || t->params.cap_soft);
+}
+
+static int64_t lease_length(const struct divvy_node_sched *s, const struct tenant *t,
+                            bool borrowed) {
+    int64_t length = s->params.lease_ns[t->params.qos];
+    if (has_cap(t) && !borrowed && length > t->credit_ns)
+        length = t->credit_ns;
+    return length < s->params.lease_min_ns ? s->params.lease_min_ns : length;
+}
+
+static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
+    struct tenant *t = &s->tenants[id];
+    uint64_t waited = (uint64_t)(s->now_ns - t->ready_since_ns);
+    bool open = may_be_open(s, t);
+    leave(s, id);
+    s->holder = id;
+    s->competing_weight += t->params.weight;
+    s->lease_used_ns = 0;
+    s->lease =
+        (struct divvy_node_lease){.kind = open ? DIVVY_NODE_LEASE_OPEN : DIVVY_NODE_LEASE_TIMED,
+                                  .tenant = id,
+                                  .length_ns = open ? 0 : lease_length(s, t, borrowed)};
+    t->stats.granted++;
+    t->stats.waited_ns += waited;
+    if (waited > t->stats.wait_max_ns)
+        t->stats.wait_max_ns = waited;
+}
+
+int divvy_node_sched_pick(struct divvy_node_sched *s, int64_t now_ns,
+                          struct divvy_node_lease *ret_lease) {
+    clock_to(s, now_ns);
+    promote(s);
+    if (s->holder == DIVVY_NODE_SCHED_NOBODY) {
+        uint32_t next = top(s, ELIGIBLE);
+        bool borrowed = next == DIVVY_NODE_SCHED_NOBODY;
+        if (borrowed)
+            next = top(s, BORROWERS);
+        if (next != DIVVY_NODE_SCHED_NOBODY)
+            grant(s, next, borrowed);
+    } else if (s->lease.kind == DIVVY_NODE_LEASE_OPEN && !may_be_open(s, &s->tenants[s->holder])) {
+        s->lease.kind = DIVVY_NODE_LEASE_TIMED;
+        s->lease.length_ns = lease_length(s, &s->tenants[s->holder], false);
+        s->lease_used_ns = 0;
+    }
+    *ret_lease = s->lease;
+    if (s->holder == DIVVY_NODE_SCHED_NOBODY)
+        *ret_lease = (struct divvy_node_lease){
+            .tenant = DIVVY_NODE_SCHED_NOBODY,
+            .retry_ns = s->heaps[CAPPED].count ? s->heaps[CAPPED].keys[0] : DIVVY_NODE_SCHED_NEVER};
+    return 0;
+}
+
+int divvy_node_sched_end(struct divvy_node_sched *s, uint32_t id, int64_t now_ns) {
+    if (!find(s, id) || id != s->holder)
+        return -ENOENT;
+    clock_to(s, now_ns);
+    release(s);
+    file(s, id);
+    return 0;
+}
+
+bool divvy_node_sched_should_revoke(struct divvy_node_sched *s, int64_t now_ns) {
+    clock_to(s, now_ns);
+    promote(s);
+    uint32_t rival = top(s, ELIGIBLE);
+    if (s->holder == DIVVY_NODE_SCHED_NOBODY || rival == DIVVY_NODE_SCHED_NOBODY)
+        return false;
+    struct tenant *t = &s->tenants[s->holder];
+    int64_t deadline = t->vstart + virtual_length(t, s->params.lease_ns[t->params.qos]);
+    bool revoke = s->tenants[rival].params.qos > t->params.qos &&
+                  divvy_node_key_before(s->heaps[ELIGIBLE].keys[0], deadline);
+    t->stats.revoked += revoke;
+    return revoke;
+}
+
+uint32_t divvy_node_sched_holder(const struct divvy_node_sched *s) {
+    return s->holder;
+}
+
+int divvy_node_sched_stats(const struct divvy_node_sched *s, uint32_t id,
+                           struct divvy_node_sched_stats *ret_stats) {
+    const struct tenant *t = find(s, id);
+    if (!t)
+        return -ENOENT;
+    *ret_stats = t->stats;
+    return 0;
+}
