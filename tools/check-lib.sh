@@ -27,6 +27,12 @@ injected_libraries() {
     done
 }
 
+# present FOLDER...: those of them that exist, for commands that mind the others. src is always there.
+present() {
+    local folder
+    for folder in "$@"; do [ ! -d "$folder" ] || printf '%s\n' "$folder"; done
+}
+
 # tree_files GLOB...: the project's own files of these names, build folders left out.
 tree_files() {
     local globs=() glob
