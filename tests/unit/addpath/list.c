@@ -113,7 +113,7 @@ static void letters_as_paths(const char *letters, unsigned int *seed, char *ret)
 
         snprintf(component, sizeof component, "%s/%c%s", *ret ? ":" : "", *letters,
                  rand_r(seed) % 4 ? "" : "/");
-        strcat(ret, component);
+        strncat(ret, component, 127 - strlen(ret));
     }
 }
 

@@ -140,6 +140,10 @@ static void embedded_nul(void **state) {
         -EINVAL);
 }
 
+static void add(char *text, size_t size, const char *more) {
+    strncat(text, more, size - 1 - strlen(text));
+}
+
 static void entries_are_bounded(void **state) {
     char text[4096] = "{";
     divvy_core_limits_t limits;
@@ -149,13 +153,13 @@ static void entries_are_bounded(void **state) {
         char entry[32];
 
         snprintf(entry, sizeof entry, "%s\"%d\":%d", i ? "," : "", i, i + 1);
-        strcat(text, entry);
+        add(text, sizeof text, entry);
     }
-    strcat(text, "}");
+    add(text, sizeof text, "}");
     assert_int_equal(parse(text, DIVVY_CORE_LIMITS_PERCENT, &limits, NULL), 0);
     assert_int_equal(limits.count, DIVVY_CORE_LIMITS_MAX);
     text[strlen(text) - 1] = '\0';
-    strcat(text, ",\"64\":1}");
+    add(text, sizeof text, ",\"64\":1}");
     assert_int_equal(parse(text, DIVVY_CORE_LIMITS_PERCENT, &limits, NULL), -E2BIG);
 }
 
@@ -180,22 +184,22 @@ static void random_objects(void **state) {
         divvy_core_limits_t limits;
         size_t length;
 
-        strcat(text, "{");
+        add(text, sizeof text, "{");
         for (int i = 0; i < count; i++) {
             char entry[64];
 
             values[i] = (uint64_t)rand_r(&seed) << (rand_r(&seed) % 33);
             blanks_add(text, &seed);
             snprintf(entry, sizeof entry, "\"%d\"", i * 7);
-            strcat(text, entry);
+            add(text, sizeof text, entry);
             blanks_add(text, &seed);
-            strcat(text, ":");
+            add(text, sizeof text, ":");
             blanks_add(text, &seed);
             snprintf(entry, sizeof entry, "%" PRIu64 "%s", values[i], i + 1 < count ? "," : "");
-            strcat(text, entry);
+            add(text, sizeof text, entry);
         }
         blanks_add(text, &seed);
-        strcat(text, "}");
+        add(text, sizeof text, "}");
         assert_int_equal(parse(text, DIVVY_CORE_LIMITS_BYTES, &limits, NULL), 0);
         assert_int_equal(limits.count, count);
         for (int i = 0; i < count; i++) {
