@@ -1,0 +1,57 @@
+/* The pool of a device's bytes. The bytes of each process are the truth; the sum is kept beside them. */
+#include "simgpu/engine/self.h"
+
+#include <errno.h>
+
+void sim_pool_repair(sim_file_t *f, uint32_t device) {
+    uint64_t used = 0;
+
+    for (uint32_t slot = 0; slot < SIM_PROCS; slot++)
+        if (sim_slot_state(sim_load(&f->header.proc_words[slot])) != SIM_SLOT_FREE)
+            used += sim_load(&f->procs[slot].use[device].bytes);
+    sim_store(&f->header.devices[device].used_bytes, used);
+}
+
+static int charge(sim_device_t *d, sim_usage_t *u, int64_t bytes) {
+    uint64_t used = d->used_bytes, total = d->facts.memory_bytes;
+
+    if (bytes < 0) {
+        uint64_t back = (uint64_t)0 - (uint64_t)bytes;
+
+        if (back > u->bytes)
+            return -EINVAL;
+        sim_store(&u->bytes, u->bytes - back);
+        sim_store(&d->used_bytes, back < used ? used - back : 0);
+        return 0;
+    }
+    if (used > total || (uint64_t)bytes > total - used)
+        return -ENOMEM;
+    /* the sum first: between these two stores it errs on the safe side */
+    sim_store(&d->used_bytes, used + (uint64_t)bytes);
+    sim_store(&u->bytes, u->bytes + (uint64_t)bytes);
+    if (u->bytes > u->peak_bytes)
+        sim_store(&u->peak_bytes, u->bytes);
+    sim_store(&u->seen, 1);
+    return 0;
+}
+
+int sim_pool_charge(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device, int64_t bytes) {
+    sim_device_t *d = sim_memory_lock(f, device, tag);
+    int r = charge(d, &f->procs[slot].use[device], bytes);
+
+    sim_lock_give(&d->memory_lock);
+    if (r != -ENOMEM || (uint64_t)bytes > d->facts.memory_bytes || !sim_slot_reap(f, tag))
+        return r;
+    d = sim_memory_lock(f, device, tag);
+    r = charge(d, &f->procs[slot].use[device], bytes);
+    sim_lock_give(&d->memory_lock);
+    return r;
+}
+
+void sim_pool_release(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device) {
+    sim_device_t *d = sim_memory_lock(f, device, tag);
+
+    sim_store(&f->procs[slot].use[device].bytes, 0);
+    sim_pool_repair(f, device);
+    sim_lock_give(&d->memory_lock);
+}
