@@ -1,0 +1,20 @@
+/*
+ * Where the parts of this installation (or build) lie, found from where the running program lies:
+ * bin/divvy beside lib/ or lib/divvy/.
+ */
+#ifndef DIVVY_CLI_INSTALL_H
+#define DIVVY_CLI_INSTALL_H
+
+#include "base/error.h"
+
+#include <limits.h>
+
+struct divvy_cli_install {
+    char limiter[PATH_MAX];       /* libcuda_limiter.so, empty when not found */
+    char simulated_dir[PATH_MAX]; /* folder of the simulated libcuda.so.1, empty when not found */
+};
+
+/* 0, or the error of reading /proc/self/exe; missing parts are empty, not errors. */
+int divvy_cli_install_find(struct divvy_cli_install *ret_install, struct divvy_error *error);
+
+#endif

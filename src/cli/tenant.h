@@ -1,0 +1,36 @@
+/*
+ * The folder of a running tenant: it holds the page that the tenant's processes share, and its lock
+ * says that the name is taken. Folders lie in $XDG_RUNTIME_DIR/divvy/tenants, /run/divvy/tenants
+ * (root) or /dev/shm/divvy-UID/tenants, the first that can be had, mode 0700.
+ */
+#ifndef DIVVY_CLI_TENANT_H
+#define DIVVY_CLI_TENANT_H
+
+#include "base/error.h"
+
+#include <limits.h>
+
+struct divvy_cli_tenant {
+    int fd;      /* the folder, locked as long as it is open here or in a forked child; -1 = none */
+    int base_fd; /* the folder of folders; -1 = none */
+    char name[65];
+    char path[PATH_MAX];
+};
+
+/*
+ * Makes and locks the folder for `name` (checked before: a plain file name). A folder left over
+ * from a tenant that is gone is taken over, empty; others' leftovers are removed on the way.
+ * -EBUSY: a tenant of this name is alive.
+ */
+int divvy_cli_tenant_open(const char *name, struct divvy_cli_tenant *ret_tenant,
+                          struct divvy_error *error);
+
+/* Removes the folder with what is in it, gives up the lock. Harmless on one that is not open. */
+void divvy_cli_tenant_remove(struct divvy_cli_tenant *tenant);
+
+/*
+ * Only tells whether a folder can be had, and where: for divvy doctor. ret_path has PATH_MAX bytes.
+ */
+int divvy_cli_tenant_base_find(char *ret_path, struct divvy_error *error);
+
+#endif
