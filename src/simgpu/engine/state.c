@@ -82,7 +82,7 @@ void sim_state_init(sim_file_t *f, const sim_config_t *config) {
 
         sim_config_facts(config, i, &d->facts);
         d->created_ns = d->now_ns = now_ns;
-        d->current = SIM_CONTEXTS;
+        d->current = d->last = SIM_CONTEXTS;
         d->next_ns = UINT64_MAX;
     }
     (void)sim_fault_parse(f, config->faults, NULL); /* was parsed before: it is valid */
