@@ -6,9 +6,9 @@ typedef struct {
     unsigned long long number;
 } field_t;
 
-static nvmlReturn_t as_unsigned(nvmlReturn_t result, unsigned int number, field_t *ret_field) {
+static nvmlReturn_t as_unsigned(unsigned int number, field_t *ret_field) {
     *ret_field = (field_t){NVML_VALUE_TYPE_UNSIGNED_INT, number};
-    return result;
+    return NVML_SUCCESS;
 }
 
 static nvmlReturn_t as_zero(nvmlValueType_t type, field_t *ret_field) {
@@ -19,18 +19,13 @@ static nvmlReturn_t as_zero(nvmlValueType_t type, field_t *ret_field) {
 static nvmlReturn_t power_field(nvmlDevice_t device, unsigned int id, field_t *ret_field) {
     unsigned int number = 0, other = 0;
 
-    switch (id) {
-    case NVML_FI_DEV_POWER_AVERAGE:
-    case NVML_FI_DEV_POWER_INSTANT:
-        return as_unsigned(NVM(nvmlDeviceGetPowerUsage)(device, &number), number, ret_field);
-    case NVML_FI_DEV_POWER_MIN_LIMIT:
-        return as_unsigned(
-            NVM(nvmlDeviceGetPowerManagementLimitConstraints)(device, &number, &other), number,
-            ret_field);
-    default:
-        return as_unsigned(NVM(nvmlDeviceGetPowerManagementLimit)(device, &number), number,
-                           ret_field);
-    }
+    if (id == NVML_FI_DEV_POWER_AVERAGE || id == NVML_FI_DEV_POWER_INSTANT)
+        NVM_TRY(NVM(nvmlDeviceGetPowerUsage)(device, &number));
+    else if (id == NVML_FI_DEV_POWER_MIN_LIMIT)
+        NVM_TRY(NVM(nvmlDeviceGetPowerManagementLimitConstraints)(device, &number, &other));
+    else
+        NVM_TRY(NVM(nvmlDeviceGetPowerManagementLimit)(device, &number));
+    return as_unsigned(number, ret_field);
 }
 
 static nvmlReturn_t energy_field(nvmlDevice_t device, field_t *ret_field) {
@@ -55,7 +50,7 @@ static nvmlReturn_t field_read(nvmlDevice_t device, unsigned int id, field_t *re
     switch (id) {
     case NVML_FI_DEV_ECC_CURRENT:
     case NVML_FI_DEV_ECC_PENDING:
-        return as_unsigned(NVML_SUCCESS, NVML_FEATURE_ENABLED, ret_field);
+        return as_unsigned(NVML_FEATURE_ENABLED, ret_field);
     case NVML_FI_DEV_REMAPPED_COR:
     case NVML_FI_DEV_REMAPPED_UNC:
     case NVML_FI_DEV_REMAPPED_PENDING:
@@ -74,8 +69,8 @@ static nvmlReturn_t field_read(nvmlDevice_t device, unsigned int id, field_t *re
     case NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS:
         return as_zero(NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, ret_field);
     case NVML_FI_DEV_MEMORY_TEMP:
-        return as_unsigned(NVM(nvmlDeviceGetTemperature)(device, NVML_TEMPERATURE_GPU, &number),
-                           number, ret_field);
+        NVM_TRY(NVM(nvmlDeviceGetTemperature)(device, NVML_TEMPERATURE_GPU, &number));
+        return as_unsigned(number, ret_field);
     case NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION:
     case NVML_FI_DEV_ENERGY:
         return energy_field(device, ret_field);
