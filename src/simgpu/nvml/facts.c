@@ -76,6 +76,7 @@ FACT(nvmlDeviceGetDisplayActive, nvmlEnableState_t, isActive, NVML_FEATURE_DISAB
 FACT(nvmlDeviceGetVirtualizationMode, nvmlGpuVirtualizationMode_t, pVirtualMode,
      NVML_GPU_VIRTUALIZATION_MODE_NONE)
 FACT(nvmlDeviceGetAccountingMode, nvmlEnableState_t, mode, NVML_FEATURE_DISABLED)
+FACT(nvmlDeviceGetAccountingBufferSize, unsigned int, bufferSize, 4000)
 FACT(nvmlDeviceGetPowerManagementMode, nvmlEnableState_t, mode, NVML_FEATURE_ENABLED)
 FACT(nvmlDeviceGetPowerSource, nvmlPowerSource_t, powerSource, NVML_POWER_SOURCE_AC)
 FACT(nvmlDeviceGetDefaultEccMode, nvmlEnableState_t, defaultMode, NVML_FEATURE_ENABLED)
