@@ -90,6 +90,34 @@
     X(cuMemcpy3D_v2_ptds, compute, "gate and measure when large and within a device") \
     X(cuMemcpy3DAsync_v2, compute, "gate and measure when large and within a device") \
     X(cuMemcpy3DAsync_v2_ptsz, compute, "gate and measure when large and within a device") \
+    X(cuMemcpyHtoD_v2, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyHtoD_v2_ptds, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyHtoDAsync_v2, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyHtoDAsync_v2_ptsz, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyDtoH_v2, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyDtoH_v2_ptds, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyDtoHAsync_v2, compute, "keep it out of measured time; never gated") \
+    X(cuMemcpyDtoHAsync_v2_ptsz, compute, "keep it out of measured time; never gated") \
+    X(cuStreamWaitEvent, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitEvent_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue32, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue32_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue32_v2, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue32_v2_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue64, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue64_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue64_v2, compute, "keep the wait out of measured time") \
+    X(cuStreamWaitValue64_v2_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamBatchMemOp, compute, "keep the wait out of measured time") \
+    X(cuStreamBatchMemOp_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamBatchMemOp_v2, compute, "keep the wait out of measured time") \
+    X(cuStreamBatchMemOp_v2_ptsz, compute, "keep the wait out of measured time") \
+    X(cuLaunchHostFunc, compute, "keep the wait out of measured time") \
+    X(cuLaunchHostFunc_ptsz, compute, "keep the wait out of measured time") \
+    X(cuStreamAddCallback, compute, "keep the wait out of measured time") \
+    X(cuStreamAddCallback_ptsz, compute, "keep the wait out of measured time") \
+    X(cuWaitExternalSemaphoresAsync, compute, "keep the wait out of measured time") \
+    X(cuWaitExternalSemaphoresAsync_ptsz, compute, "keep the wait out of measured time") \
     X(cuStreamDestroy, compute, "forget the stream") \
     X(cuStreamDestroy_v2, compute, "forget the stream") \
     X(cuCtxSetCurrent, compute, "know which device the thread uses") \

@@ -1,0 +1,109 @@
+/*
+ * The table of estimates: two places for each key, in one cache line; a third key with the same places takes one over.
+ */
+#include "limiter/compute/fast.h"
+#include "limiter/compute/state.h"
+
+#include <string.h>
+
+static struct divvy_compute_lesson lessons[DIVVY_COMPUTE_COSTS];
+static divvy_lock_t lock; /* of lessons, and of writers of the table */
+
+/* Launches that overlap others tell their cost only together: this many segments make one sample. */
+#define OVERLAPPING_SEGMENTS 8u
+
+/* No launch is cheaper; also, credit must run out some time. */
+#define COST_MIN_NS 100u
+
+void divvy_compute_costs_reset(void) {
+    divvy_lock_reset(&lock);
+    memset(divvy_compute_gate.costs, 0, sizeof(divvy_compute_gate.costs));
+    memset(lessons, 0, sizeof(lessons));
+}
+
+struct divvy_compute_lesson *divvy_compute_cost_lesson(struct divvy_compute_cost *cost) {
+    return &lessons[cost - divvy_compute_gate.costs];
+}
+
+static struct divvy_compute_cost *cost_search(uint64_t key) {
+    struct divvy_compute_cost *cost = &divvy_compute_gate.costs[divvy_compute_cost_place(key)];
+
+    if (__atomic_load_n(&cost->key, __ATOMIC_RELAXED) == key)
+        return cost;
+    cost = &divvy_compute_gate.costs[divvy_compute_cost_place(key) ^ 1];
+    return __atomic_load_n(&cost->key, __ATOMIC_RELAXED) == key ? cost : NULL;
+}
+
+/* The place to give to a new key: a free one, else the one with fewer samples. */
+static struct divvy_compute_cost *cost_victim(uint64_t key) {
+    struct divvy_compute_cost *first = &divvy_compute_gate.costs[divvy_compute_cost_place(key)];
+    struct divvy_compute_cost *second = &divvy_compute_gate.costs[divvy_compute_cost_place(key) ^ 1];
+
+    if (first->key == 0 || second->key == 0)
+        return first->key == 0 ? first : second;
+    return divvy_compute_cost_lesson(first)->estimator.count < divvy_compute_cost_lesson(second)->estimator.count
+               ? first
+               : second;
+}
+
+struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_ns) {
+    struct divvy_compute_cost *cost = cost_search(key);
+
+    if (cost)
+        return cost;
+    divvy_lock_take(&lock);
+    cost = cost_search(key);
+    if (!cost) {
+        cost = cost_victim(key);
+        memset(divvy_compute_cost_lesson(cost), 0, sizeof(lessons[0]));
+        __atomic_store_n(&cost->cost_ns, guess_ns < COST_MIN_NS ? COST_MIN_NS : guess_ns, __ATOMIC_RELAXED);
+        __atomic_store_n(&cost->key, key, __ATOMIC_RELAXED);
+    }
+    divvy_lock_give(&lock);
+    return cost;
+}
+
+void divvy_compute_cost_forget(uint64_t key) {
+    struct divvy_compute_cost *cost;
+
+    divvy_lock_take(&lock);
+    cost = cost_search(key);
+    if (cost)
+        __atomic_store_n(&cost->key, 0, __ATOMIC_RELAXED);
+    divvy_lock_give(&lock);
+}
+
+static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson, uint64_t sample_ns,
+                        unsigned neighbours) {
+    uint64_t cost_ns = divvy_estimator_update(&lesson->estimator, sample_ns, neighbours);
+
+    __atomic_store_n(&cost->cost_ns, cost_ns < COST_MIN_NS ? COST_MIN_NS : cost_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
+}
+
+void divvy_compute_cost_learn(const struct divvy_compute_segment *segment,
+                              const struct divvy_estimator_stretch *stretch) {
+    struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(segment->only);
+    uint64_t idle_ns = stretch->idle_ns < stretch->most_ns ? stretch->idle_ns : stretch->most_ns;
+    uint64_t work_ns = stretch->most_ns - idle_ns / 2;
+
+    divvy_lock_take(&lock);
+    if (segment->only->key == segment->only_key) {
+        bool tight = divvy_estimator_is_tight(stretch);
+
+        if ((tight && stretch->most_ns >= stretch->span_ns - stretch->span_ns / 32 &&
+             lesson->sum_segments == 0) ||
+            lesson->estimator.count == 0) {
+            cost_sample(segment->only, lesson, work_ns / segment->launches, stretch->neighbours);
+        } else if (tight) {
+            lesson->sum_ns += work_ns;
+            lesson->sum_launches += segment->launches;
+            if (++lesson->sum_segments >= OVERLAPPING_SEGMENTS) {
+                cost_sample(segment->only, lesson, lesson->sum_ns / lesson->sum_launches, stretch->neighbours);
+                lesson->sum_ns = 0;
+                lesson->sum_launches = lesson->sum_segments = 0;
+            }
+        }
+    }
+    divvy_lock_give(&lock);
+}

@@ -1,0 +1,105 @@
+/*
+ * What a launch costs in GPU time, learned from samples, and what a measured stretch of work is charged. Pure.
+ */
+#ifndef DIVVY_LIMITER_COMPUTE_ESTIMATOR_H
+#define DIVVY_LIMITER_COMPUTE_ESTIMATOR_H
+
+#include <stdint.h>
+
+#define DIVVY_ESTIMATOR_RING 16u
+
+struct divvy_estimator {
+    uint64_t mean_ns;
+    uint32_t count; /* samples so far, saturating */
+    uint32_t next;  /* place in the ring */
+    uint64_t ring[DIVVY_ESTIMATOR_RING];
+};
+
+/* Quarter quantile of the newest samples: what a launch takes when nobody else is on the device. count > 0. */
+static inline uint64_t divvy_estimator_low_ns(const struct divvy_estimator *estimator) {
+    uint64_t sorted[DIVVY_ESTIMATOR_RING];
+    uint32_t count =
+        estimator->count < DIVVY_ESTIMATOR_RING ? estimator->count : DIVVY_ESTIMATOR_RING;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t place = i;
+
+        for (; place > 0 && sorted[place - 1] > estimator->ring[i]; place--)
+            sorted[place] = sorted[place - 1];
+        sorted[place] = estimator->ring[i];
+    }
+    return sorted[count / 4];
+}
+
+/*
+ * Take a sample: GPU time of one launch. Returns the estimate from now on: the moving mean (kernels whose length varies
+ * are charged their average); beside neighbours, whose time slices stretch samples, the low quantile.
+ */
+static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator, uint64_t sample_ns,
+                                              unsigned neighbours) {
+    uint64_t weight = estimator->count < 15 ? estimator->count + 1 : 16;
+    int64_t step_ns = ((int64_t)sample_ns - (int64_t)estimator->mean_ns) / (int64_t)weight;
+
+    estimator->mean_ns += (uint64_t)step_ns;
+    estimator->ring[estimator->next] = sample_ns;
+    estimator->next = (estimator->next + 1) % DIVVY_ESTIMATOR_RING;
+    if (estimator->count < UINT32_MAX)
+        estimator->count++;
+    return neighbours ? divvy_estimator_low_ns(estimator) : estimator->mean_ns;
+}
+
+/* A measured stretch of work. */
+struct divvy_estimator_stretch {
+    uint64_t estimate_ns; /* sum of what its launches were estimated at */
+    uint64_t span_ns;     /* device time from its start to its end */
+    uint64_t most_ns;     /* the part of it that nothing else had covered */
+    uint64_t idle_ns;     /* the device may have been idle for this much of it */
+    unsigned neighbours;  /* processes that share the device in time slices */
+};
+
+#define DIVVY_ESTIMATOR_CARRY_MAX_NS UINT64_C(20000000)
+
+/* At least this much of the stretch was work, if nobody else was on the device. */
+static inline uint64_t divvy_estimator_least_ns(const struct divvy_estimator_stretch *stretch) {
+    return stretch->most_ns > stretch->idle_ns ? stretch->most_ns - stretch->idle_ns : 0;
+}
+
+/*
+ * Whether the device time of the stretch is known well enough to learn from: the part that may have been idle is small.
+ */
+static inline int divvy_estimator_is_tight(const struct divvy_estimator_stretch *stretch) {
+    return stretch->idle_ns <= stretch->span_ns / 16 + 3000;
+}
+
+/*
+ * GPU time to charge. Known to lie between most - idle and most; the estimate decides within. Where long and short launches
+ * of one function take turns, each stretch alone is cut at its own bounds; *carry_ns keeps what was cut off for the
+ * next, so that the sum is right. Beside n neighbours at least 1 / (n + 1) of the stretch was the tenant's turn.
+ */
+static inline uint64_t divvy_estimator_charge(const struct divvy_estimator_stretch *stretch,
+                                              uint64_t *carry_ns) {
+    uint64_t least_ns = divvy_estimator_least_ns(stretch) / (stretch->neighbours + 1u);
+    uint64_t charge_ns = stretch->estimate_ns;
+
+    if (charge_ns < least_ns)
+        charge_ns = least_ns;
+    if (charge_ns > stretch->most_ns) {
+        if (!divvy_estimator_is_tight(stretch)) {
+            *carry_ns += charge_ns - stretch->most_ns;
+            if (*carry_ns > DIVVY_ESTIMATOR_CARRY_MAX_NS)
+                *carry_ns = DIVVY_ESTIMATOR_CARRY_MAX_NS;
+        }
+        return stretch->most_ns;
+    }
+    if (*carry_ns > 0 && stretch->neighbours == 0) {
+        uint64_t more_ns = stretch->most_ns - charge_ns;
+
+        if (more_ns > *carry_ns)
+            more_ns = *carry_ns;
+        *carry_ns -= more_ns;
+        charge_ns += more_ns;
+    }
+    return charge_ns;
+}
+
+#endif

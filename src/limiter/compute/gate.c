@@ -1,0 +1,548 @@
+/*
+ * The slow path of a launch: about every half millisecond of work a thread comes by here, closes what it has open, settles
+ * what has completed, waits until more may start, and takes the credit for the next chunk.
+ */
+#include "core/clock.h"
+#include "limiter/compute/fast.h"
+#include "limiter/compute/state.h"
+#include "limiter/hook/process.h"
+#include "limiter/hook/real.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Nobody sleeps longer than this without looking at the limit again. */
+#define SLEEP_MAX_NS UINT64_C(20000000)
+/* After a pause this long a thread starts with small chunks again: what it reserves and does not use blocks others. */
+#define PAUSE_NS UINT64_C(5000000)
+/* Unsampled chunks after which a launch is measured alone. */
+#define SAMPLE_CHUNKS 8u
+#define SAMPLES_FIRST 4u
+/* More interruptions per millisecond than this are not measured around. */
+#define BREAKS_MAX 2u
+
+static struct divvy_compute_device *thread_device(const struct divvy_compute_thread *thread) {
+    return thread->device < DIVVY_PAGE_DEVICES && divvy_compute_devices[thread->device].page
+               ? &divvy_compute_devices[thread->device]
+               : NULL;
+}
+
+static bool context_is_current(CUcontext handle) {
+    CUcontext current = NULL;
+
+    return divvy_real.cuCtxGetCurrent(&current) == CUDA_SUCCESS && current == handle;
+}
+
+/* --- closing ------------------------------------------------------------------------------------------------------ */
+
+/* Whether the device had work of this stream without a break while the segment was filled. */
+static bool slot_was_busy(const struct divvy_compute_slot *slot, struct divvy_compute_context *context) {
+    CUstreamCaptureMode mode;
+    int passed;
+
+    if (!slot->shared)
+        return false;
+    mode = divvy_compute_relax();
+    passed = divvy_compute_event_passed(context, slot->start);
+    divvy_compute_unrelax(mode);
+    return passed == 0;
+}
+
+/* How long the device may have been idle inside the segment: no longer than it took to fill. */
+static uint64_t slot_idle_ns(const struct divvy_compute_slot *slot, struct divvy_compute_context *context,
+                             uint64_t now_ns) {
+    uint64_t filled_ns = now_ns - slot->opened_ns;
+
+    if (slot->loose)
+        return UINT64_MAX;
+    if (filled_ns > 5000 && slot_was_busy(slot, context))
+        return 0;
+    return filled_ns;
+}
+
+static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute_slot *slot, uint64_t now_ns,
+                       bool record) {
+    struct divvy_compute_context *context =
+        divvy_compute_context_get(slot->context, slot->context_generation);
+    struct divvy_compute_device *device = thread_device(thread);
+    struct divvy_compute_segment segment = {
+        .estimate_ns = slot->estimate_ns,
+        .only = slot->only,
+        .only_key = slot->only == &divvy_compute_mixed ? 0 : slot->only->key,
+        .launches = slot->launches,
+        .context = slot->context,
+        .context_generation = slot->context_generation,
+        .start = slot->start,
+        .end = DIVVY_COMPUTE_NONE,
+    };
+
+    slot->open = 0;
+    if (context) {
+        divvy_compute_event_release(context, slot->last_end);
+        if (record && slot->start != DIVVY_COMPUTE_NONE && slot->launches &&
+            !__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST)) {
+            segment.idle_ns = slot_idle_ns(slot, context, now_ns);
+            segment.end = divvy_compute_event_record(context, slot->stream);
+        }
+    }
+    slot->last_end = segment.end;
+    if (context && segment.end != DIVVY_COMPUTE_NONE)
+        divvy_compute_event_hold(context, segment.end);
+    slot->start = DIVVY_COMPUTE_NONE;
+    slot->estimate_ns = 0;
+    slot->launches = 0;
+    thread->grant_ns -= segment.estimate_ns < thread->grant_ns ? segment.estimate_ns : thread->grant_ns;
+    if (device)
+        divvy_compute_segment_add(device, &segment);
+}
+
+/* Give back what was reserved and not used. */
+static void grant_return(struct divvy_compute_thread *thread) {
+    struct divvy_compute_device *device = thread_device(thread);
+    uint64_t unused_ns = thread->grant_ns;
+
+    thread->grant_ns = 0;
+    thread->credit_ns = 0;
+    if (!device || unused_ns == 0)
+        return;
+    divvy_compute_account_correct(device->page, -(int64_t)unused_ns);
+    divvy_lock_take(&device->lock);
+    divvy_pacer_flight_cancel(&device->flight, unused_ns);
+    divvy_lock_give(&device->lock);
+}
+
+static void busy_begin(struct divvy_compute_thread *thread) {
+    __atomic_store_n(&thread->busy, 1, __ATOMIC_SEQ_CST);
+}
+
+static void busy_end(struct divvy_compute_thread *thread) {
+    __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
+}
+
+static void thread_close(struct divvy_compute_thread *thread, uint64_t now_ns, bool record) {
+    busy_begin(thread);
+    for (unsigned i = 0; i < DIVVY_COMPUTE_SLOTS; i++)
+        if (thread->slots[i].open)
+            slot_close(thread, &thread->slots[i], now_ns, record);
+    busy_end(thread);
+    grant_return(thread);
+}
+
+/* Give up the events that were kept to begin the next segments with. */
+static void slots_clear(struct divvy_compute_thread *thread) {
+    for (unsigned i = 0; i < DIVVY_COMPUTE_SLOTS; i++) {
+        struct divvy_compute_slot *slot = &thread->slots[i];
+        struct divvy_compute_context *context =
+            slot->stream ? divvy_compute_context_get(slot->context, slot->context_generation) : NULL;
+
+        if (context)
+            divvy_compute_event_release(context, slot->last_end);
+        slot->last_end = DIVVY_COMPUTE_NONE;
+        __atomic_store_n(&slot->stream, NULL, __ATOMIC_RELAXED);
+    }
+}
+
+void divvy_compute_close(struct divvy_compute_thread *thread, uint64_t now_ns) {
+    thread_close(thread, now_ns, context_is_current(thread->context));
+}
+
+void divvy_compute_abandon(struct divvy_compute_thread *thread) {
+    thread_close(thread, 0, false);
+    slots_clear(thread);
+}
+
+/* --- which context and device ------------------------------------------------------------------------------------- */
+
+void divvy_compute_park(void) {
+    struct divvy_compute_thread *thread = divvy_compute_self;
+
+    if (!thread || !thread->context_known)
+        return;
+    thread->context_known = 0;
+    thread->parked_ns = thread->credit_ns > 0 ? (uint64_t)thread->credit_ns : 0;
+    thread->credit_ns = 0;
+}
+
+/* The thread's context is no longer current: close what it has open there, from there if that can still be had. */
+static void thread_leave(struct divvy_compute_thread *thread) {
+    bool there = divvy_compute_context_get(thread->context_index, thread->context_generation) != NULL &&
+                 divvy_real.cuCtxPushCurrent_v2(thread->context) == CUDA_SUCCESS;
+    CUcontext popped;
+
+    thread_close(thread, divvy_compute_port.now(), there);
+    slots_clear(thread);
+    if (there)
+        (void)divvy_real.cuCtxPopCurrent_v2(&popped);
+}
+
+static void thread_enter(struct divvy_compute_thread *thread, CUcontext handle) {
+    thread->context = handle;
+    thread->context_index = divvy_compute_context_find(handle, &thread->device);
+    thread->context_generation = thread->context_index == DIVVY_COMPUTE_NONE
+                                     ? 0
+                                     : divvy_compute_contexts[thread->context_index].generation;
+    thread->salt = (uint64_t)thread->device << DIVVY_COMPUTE_KEY_SALT_SHIFT;
+    thread->context_known = 1;
+}
+
+/* Make sure that the thread's record fits its current context. False: there is none. */
+static bool thread_refresh(struct divvy_compute_thread *thread) {
+    CUcontext current = NULL;
+
+    if (thread->context_known)
+        return true;
+    if (divvy_real.cuCtxGetCurrent(&current) != CUDA_SUCCESS || !current)
+        return false;
+    if (thread->context == current &&
+        (thread->context_index == DIVVY_COMPUTE_NONE ||
+         divvy_compute_context_get(thread->context_index, thread->context_generation))) {
+        thread->credit_ns = (int64_t)thread->parked_ns;
+        thread->context_known = 1;
+        return true;
+    }
+    if (thread->context)
+        thread_leave(thread);
+    thread_enter(thread, current);
+    return true;
+}
+
+/* --- slots -------------------------------------------------------------------------------------------------------- */
+
+/* The slot of the stream; one that has to make room for it is closed. */
+static struct divvy_compute_slot *slot_take(struct divvy_compute_thread *thread, CUstream stream) {
+    struct divvy_compute_slot *first = &thread->slots[divvy_compute_slot_place(stream)];
+    struct divvy_compute_slot *second = &thread->slots[divvy_compute_slot_place(stream) ^ 1];
+    struct divvy_compute_slot *slot = first;
+    struct divvy_compute_context *context;
+
+    if (first->stream == stream || second->stream == stream) {
+        slot = first->stream == stream ? first : second;
+        if (!__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST))
+            return slot;
+    } else if (first->stream && (!second->stream || first->open)) {
+        slot = second;
+    }
+    busy_begin(thread);
+    if (slot->open)
+        slot_close(thread, slot, divvy_compute_port.now(), true);
+    context = slot->stream ? divvy_compute_context_get(slot->context, slot->context_generation) : NULL;
+    if (context)
+        divvy_compute_event_release(context, slot->last_end);
+    slot->last_end = slot->start = DIVVY_COMPUTE_NONE;
+    slot->context = thread->context_index;
+    slot->context_generation = thread->context_generation;
+    __atomic_store_n(&slot->dead, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->stream, stream, __ATOMIC_RELAXED);
+    busy_end(thread);
+    return slot;
+}
+
+static void slot_open(struct divvy_compute_thread *thread, struct divvy_compute_slot *slot, uint64_t now_ns) {
+    struct divvy_compute_context *context =
+        divvy_compute_context_get(slot->context, slot->context_generation);
+
+    busy_begin(thread);
+    slot->open = 1;
+    slot->only = NULL;
+    slot->estimate_ns = 0;
+    slot->launches = 0;
+    slot->shared = 0;
+    slot->loose = 0;
+    slot->opened_ns = now_ns;
+    slot->start = DIVVY_COMPUTE_NONE;
+    if (context && slot->last_end != DIVVY_COMPUTE_NONE) {
+        CUstreamCaptureMode mode = divvy_compute_relax();
+
+        slot->shared = divvy_compute_event_passed(context, slot->last_end) == 0;
+        divvy_compute_unrelax(mode);
+    }
+    if (slot->shared) {
+        slot->start = slot->last_end;
+        divvy_compute_event_hold(context, slot->start);
+    } else if (context && !__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST)) {
+        slot->start = divvy_compute_event_record(context, slot->stream);
+    }
+    busy_end(thread);
+}
+
+/* --- the gate ----------------------------------------------------------------------------------------------------- */
+
+/* Size of the next chunk: small after a pause, growing while the thread keeps coming back. */
+static uint64_t chunk_next(struct divvy_compute_thread *thread, uint64_t now_ns, uint64_t cost_ns, bool alone) {
+    uint64_t chunk_ns = thread->chunk_ns * 2;
+
+    if (now_ns > thread->closed_ns + PAUSE_NS)
+        chunk_ns = cost_ns;
+    if (chunk_ns < 4 * cost_ns && now_ns <= thread->closed_ns + PAUSE_NS)
+        chunk_ns = 4 * cost_ns;
+    if (chunk_ns > DIVVY_COMPUTE_CHUNK_NS)
+        chunk_ns = DIVVY_COMPUTE_CHUNK_NS;
+    if (chunk_ns < cost_ns)
+        chunk_ns = cost_ns;
+    thread->chunk_ns = chunk_ns;
+    return alone ? cost_ns : chunk_ns;
+}
+
+static bool is_unknown(struct divvy_compute_cost *cost) {
+    const struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(cost);
+
+    return __atomic_load_n(&lesson->launched, __ATOMIC_RELAXED) &&
+           __atomic_load_n(&lesson->estimator.count, __ATOMIC_RELAXED) == 0;
+}
+
+/* Whether this launch is to be measured alone. */
+static bool is_sample(struct divvy_compute_cost *cost) {
+    struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(cost);
+    uint32_t chunks = __atomic_add_fetch(&lesson->chunks_since, 1, __ATOMIC_RELAXED);
+
+    return __atomic_load_n(&lesson->estimator.count, __ATOMIC_RELAXED) < SAMPLES_FIRST || chunks > SAMPLE_CHUNKS;
+}
+
+/* When the work fits into what may be in flight; not after now_ns: it is in flight now. */
+static uint64_t flight_enter(struct divvy_compute_device *device, uint64_t now_ns, uint64_t work_ns, bool unknown) {
+    uint64_t open_ns;
+
+    divvy_lock_take(&device->lock);
+    open_ns = divvy_pacer_flight_wait(&device->flight, now_ns, work_ns, DIVVY_COMPUTE_BUDGET_NS, unknown);
+    if (open_ns <= now_ns) {
+        if (device->flight.pending_ns && divvy_pacer_flight_is_stuck(&device->flight, now_ns))
+            divvy_pacer_flight_forced(&device->flight, now_ns);
+        divvy_pacer_flight_add(&device->flight, now_ns, work_ns);
+    }
+    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
+    divvy_lock_give(&device->lock);
+    return open_ns;
+}
+
+static void flight_leave(struct divvy_compute_device *device, uint64_t work_ns) {
+    divvy_lock_take(&device->lock);
+    divvy_pacer_flight_cancel(&device->flight, work_ns);
+    divvy_lock_give(&device->lock);
+}
+
+/*
+ * Wait until work_ns may start, and reserve it. This is where a lease enters: whoever grants one moves what is waited for
+ * here, and wakes sleepers by a futex wake on compute_permille, the word that they sleep on.
+ */
+static uint64_t gate_pass(struct divvy_compute_device *device, uint64_t work_ns, struct divvy_compute_cost *cost,
+                          uint64_t now_ns) {
+    uint64_t came_ns = now_ns, open_ns;
+    bool waited = false;
+
+    for (;;) {
+        uint32_t permille = __atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED);
+
+        divvy_compute_settle(device);
+        open_ns = flight_enter(device, now_ns, work_ns, is_unknown(cost));
+        if (open_ns <= now_ns) {
+            if (!divvy_pacer_limits(permille) ||
+                divvy_compute_account_reserve(device->page, now_ns, permille, work_ns, &open_ns))
+                break;
+            flight_leave(device, work_ns);
+        }
+        if (!waited)
+            __atomic_fetch_add(&device->usage->waiting, 1, __ATOMIC_RELAXED);
+        waited = true;
+        divvy_compute_port.sleep(&device->page->compute_permille, permille,
+                                 open_ns < now_ns + SLEEP_MAX_NS ? open_ns : now_ns + SLEEP_MAX_NS);
+        now_ns = divvy_compute_port.now();
+    }
+    if (waited) {
+        __atomic_fetch_sub(&device->usage->waiting, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&device->usage->waited_ns, now_ns - came_ns, __ATOMIC_RELAXED);
+    }
+    return now_ns;
+}
+
+/* --- one launch --------------------------------------------------------------------------------------------------- */
+
+static bool is_capturing(CUstream stream) {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    return __atomic_load_n(&divvy_compute_gate.capturing, __ATOMIC_RELAXED) &&
+           (divvy_real.cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
+            status != CU_STREAM_CAPTURE_STATUS_NONE);
+}
+
+/* Streams of another context than the current one: found once per thread and stream. */
+static CUcontext foreign_context(const struct divvy_compute_thread *thread, CUstream stream) {
+    CUcontext context = NULL;
+
+    if (stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD ||
+        thread->slots[divvy_compute_slot_place(stream)].stream == stream ||
+        thread->slots[divvy_compute_slot_place(stream) ^ 1].stream == stream)
+        return NULL;
+    if (divvy_real.cuStreamGetCtx(stream, &context) != CUDA_SUCCESS || context == thread->context)
+        return NULL;
+    return context;
+}
+
+/* A record for this one launch, in the context given (NULL: the current one). */
+static struct divvy_compute_thread *pass_temporary(struct divvy_compute_pass *pass, CUcontext context) {
+    struct divvy_compute_thread *thread = &pass->temporary;
+
+    memset(thread, 0, sizeof(*thread));
+    if (context) {
+        if (divvy_real.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS)
+            return NULL;
+        pass->pushed = true;
+    }
+    return thread_refresh(thread) ? thread : NULL;
+}
+
+static struct divvy_compute_thread *pass_thread(struct divvy_compute_pass *pass, CUstream stream) {
+    struct divvy_compute_thread *thread = divvy_compute_thread_own();
+    CUcontext context;
+
+    if (!thread)
+        return pass_temporary(pass, NULL);
+    if (!thread_refresh(thread))
+        return NULL;
+    context = foreign_context(thread, stream);
+    return context ? pass_temporary(pass, context) : thread;
+}
+
+static void pass_admit(struct divvy_compute_pass *pass, struct divvy_compute_device *device, uint64_t key,
+                       uint64_t guess_ns, CUstream stream) {
+    struct divvy_compute_thread *thread = pass->thread;
+    struct divvy_compute_lesson *lesson;
+    uint64_t now_ns = 0;
+
+    pass->cost = divvy_compute_cost_find(key ^ thread->salt, guess_ns);
+    pass->cost_ns = __atomic_load_n(&pass->cost->cost_ns, __ATOMIC_RELAXED);
+    lesson = divvy_compute_cost_lesson(pass->cost);
+    if (thread->credit_ns < (int64_t)pass->cost_ns) {
+        uint64_t work_ns;
+
+        now_ns = divvy_compute_port.now();
+        thread_close(thread, now_ns, true);
+        divvy_compute_neighbours_look(device, now_ns);
+        work_ns = chunk_next(thread, now_ns, pass->cost_ns,
+                             is_sample(pass->cost) || thread == &pass->temporary);
+        now_ns = gate_pass(device, work_ns, pass->cost, now_ns);
+        thread->grant_ns = work_ns;
+        thread->credit_ns = (int64_t)work_ns;
+    }
+    pass->slot = slot_take(thread, stream);
+    if (!pass->slot->open)
+        slot_open(thread, pass->slot, now_ns ? now_ns : divvy_compute_port.now());
+    thread->credit_ns -= (int64_t)pass->cost_ns;
+    pass->slot->estimate_ns += pass->cost_ns;
+    pass->slot->launches++;
+    if (!pass->slot->only)
+        pass->slot->only = pass->cost;
+    else if (pass->slot->only != pass->cost)
+        pass->slot->only = &divvy_compute_mixed;
+    pass->close = thread->credit_ns < (int64_t)pass->cost_ns;
+    __atomic_store_n(&lesson->launched, 1, __ATOMIC_RELAXED);
+}
+
+static void pass_restore(struct divvy_compute_pass *pass) {
+    CUcontext popped;
+
+    if (pass->pushed)
+        (void)divvy_real.cuCtxPopCurrent_v2(&popped);
+    pass->pushed = false;
+}
+
+void divvy_compute_begin(struct divvy_compute_pass *pass, uint64_t key, uint64_t guess_ns, CUstream stream) {
+    struct divvy_compute_device *device;
+    int saved = errno;
+
+    pass->thread = NULL;
+    pass->pushed = false;
+    if (divvy_process_ready() && !is_capturing(stream)) {
+        pass->thread = pass_thread(pass, stream);
+        device = pass->thread ? thread_device(pass->thread) : NULL;
+        if (device && divvy_pacer_limits(__atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED)))
+            pass_admit(pass, device, key, guess_ns, stream);
+        else
+            pass->thread = NULL;
+        pass_restore(pass);
+    }
+    errno = saved;
+}
+
+void divvy_compute_end(struct divvy_compute_pass *pass, CUresult result) {
+    struct divvy_compute_thread *thread = pass->thread;
+    struct divvy_compute_slot *slot = pass->slot;
+    int saved = errno;
+
+    if (!thread)
+        return;
+    if (result != CUDA_SUCCESS && slot->open && slot->launches) {
+        slot->estimate_ns -= pass->cost_ns;
+        slot->launches--;
+        thread->credit_ns += (int64_t)pass->cost_ns;
+    }
+    if (pass->close) {
+        uint64_t now_ns = divvy_compute_port.now();
+
+        if (thread == &pass->temporary)
+            pass->pushed = !context_is_current(thread->context) &&
+                           divvy_real.cuCtxPushCurrent_v2(thread->context) == CUDA_SUCCESS;
+        thread_close(thread, now_ns, true);
+        thread->closed_ns = now_ns;
+        if (thread == &pass->temporary)
+            slots_clear(thread);
+        pass_restore(pass);
+    }
+    errno = saved;
+}
+
+/* --- streams ------------------------------------------------------------------------------------------------------ */
+
+void divvy_compute_break(CUstream stream) {
+    struct divvy_compute_thread *thread = divvy_compute_self;
+    struct divvy_compute_slot *slot;
+    uint64_t now_ns;
+    int saved = errno;
+
+    if (!thread || !thread->context_known)
+        return;
+    slot = &thread->slots[divvy_compute_slot_place(stream)];
+    if (slot->stream != stream)
+        slot = &thread->slots[divvy_compute_slot_place(stream) ^ 1];
+    if (slot->stream != stream)
+        return;
+    now_ns = divvy_compute_port.now();
+    if (now_ns > thread->break_ns + DIVVY_NS_PER_MS) {
+        thread->break_ns = now_ns;
+        thread->breaks = 0;
+    }
+    if (slot->open && ++thread->breaks > BREAKS_MAX) {
+        slot->loose = 1;
+    } else {
+        struct divvy_compute_context *context =
+            divvy_compute_context_get(slot->context, slot->context_generation);
+
+        busy_begin(thread);
+        if (slot->open)
+            slot_close(thread, slot, now_ns, true);
+        if (context)
+            divvy_compute_event_release(context, slot->last_end);
+        slot->last_end = DIVVY_COMPUTE_NONE;
+        busy_end(thread);
+    }
+    errno = saved;
+}
+
+void divvy_compute_stream_forget(CUstream stream) {
+    struct divvy_compute_thread *self = divvy_compute_self;
+    int saved = errno;
+
+    if (self && self->context_known)
+        divvy_compute_break(stream);
+    for (unsigned i = 0; i < DIVVY_COMPUTE_THREADS; i++) {
+        struct divvy_compute_thread *thread = &divvy_compute_threads[i];
+
+        if (!__atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE))
+            continue;
+        for (unsigned j = 0; j < DIVVY_COMPUTE_SLOTS; j++)
+            if (__atomic_load_n(&thread->slots[j].stream, __ATOMIC_RELAXED) == stream)
+                __atomic_store_n(&thread->slots[j].dead, 1, __ATOMIC_SEQ_CST);
+        while (thread != self && __atomic_load_n(&thread->busy, __ATOMIC_SEQ_CST))
+            divvy_compute_port.sleep(&thread->busy, 1, divvy_compute_port.now() + DIVVY_PACER_POLL_NS / 4);
+    }
+    errno = saved;
+}

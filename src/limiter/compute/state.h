@@ -1,0 +1,247 @@
+/*
+ * What the gate and the clock of GPU time keep: all of it in fixed tables of this library, so nothing is ever allocated.
+ * docs/COMPUTE.md tells how the pieces play together.
+ *
+ *   thread   what one thread may still launch (credit) and what it launched on each stream since the last look (slots)
+ *   slot     an open segment: launches on one stream by one thread, after a start event
+ *   segment  a closed one, between two events, until the device has passed it
+ *   device   the tenant's account, what is in flight, segments not yet settled
+ *   context  its pool of events and the time that they tell
+ *   cost     what a launch is estimated at
+ */
+#ifndef DIVVY_LIMITER_COMPUTE_STATE_H
+#define DIVVY_LIMITER_COMPUTE_STATE_H
+
+#include "cuda/driver.h"
+#include "limiter/compute/estimator.h"
+#include "limiter/compute/pacer.h"
+#include "limiter/compute/union.h"
+#include "limiter/hook/lock.h"
+#include "page/page.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DIVVY_COMPUTE_CHUNK_NS  UINT64_C(500000)  /* work between two looks at the clock */
+#define DIVVY_COMPUTE_BUDGET_NS UINT64_C(1000000) /* work in flight */
+#define DIVVY_COMPUTE_BANK_NS   UINT64_C(5000000) /* GPU time that idleness saves up at most */
+#define DIVVY_COMPUTE_GUESS_NS  UINT64_C(200000)  /* of a kernel never seen */
+
+#define DIVVY_COMPUTE_SLOTS    8u
+#define DIVVY_COMPUTE_THREADS  256u
+#define DIVVY_COMPUTE_CONTEXTS 64u
+#define DIVVY_COMPUTE_EVENTS   192u /* of a context */
+#define DIVVY_COMPUTE_SEGMENTS 256u /* of a device, closed and not yet settled */
+#define DIVVY_COMPUTE_COSTS    4096u
+#define DIVVY_COMPUTE_NONE     UINT16_MAX
+
+/* Estimates. Read by launches without a lock: a torn pair costs one wrong estimate, which measurement corrects. */
+struct divvy_compute_cost {
+    uint64_t key; /* 0: free */
+    uint64_t cost_ns;
+};
+
+/* What was learned behind the estimate of the same index. Written under the lock of the table. */
+struct divvy_compute_lesson {
+    struct divvy_estimator estimator;
+    uint64_t sum_ns; /* samples that overlap others are summed up: only together do they tell anything */
+    uint32_t sum_launches;
+    uint32_t sum_segments;
+    uint32_t chunks_since; /* chunks begun by this function since the last sample; a hint */
+    uint32_t launched;     /* was launched at least once; a hint */
+};
+
+struct divvy_compute_slot {
+    CUstream stream; /* CU_STREAM_LEGACY and CU_STREAM_PER_THREAD stand for the default streams; NULL: unused */
+    struct divvy_compute_cost *only; /* the one function of the segment, divvy_compute_mixed: several */
+    uint64_t estimate_ns;
+    uint32_t launches;
+    uint32_t open;
+    uint64_t opened_ns;
+    uint32_t context_generation;
+    uint16_t context;
+    uint16_t start;    /* event before the segment, held */
+    uint16_t last_end; /* event after the segment before, held; NONE when work may have come between */
+    uint8_t shared;    /* start is the end of the segment before, and the device had not reached it */
+    uint8_t loose;     /* something else is in the stream between the launches */
+    uint32_t dead;     /* the stream is being destroyed; atomic, set by other threads */
+    uint32_t reserved;
+};
+
+struct divvy_compute_thread {
+    int64_t credit_ns; /* may be launched before the next look */
+    uint64_t salt;     /* of the device, in keys */
+    struct divvy_compute_slot slots[DIVVY_COMPUTE_SLOTS];
+    uint64_t grant_ns;  /* reserved in account and flight, less what closed segments took over */
+    uint64_t parked_ns; /* credit put aside because the current context may have changed */
+    uint64_t closed_ns; /* when the last chunk was closed */
+    uint64_t chunk_ns;  /* size of the last chunk */
+    uint64_t break_ns;  /* start of the millisecond in which breaks are counted */
+    uint32_t breaks;
+    CUcontext context;
+    uint32_t context_generation;
+    uint16_t context_index;
+    uint8_t context_known;
+    uint8_t device; /* index in the page, 255: none */
+    uint32_t tid;   /* 0: the block is free; atomic */
+    uint32_t busy;  /* the owner is using its slots; atomic, others that changed `dead` wait for it */
+};
+
+struct divvy_compute_event {
+    CUevent handle;
+    uint32_t references;
+    uint32_t known; /* time_ns is */
+    uint64_t time_ns;
+};
+
+struct divvy_compute_context {
+    CUcontext handle;    /* NULL: free */
+    uint32_t generation; /* changes when the context goes */
+    divvy_lock_t lock;   /* of the events */
+    uint8_t device;      /* index in the page, 255: none */
+    uint16_t event_count;
+    uint16_t free_count;
+    uint16_t base; /* event that others are measured from */
+    struct divvy_union busy;
+    uint16_t free[DIVVY_COMPUTE_EVENTS];
+    struct divvy_compute_event events[DIVVY_COMPUTE_EVENTS];
+};
+
+struct divvy_compute_segment {
+    uint64_t estimate_ns;
+    uint64_t idle_ns; /* the device may have been idle for this long in it */
+    struct divvy_compute_cost *only;
+    uint64_t only_key;
+    uint32_t launches;
+    uint32_t context_generation;
+    uint16_t context;
+    uint16_t start, end;
+};
+
+struct divvy_compute_device {
+    struct divvy_page_device *page; /* NULL: not attached */
+    struct divvy_page_usage *usage;
+    CUdevice ordinal;
+    divvy_lock_t lock; /* of flight, segments, carry */
+    uint32_t settling; /* somebody looks for completed segments */
+    uint32_t neighbours;
+    uint64_t looked_ns; /* when neighbours were last counted; atomic */
+    uint64_t carry_ns;
+    struct divvy_pacer_flight flight;
+    uint32_t segment_count;
+    struct divvy_compute_segment segments[DIVVY_COMPUTE_SEGMENTS];
+    uint64_t sibling_launches[DIVVY_PAGE_SLOTS];
+};
+
+/* A launch on its way through the slow path. */
+struct divvy_compute_pass {
+    struct divvy_compute_thread *thread; /* NULL: not limited, nothing to do afterwards */
+    struct divvy_compute_slot *slot;
+    struct divvy_compute_cost *cost;
+    uint64_t cost_ns;
+    bool close;  /* the chunk ends with this launch */
+    bool pushed; /* another context was made current */
+    struct divvy_compute_thread temporary; /* where the thread has no block, or launches into a foreign context */
+};
+
+/* Everything that a launch reads on its way through the open gate. */
+struct divvy_compute_gate {
+    const uint32_t *permille; /* share of the one device of this process; of several: a word that says "look" */
+    uint32_t capturing;       /* captures under way in this process; atomic */
+    uint32_t threads_high;    /* blocks of threads below have been used; atomic */
+    struct divvy_compute_cost costs[DIVVY_COMPUTE_COSTS] __attribute__((aligned(64)));
+};
+
+/* How the room tells the time and sleeps; tests put their own here. */
+struct divvy_compute_port {
+    uint64_t (*now)(void);
+    /* Sleep while *word == expected until the deadline at most; the word is shared between processes. */
+    void (*sleep)(const uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+};
+
+extern struct divvy_compute_gate divvy_compute_gate;
+extern struct divvy_compute_port divvy_compute_port;
+extern struct divvy_compute_cost divvy_compute_mixed;
+extern struct divvy_compute_thread divvy_compute_threads[DIVVY_COMPUTE_THREADS];
+extern struct divvy_compute_context divvy_compute_contexts[DIVVY_COMPUTE_CONTEXTS];
+extern struct divvy_compute_device divvy_compute_devices[DIVVY_PAGE_DEVICES];
+extern __thread struct divvy_compute_thread *divvy_compute_self __attribute__((tls_model("initial-exec")));
+
+/* What a fresh process has, for divvy_compute_attach. */
+void divvy_compute_costs_reset(void);
+void divvy_compute_contexts_reset(void);
+void divvy_compute_captures_reset(void);
+
+/* attach.c: the table of threads. */
+
+/* The calling thread's block, or NULL when there are too many threads. */
+struct divvy_compute_thread *divvy_compute_thread_own(void);
+/* Give up what threads that have ended still held. */
+void divvy_compute_threads_sweep(void);
+
+/* cost.c */
+
+/* The estimate for the key, entered with the guess if new. Any thread. */
+struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_ns);
+void divvy_compute_cost_forget(uint64_t key);
+struct divvy_compute_lesson *divvy_compute_cost_lesson(struct divvy_compute_cost *cost);
+/* Learn from a settled segment; `only` may have been given to another key since. */
+void divvy_compute_cost_learn(const struct divvy_compute_segment *segment,
+                              const struct divvy_estimator_stretch *stretch);
+
+/* event.c */
+
+/* Index of the context, entered if new; DIVVY_COMPUTE_NONE when the table is full. It is current. */
+uint16_t divvy_compute_context_find(CUcontext handle, uint8_t *ret_device);
+/* The entry if it is still what it was. */
+struct divvy_compute_context *divvy_compute_context_get(uint16_t index, uint32_t generation);
+void divvy_compute_context_drop(struct divvy_compute_context *context);
+/* Take an event and record it: its index, or DIVVY_COMPUTE_NONE. The context is current. */
+uint16_t divvy_compute_event_record(struct divvy_compute_context *context, CUstream stream);
+void divvy_compute_event_hold(struct divvy_compute_context *context, uint16_t event);
+void divvy_compute_event_release(struct divvy_compute_context *context, uint16_t event);
+/* 1 the device has passed it, 0 not yet, negative: it will never be known. */
+int divvy_compute_event_passed(struct divvy_compute_context *context, uint16_t event);
+/* The same, with the time on the context's own clock. */
+int divvy_compute_event_time(struct divvy_compute_context *context, uint16_t event, uint64_t *ret_ns);
+/* Calls that ask about events are forbidden while this process captures, except in this mode of the thread. */
+CUstreamCaptureMode divvy_compute_relax(void);
+void divvy_compute_unrelax(CUstreamCaptureMode mode);
+
+/* settle.c */
+
+void divvy_compute_segment_add(struct divvy_compute_device *device,
+                               const struct divvy_compute_segment *segment);
+/* Charge what the device has completed. Returns at once when another thread is doing it. */
+void divvy_compute_settle(struct divvy_compute_device *device);
+/* Drop segments of a context that goes: what they were estimated at stays charged. */
+void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t context);
+void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns);
+
+/* account.c: the tenant's account in the page. Lock-free between processes. */
+
+/* Reserve gpu_ns if work may start now: true; else when it may. */
+bool divvy_compute_account_reserve(struct divvy_page_device *page, uint64_t now_ns, uint32_t permille,
+                                   uint64_t gpu_ns, uint64_t *ret_open_ns);
+void divvy_compute_account_correct(struct divvy_page_device *page, int64_t gpu_ns);
+
+/* gate.c: the slow path */
+
+/*
+ * Before work goes to the driver: waits until it may. `stream` as in slots; guess_ns: for a key never seen. Every begin is
+ * followed by one end on the same thread with what the driver answered.
+ */
+void divvy_compute_begin(struct divvy_compute_pass *pass, uint64_t key, uint64_t guess_ns, CUstream stream);
+void divvy_compute_end(struct divvy_compute_pass *pass, CUresult result);
+/* Something that is no GPU work of ours, or waits, is about to enter the stream: measured time must not contain it. */
+void divvy_compute_break(CUstream stream);
+/* The stream is about to be destroyed. */
+void divvy_compute_stream_forget(CUstream stream);
+/* The thread's current context may have changed. */
+void divvy_compute_park(void);
+/* Close what the thread has open; its context is current, or nothing is recorded. */
+void divvy_compute_close(struct divvy_compute_thread *thread, uint64_t now_ns);
+/* Give up what a thread that ended, or a context that went, left open. */
+void divvy_compute_abandon(struct divvy_compute_thread *thread);
+
+#endif
