@@ -344,11 +344,11 @@ static void variables_check(struct divvy_cli_report *report) {
                        switches[i]),
                    "unset %s", switches[i]);
     }
-    if (level && divvy_core_log_level_parse(level, strlen(level), &parsed) < 0)
+    if (level && level[0] && divvy_core_log_level_parse(level, strlen(level), &parsed) < 0)
         remedy(add(report, DIVVY_CLI_VERDICT_WARN, "variables", "DIVVY_LOG='%.60s' is no level",
                    level),
                "write off, error, warn, info, debug or trace");
-    if (tenant)
+    if (tenant && tenant[0])
         (void)add(report, DIVVY_CLI_VERDICT_NOTE, "variables", "this is inside the tenant '%.64s'",
                   tenant);
 }

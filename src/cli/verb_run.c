@@ -104,7 +104,7 @@ static int name_choose(const struct arguments *arguments, struct plan *plan,
                        struct divvy_error *error) {
     const char *outer = getenv("DIVVY_TENANT");
 
-    if (outer)
+    if (outer && outer[0])
         return divvy_error_set(
             error, -EINVAL,
             "this is already inside the tenant '%.64s' (DIVVY_TENANT is set); a tenant cannot be "

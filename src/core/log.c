@@ -38,7 +38,7 @@ static divvy_log_level_t level_from_environment(void) {
     const char *own = secure_getenv("DIVVY_LOG");
     const char *enable, *word;
 
-    if (own) {
+    if (own && own[0]) {
         (void)divvy_core_log_level_parse(own, strlen(own), &level);
         return level;
     }
