@@ -108,7 +108,8 @@ struct divvy_page_slot {
     uint64_t generation; /* counts owners of this slot; references to a slot carry it */
     uint64_t host_pid;   /* pid outside the tenant's pid namespace, 0 unknown */
     uint64_t attached_ns;
-    uint64_t reserved[3];
+    uint64_t image; /* stack address of the owner's program image, which exec changes; 0 unknown */
+    uint64_t reserved[2];
     struct divvy_page_cell cells[DIVVY_PAGE_DEVICES];
     struct divvy_page_usage usage[DIVVY_PAGE_DEVICES];
 };
@@ -153,6 +154,7 @@ struct divvy_page_identity {
     uint32_t pid;
     uint32_t pidns;
     uint64_t start_ticks;
+    uint64_t image; /* as in struct divvy_page_slot */
 };
 
 /*
@@ -160,9 +162,11 @@ struct divvy_page_identity {
  */
 void divvy_page_identity_self(struct divvy_page_identity *ret_identity);
 
-/* Whether the owner of a slot lives: 1 yes or cannot be known (another pid namespace), 0 proven dead. */
-int divvy_page_identity_alive(uint32_t pid, uint32_t pidns, uint64_t start_ticks,
-                              const struct divvy_page_identity *self);
+/*
+ * Whether a process still holds what it held: 1 yes or cannot be known (another pid namespace); 0 proven dead, or it
+ * has become another program by exec.
+ */
+int divvy_page_identity_alive(const struct divvy_page_identity *other, const struct divvy_page_identity *self);
 
 /*
  * Create the page at `path` or attach to the one there. The folder must exist. On success *ret_page is mapped shared
@@ -217,6 +221,9 @@ void divvy_page_credit(struct divvy_page *page, unsigned slot, unsigned device, 
 
 /* Charge bytes whatever the limit (what the driver took already: contexts, corrections). Same rule for threads. */
 void divvy_page_charge(struct divvy_page *page, unsigned slot, unsigned device, uint64_t bytes);
+
+/* Count a refusal that the application saw. */
+void divvy_page_refusal_count(struct divvy_page *page, unsigned device);
 
 /* Bytes charged to the tenant on a device, and what one slot contributes. Atomic loads. */
 uint64_t divvy_page_used(const struct divvy_page *page, unsigned device);

@@ -1,0 +1,61 @@
+/*
+ * The limits of this process as its environment gives them, and what they mean for one device.
+ */
+#ifndef DIVVY_LIMITER_HOOK_LIMITS_H
+#define DIVVY_LIMITER_HOOK_LIMITS_H
+
+#include "core/limits_json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct divvy_limits {
+    bool any; /* one of the variables is set */
+    divvy_core_limits_t percent;
+    divvy_core_limits_t bytes;
+};
+
+/* What holds for one device: 0 = no limit. */
+struct divvy_limit {
+    uint32_t permille;
+    uint64_t bytes;
+};
+
+/* A device as limits name it. */
+struct divvy_limit_device {
+    divvy_core_uuid_t uuid;
+    int32_t index; /* place in NVML's order; -1 not known */
+    uint64_t total_bytes;
+};
+
+/*
+ * Read TENSOR_FUSION_CUDA_UP_LIMIT and TENSOR_FUSION_CUDA_MEM_LIMIT. 0, or -EINVAL after one line on stderr that names
+ * the variable, the byte and the remedy.
+ */
+int divvy_limits_read(struct divvy_limits *ret_limits);
+
+/*
+ * The limits of one device; where it is named by index and by UUID, the stricter of both. -ERANGE after one line on
+ * stderr: more memory than the device has.
+ */
+int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_device *device,
+                    struct divvy_limit *ret_limit);
+
+/*
+ * Check every key against all devices of the machine: 0, or -ENODEV after one line on stderr: a UUID that no device
+ * has, or only indices that no device has (an index too many beside a good one is a warning). `complete` false: not all
+ * devices of the machine are known (some hidden, no NVML), then only what certainly is wrong is.
+ */
+int divvy_limits_check_keys(const struct divvy_limits *limits, const struct divvy_limit_device *devices, size_t count,
+                            bool complete);
+
+/* Whether a key is an index, so that the devices' places in NVML's order must be known. */
+bool divvy_limits_need_index(const struct divvy_limits *limits);
+
+/* Hash of the limits as written, for telling tenants apart. */
+uint64_t divvy_limits_hash(void);
+
+/* DIVVY_FAIL_POLICY: true: what cannot be judged is refused (closed, the default). */
+bool divvy_limits_fail_closed(void);
+
+#endif

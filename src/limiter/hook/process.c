@@ -1,0 +1,341 @@
+/*
+ * Activation, in two steps, each once: the limits and the tenant's page (needs no driver; enough for NVML), then the
+ * devices as CUDA numbers them and a slot (needs the driver's cuInit). And forked children, which start again at the
+ * slot with everything else kept.
+ */
+#include "limiter/hook/process.h"
+#include "core/log.h"
+#include "core/sys.h"
+#include "limiter/compute/compute.h"
+#include "limiter/hook/limits.h"
+#include "limiter/hook/lock.h"
+#include "limiter/hook/nvml.h"
+#include "limiter/hook/real.h"
+#include "limiter/hook/route.h"
+#include "limiter/hook/table.h"
+#include "limiter/hook/tenant.h"
+#include "limiter/memory/account.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct divvy_process divvy_process = {.page_device = {[0 ... DIVVY_CUDA_DEVICES - 1] = -1}};
+
+uint32_t divvy_process_fork_words[3 * DIVVY_PROCESS_FORK_PAGE / sizeof(uint32_t)]
+    __attribute__((aligned(DIVVY_PROCESS_FORK_PAGE)));
+
+static divvy_lock_t lock; /* over everything below */
+static uint32_t state;    /* divvy_process_state_t */
+static bool cuda_known;   /* devices as CUDA numbers them have been entered */
+static int page_fd = -1;
+static struct divvy_limits limits;
+static struct divvy_limit_device machine[DIVVY_CUDA_DEVICES]; /* all GPUs, in NVML's order */
+static size_t machine_count;
+static bool machine_complete; /* NVML listed them */
+
+divvy_process_state_t divvy_process_state(void) {
+    return (divvy_process_state_t)__atomic_load_n(&state, __ATOMIC_ACQUIRE);
+}
+
+bool divvy_process_is_refused(void) {
+    return divvy_process_state() == DIVVY_PROCESS_REFUSED;
+}
+
+static void set_state(divvy_process_state_t value) {
+    __atomic_store_n(&state, (uint32_t)value, __ATOMIC_RELEASE);
+}
+
+static void set_failed(void) {
+    set_state(divvy_limits_fail_closed() ? DIVVY_PROCESS_REFUSED : DIVVY_PROCESS_FREE);
+}
+
+/* ---- fork ---- */
+
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
+
+static void forked_child(void) {
+    __atomic_store_n(divvy_process_attached_word, 0, __ATOMIC_RELEASE);
+    divvy_lock_reset(&lock);
+}
+
+/* Linux 4.14 clears the page in a child however it was made; glibc's handler does for fork(). */
+static void watch_forks(void) {
+    int saved = errno;
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+    (void)madvise(divvy_process_attached_word, DIVVY_PROCESS_FORK_PAGE, MADV_WIPEONFORK);
+    if (__register_atfork)
+        (void)__register_atfork(NULL, NULL, forked_child, NULL);
+    errno = saved;
+}
+
+/* ---- limits and page ---- */
+
+/* Enter a device and its limits into the page: its number there, or -errno with a line written. */
+static int device_enter(const struct divvy_limit_device *device) {
+    struct divvy_limit limit;
+    int status = divvy_limits_of(&limits, device, &limit);
+    int entry;
+
+    if (status < 0)
+        return status;
+    entry = divvy_page_device_enter(divvy_process.page, device->uuid.bytes);
+    if (entry == -ENOSPC && limit.bytes == 0 && limit.permille == 0)
+        return -ENOSPC;
+    if (entry < 0) {
+        divvy_core_log_once(DIVVY_LOG_ERROR, "a tenant can have limits on %u devices at most", DIVVY_PAGE_DEVICES);
+        return -EOVERFLOW;
+    }
+    divvy_page_device_propose(divvy_process.page, (unsigned)entry, limit.bytes ? limit.bytes : DIVVY_PAGE_UNLIMITED,
+                              limit.permille ? limit.permille : DIVVY_PAGE_PERMILLE_UNLIMITED, device->total_bytes);
+    return entry;
+}
+
+/* TF_SKIP_HOOKS_IF_NO_LIMIT: limits that limit nothing switch the limiter off. */
+static bool skips_idle_limits(void) {
+    const char *value = getenv("TF_SKIP_HOOKS_IF_NO_LIMIT");
+
+    if (!value || (strcmp(value, "1") != 0 && strcmp(value, "true") != 0))
+        return false;
+    for (size_t i = 0; i < limits.percent.count; i++)
+        if (limits.percent.entries[i].value != 0 && limits.percent.entries[i].value < 100)
+            return false;
+    for (size_t i = 0; i < limits.bytes.count; i++)
+        for (size_t k = 0; k < machine_count; k++)
+            if (limits.bytes.entries[i].value != 0 && limits.bytes.entries[i].value < machine[k].total_bytes)
+                return false;
+    return limits.bytes.count == 0 || machine_complete;
+}
+
+/* Step one, lock held. */
+static void open_locked(void) {
+    int count, status;
+
+    if (divvy_process_state() != DIVVY_PROCESS_UNKNOWN)
+        return;
+    if (!divvy_route_cuda_enabled() && !divvy_route_nvml_enabled()) {
+        set_state(DIVVY_PROCESS_FREE);
+        return;
+    }
+    status = divvy_limits_read(&limits);
+    if (status == 0 && !limits.any && !divvy_tenant_is_set_up()) {
+        set_state(DIVVY_PROCESS_FREE);
+        return;
+    }
+    if (status < 0) {
+        set_failed();
+        return;
+    }
+    count = divvy_nvml_devices(machine, DIVVY_CUDA_DEVICES);
+    machine_count = count > 0 ? (size_t)count : 0;
+    machine_complete = count > 0;
+    if (skips_idle_limits()) {
+        set_state(DIVVY_PROCESS_FREE);
+        return;
+    }
+    if (divvy_limits_check_keys(&limits, machine, machine_count, machine_complete) < 0) {
+        set_failed();
+        return;
+    }
+    divvy_page_identity_self(&divvy_process.self);
+    if (divvy_tenant_open(&divvy_process.self, &divvy_process.page, &page_fd) < 0) {
+        set_failed();
+        return;
+    }
+    watch_forks();
+    set_state(DIVVY_PROCESS_LIMITED);
+}
+
+divvy_process_state_t divvy_process_open(void) {
+    if (divvy_process_state() == DIVVY_PROCESS_UNKNOWN) {
+        divvy_lock_take(&lock);
+        open_locked();
+        divvy_lock_give(&lock);
+    }
+    return divvy_process_state();
+}
+
+int divvy_process_page_device_by_uuid(const divvy_core_uuid_t *uuid) {
+    int entry = -1;
+
+    if (divvy_process_state() != DIVVY_PROCESS_LIMITED)
+        return -1;
+    divvy_lock_take(&lock);
+    for (size_t i = 0; i < machine_count && entry < 0; i++)
+        if (divvy_core_uuid_equal(&machine[i].uuid, uuid))
+            entry = device_enter(&machine[i]);
+    divvy_lock_give(&lock);
+    return entry < 0 ? -1 : entry;
+}
+
+/* ---- devices as CUDA numbers them ---- */
+
+/* Place in NVML's order when NVML cannot be asked: what CUDA_VISIBLE_DEVICES says, else the ordinal itself. */
+static int32_t index_without_nvml(unsigned ordinal) {
+    const char *at = getenv("CUDA_VISIBLE_DEVICES");
+
+    if (!at || !*at)
+        return (int32_t)ordinal;
+    for (unsigned skip = 0; skip < ordinal; skip++) {
+        at = strchr(at, ',');
+        if (!at)
+            return -1;
+        at++;
+    }
+    while (*at == ' ')
+        at++;
+    return *at >= '0' && *at <= '9' ? (int32_t)strtoul(at, NULL, 10) : -1;
+}
+
+static void cuda_device_describe(CUdevice ordinal, struct divvy_limit_device *ret_device) {
+    CUuuid uuid;
+    size_t total = 0;
+
+    memset(ret_device, 0, sizeof *ret_device);
+    ret_device->index = -1;
+    if (divvy_real.cuDeviceTotalMem_v2(&total, ordinal) == CUDA_SUCCESS)
+        ret_device->total_bytes = total;
+    if ((divvy_real_has(cuDeviceGetUuid_v2) ? divvy_real.cuDeviceGetUuid_v2(&uuid, ordinal)
+                                            : divvy_real.cuDeviceGetUuid(&uuid, ordinal)) == CUDA_SUCCESS)
+        memcpy(ret_device->uuid.bytes, uuid.bytes, sizeof ret_device->uuid.bytes);
+    for (size_t i = 0; i < machine_count; i++)
+        if (divvy_core_uuid_equal(&machine[i].uuid, &ret_device->uuid))
+            ret_device->index = machine[i].index;
+    if (!machine_complete)
+        ret_device->index = index_without_nvml((unsigned)ordinal);
+}
+
+/* Step two, lock held: 0, or -errno with a line written. */
+static int cuda_devices_locked(void) {
+    struct divvy_limit_device seen[DIVVY_CUDA_DEVICES];
+    int count = 0;
+
+    if (divvy_real.cuDeviceGetCount(&count) != CUDA_SUCCESS)
+        return -EAGAIN;
+    if (count > DIVVY_CUDA_DEVICES)
+        count = DIVVY_CUDA_DEVICES;
+    for (int ordinal = 0; ordinal < count; ordinal++) {
+        int entry;
+
+        cuda_device_describe(ordinal, &seen[ordinal]);
+        divvy_process.total_bytes[ordinal] = seen[ordinal].total_bytes;
+        entry = device_enter(&seen[ordinal]);
+        if (entry < 0 && entry != -ENOSPC && entry != -EINVAL)
+            return entry;
+        divvy_process.page_device[ordinal] = (int8_t)(entry < 0 ? -1 : entry);
+    }
+    divvy_process.device_count = (uint32_t)count;
+    if (!machine_complete &&
+        divvy_limits_check_keys(&limits, seen, (size_t)count, getenv("CUDA_VISIBLE_DEVICES") == NULL) < 0)
+        return -ENODEV;
+    cuda_known = true;
+    return 0;
+}
+
+/* A slot for this process, and the other rooms' state for it; lock held. */
+static int slot_locked(void) {
+    int slot;
+
+    divvy_page_identity_self(&divvy_process.self);
+    slot = divvy_page_slot_claim(divvy_process.page, &divvy_process.self);
+    if (slot < 0) {
+        divvy_core_log_once(DIVVY_LOG_ERROR, "more than %u processes of one tenant use CUDA at once",
+                            DIVVY_PAGE_SLOTS);
+        return slot;
+    }
+    divvy_process.slot = (uint32_t)slot;
+    divvy_memory_attach();
+    divvy_compute_attach();
+    __atomic_store_n(divvy_process_attached_word, 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* Whatever a forked child inherited that is the parent's. */
+static void leave_parent_locked(void) {
+    if (divvy_process.self.pid == 0 || divvy_process.self.pid == (uint32_t)divvy_core_sys_getpid())
+        return;
+    divvy_memory_fork_child();
+}
+
+static bool attach_locked(void) {
+    int status;
+
+    open_locked();
+    if (divvy_process_state() != DIVVY_PROCESS_LIMITED || !divvy_route_cuda_enabled())
+        return false;
+    if (__atomic_load_n(divvy_process_attached_word, __ATOMIC_ACQUIRE) == 1)
+        return true;
+    leave_parent_locked();
+    status = cuda_known ? 0 : cuda_devices_locked();
+    if (status == -EAGAIN)
+        return false;
+    if (status == 0)
+        status = slot_locked();
+    if (status < 0)
+        set_failed();
+    return status == 0;
+}
+
+bool divvy_process_attach(void) {
+    static uint32_t lock_owner_pid; /* of the process whose thread holds the lock */
+    bool attached;
+
+    if (divvy_process_state() == DIVVY_PROCESS_FREE || divvy_process_state() == DIVVY_PROCESS_REFUSED)
+        return false;
+    /* A child forked, without handlers, while a thread of the parent was in here. */
+    if (lock.word != 0 && __atomic_load_n(&lock_owner_pid, __ATOMIC_RELAXED) != 0 &&
+        __atomic_load_n(&lock_owner_pid, __ATOMIC_RELAXED) != (uint32_t)divvy_core_sys_getpid())
+        divvy_lock_reset(&lock);
+    divvy_lock_take(&lock);
+    __atomic_store_n(&lock_owner_pid, (uint32_t)divvy_core_sys_getpid(), __ATOMIC_RELAXED);
+    attached = attach_locked();
+    __atomic_store_n(&lock_owner_pid, 0, __ATOMIC_RELAXED);
+    divvy_lock_give(&lock);
+    return attached;
+}
+
+/* ---- cuInit, and the live change of limits ---- */
+
+CUresult divvy_hook_cuInit(unsigned int flags) {
+    CUresult result;
+
+    if (!divvy_real_resolve())
+        return divvy_real.cuInit(flags);
+    if (divvy_route_cuda_enabled() && divvy_process_open() == DIVVY_PROCESS_REFUSED)
+        return CUDA_ERROR_NOT_PERMITTED;
+    result = divvy_real.cuInit(flags);
+    if (result != CUDA_SUCCESS || !divvy_route_cuda_enabled())
+        return result;
+    (void)divvy_process_ready();
+    return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED : result;
+}
+
+/* The machine's device at this place in NVML's order, or the CUDA ordinal where NVML is not to be had. */
+static int page_device_at(uint32_t index) {
+    for (size_t i = 0; i < machine_count; i++)
+        if (machine[i].index == (int32_t)index)
+            return device_enter(&machine[i]);
+    return machine_complete || index >= divvy_process.device_count ? -ENODEV : divvy_process.page_device[index];
+}
+
+void divvy_process_set_limit(uint32_t gpu, uint32_t up_limit, uint64_t mem_limit) {
+    int entry;
+
+    if (divvy_process_open() != DIVVY_PROCESS_LIMITED)
+        return;
+    divvy_lock_take(&lock);
+    entry = page_device_at(gpu);
+    if (entry >= 0) {
+        struct divvy_page_device *device = &divvy_process.page->devices[entry];
+        uint32_t permille =
+            up_limit == 0 || up_limit > 100 ? DIVVY_PAGE_PERMILLE_UNLIMITED : up_limit * 10;
+
+        __atomic_store_n(&device->limit_bytes, mem_limit ? mem_limit : DIVVY_PAGE_UNLIMITED, __ATOMIC_RELEASE);
+        __atomic_store_n(&device->compute_permille, permille, __ATOMIC_RELEASE);
+    }
+    divvy_lock_give(&lock);
+}
