@@ -7,6 +7,7 @@
 
 #include "simgpu/ptx/arena.h"
 #include "simgpu/ptx/ptx.h"
+#include "simgpu/ptx/symbol.h"
 #include "simgpu/ptx/types.h"
 
 /* A register. Instructions read and write only as many low bytes as their type has. */
@@ -90,7 +91,13 @@ typedef struct {
     uint32_t offset_bytes;
     uint32_t size_bytes;
     uint32_t align_bytes;
+    ptx_symbol_t *symbol; /* only while its function is parsed */
 } ptx_formal_t;
+
+typedef struct {
+    uint32_t index;
+    uint32_t line; /* of the call */
+} ptx_callee_t;
 
 typedef struct {
     const char *name;
@@ -104,7 +111,7 @@ typedef struct {
     uint32_t slots;
     ptx_reloc_t *relocs;
     uint32_t reloc_count;
-    uint32_t *callees;
+    ptx_callee_t *callees;
     uint32_t callee_count;
     ptx_formal_t *formals;
     uint32_t formal_count;
@@ -128,10 +135,11 @@ typedef struct {
     uint64_t data_bytes;
     ptx_patch_t *patches;
     uint32_t patch_count;
+    uint32_t line;
+    bool announced; /* .extern, and no definition so far */
 } ptx_variable_t;
 
 typedef struct {
-    const char *name;
     uint64_t size_bytes;
     uint32_t align_bytes;
     bool dynamic; /* .extern .shared */
