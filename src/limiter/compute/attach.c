@@ -26,6 +26,7 @@ static void port_sleep(const uint32_t *word, uint32_t expected, uint64_t deadlin
 
 struct divvy_compute_gate divvy_compute_gate = {.permille = &share_none};
 struct divvy_compute_port divvy_compute_port = {.now = port_now, .sleep = port_sleep};
+struct divvy_compute_cost divvy_compute_costs[DIVVY_COMPUTE_COSTS] __attribute__((aligned(64)));
 struct divvy_compute_cost divvy_compute_mixed;
 struct divvy_compute_thread divvy_compute_threads[DIVVY_COMPUTE_THREADS];
 struct divvy_compute_context divvy_compute_contexts[DIVVY_COMPUTE_CONTEXTS];

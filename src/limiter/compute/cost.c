@@ -8,6 +8,7 @@
 
 static struct divvy_compute_lesson lessons[DIVVY_COMPUTE_COSTS];
 static divvy_lock_t lock; /* of lessons, and of writers of the table */
+static bool used;         /* a key was entered */
 
 /* Launches that overlap others tell their cost only together: this many segments make one sample. */
 #define OVERLAPPING_SEGMENTS 8u
@@ -17,27 +18,30 @@ static divvy_lock_t lock; /* of lessons, and of writers of the table */
 
 void divvy_compute_costs_reset(void) {
     divvy_lock_reset(&lock);
-    memset(divvy_compute_gate.costs, 0, sizeof(divvy_compute_gate.costs));
+    if (!used)
+        return; /* untouched pages stay untouched */
+    used = false;
+    memset(divvy_compute_costs, 0, sizeof(divvy_compute_costs));
     memset(lessons, 0, sizeof(lessons));
 }
 
 struct divvy_compute_lesson *divvy_compute_cost_lesson(struct divvy_compute_cost *cost) {
-    return &lessons[cost - divvy_compute_gate.costs];
+    return &lessons[cost - divvy_compute_costs];
 }
 
 static struct divvy_compute_cost *cost_search(uint64_t key) {
-    struct divvy_compute_cost *cost = &divvy_compute_gate.costs[divvy_compute_cost_place(key)];
+    struct divvy_compute_cost *cost = &divvy_compute_costs[divvy_compute_cost_place(key)];
 
     if (__atomic_load_n(&cost->key, __ATOMIC_RELAXED) == key)
         return cost;
-    cost = &divvy_compute_gate.costs[divvy_compute_cost_place(key) ^ 1];
+    cost = &divvy_compute_costs[divvy_compute_cost_place(key) ^ 1];
     return __atomic_load_n(&cost->key, __ATOMIC_RELAXED) == key ? cost : NULL;
 }
 
 /* The place to give to a new key: a free one, else the one with fewer samples. */
 static struct divvy_compute_cost *cost_victim(uint64_t key) {
-    struct divvy_compute_cost *first = &divvy_compute_gate.costs[divvy_compute_cost_place(key)];
-    struct divvy_compute_cost *second = &divvy_compute_gate.costs[divvy_compute_cost_place(key) ^ 1];
+    struct divvy_compute_cost *first = &divvy_compute_costs[divvy_compute_cost_place(key)];
+    struct divvy_compute_cost *second = &divvy_compute_costs[divvy_compute_cost_place(key) ^ 1];
 
     if (first->key == 0 || second->key == 0)
         return first->key == 0 ? first : second;
@@ -55,6 +59,7 @@ struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_
     cost = cost_search(key);
     if (!cost) {
         cost = cost_victim(key);
+        used = true;
         memset(divvy_compute_cost_lesson(cost), 0, sizeof(lessons[0]));
         __atomic_store_n(&cost->cost_ns, guess_ns < COST_MIN_NS ? COST_MIN_NS : guess_ns, __ATOMIC_RELAXED);
         __atomic_store_n(&cost->key, key, __ATOMIC_RELAXED);
@@ -81,28 +86,46 @@ static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_le
     __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
 }
 
-void divvy_compute_cost_learn(const struct divvy_compute_segment *segment,
-                              const struct divvy_estimator_stretch *stretch) {
-    struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(segment->only);
-    uint64_t idle_ns = stretch->idle_ns < stretch->most_ns ? stretch->idle_ns : stretch->most_ns;
-    uint64_t work_ns = stretch->most_ns - idle_ns / 2;
+/* The first sample of all is taken whatever its quality, within its bounds as near to the guess as may be. */
+static uint64_t first_sample(const struct divvy_compute_group *group) {
+    const struct divvy_estimator_stretch *stretch = &group->stretch;
+    uint64_t sample_ns = stretch->estimate_ns;
 
+    if (sample_ns > divvy_estimator_most_ns(stretch) || divvy_estimator_is_tight(stretch))
+        sample_ns = divvy_estimator_most_ns(stretch);
+    if (sample_ns < divvy_estimator_least_ns(stretch))
+        sample_ns = divvy_estimator_least_ns(stretch);
+    return sample_ns / group->launches;
+}
+
+/* Whether what was measured stands for itself: the whole of a chunk, or a segment that nothing overlapped. */
+static bool is_whole(const struct divvy_compute_group *group, const struct divvy_compute_lesson *lesson) {
+    return group->id ||
+           (lesson->sum_segments == 0 && group->stretch.most_ns >= group->stretch.span_ns - group->stretch.span_ns / 32);
+}
+
+void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
+    struct divvy_compute_cost *cost = group->only;
+    struct divvy_compute_lesson *lesson;
+    uint64_t work_ns = divvy_estimator_most_ns(&group->stretch);
+
+    if (cost == &divvy_compute_mixed || group->launches == 0)
+        return;
+    lesson = divvy_compute_cost_lesson(cost);
     divvy_lock_take(&lock);
-    if (segment->only->key == segment->only_key) {
-        bool tight = divvy_estimator_is_tight(stretch);
-
-        if ((tight && stretch->most_ns >= stretch->span_ns - stretch->span_ns / 32 &&
-             lesson->sum_segments == 0) ||
-            lesson->estimator.count == 0) {
-            cost_sample(segment->only, lesson, work_ns / segment->launches, stretch->neighbours);
-        } else if (tight) {
-            lesson->sum_ns += work_ns;
-            lesson->sum_launches += segment->launches;
-            if (++lesson->sum_segments >= OVERLAPPING_SEGMENTS) {
-                cost_sample(segment->only, lesson, lesson->sum_ns / lesson->sum_launches, stretch->neighbours);
-                lesson->sum_ns = 0;
-                lesson->sum_launches = lesson->sum_segments = 0;
-            }
+    if (cost->key != group->only_key) {
+        /* another function took the place meanwhile */
+    } else if (lesson->estimator.count == 0) {
+        cost_sample(cost, lesson, first_sample(group), group->stretch.neighbours);
+    } else if (divvy_estimator_is_tight(&group->stretch) && is_whole(group, lesson)) {
+        cost_sample(cost, lesson, work_ns / group->launches, group->stretch.neighbours);
+    } else if (divvy_estimator_is_tight(&group->stretch)) {
+        lesson->sum_ns += work_ns;
+        lesson->sum_launches += group->launches;
+        if (++lesson->sum_segments >= OVERLAPPING_SEGMENTS) {
+            cost_sample(cost, lesson, lesson->sum_ns / lesson->sum_launches, group->stretch.neighbours);
+            lesson->sum_ns = 0;
+            lesson->sum_launches = lesson->sum_segments = 0;
         }
     }
     divvy_lock_give(&lock);

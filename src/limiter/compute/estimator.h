@@ -4,6 +4,7 @@
 #ifndef DIVVY_LIMITER_COMPUTE_ESTIMATOR_H
 #define DIVVY_LIMITER_COMPUTE_ESTIMATOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DIVVY_ESTIMATOR_RING 16u
@@ -37,7 +38,7 @@ static inline uint64_t divvy_estimator_low_ns(const struct divvy_estimator *esti
  */
 static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator, uint64_t sample_ns,
                                               unsigned neighbours) {
-    uint64_t weight = estimator->count < 15 ? estimator->count + 1 : 16;
+    uint64_t weight = estimator->count < 31 ? estimator->count + 1 : 32;
     int64_t step_ns = ((int64_t)sample_ns - (int64_t)estimator->mean_ns) / (int64_t)weight;
 
     estimator->mean_ns += (uint64_t)step_ns;
@@ -48,51 +49,58 @@ static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator,
     return neighbours ? divvy_estimator_low_ns(estimator) : estimator->mean_ns;
 }
 
-/* A measured stretch of work. */
+/* A measured stretch of work: one segment, or those of several streams that belong together. */
 struct divvy_estimator_stretch {
     uint64_t estimate_ns; /* sum of what its launches were estimated at */
-    uint64_t span_ns;     /* device time from its start to its end */
+    uint64_t span_ns;     /* device time from start to end, summed over segments */
     uint64_t most_ns;     /* the part of it that nothing else had covered */
-    uint64_t idle_ns;     /* the device may have been idle for this much of it */
+    uint64_t gap_ns;      /* the device is known to have been idle for this much of it, before the first launch came */
+    uint64_t doubt_ns;    /* and may have been idle for so much more */
     unsigned neighbours;  /* processes that share the device in time slices */
 };
 
 #define DIVVY_ESTIMATOR_CARRY_MAX_NS UINT64_C(20000000)
 
-/* At least this much of the stretch was work, if nobody else was on the device. */
+/* GPU time of the stretch is no more than this... */
+static inline uint64_t divvy_estimator_most_ns(const struct divvy_estimator_stretch *stretch) {
+    return stretch->most_ns > stretch->gap_ns ? stretch->most_ns - stretch->gap_ns : 0;
+}
+
+/* ... and, if nobody else was on the device, no less than this. */
 static inline uint64_t divvy_estimator_least_ns(const struct divvy_estimator_stretch *stretch) {
-    return stretch->most_ns > stretch->idle_ns ? stretch->most_ns - stretch->idle_ns : 0;
+    uint64_t most_ns = divvy_estimator_most_ns(stretch);
+
+    return most_ns > stretch->doubt_ns ? most_ns - stretch->doubt_ns : 0;
+}
+
+/* Whether the device time of the stretch is known well enough to learn from. */
+static inline bool divvy_estimator_is_tight(const struct divvy_estimator_stretch *stretch) {
+    return stretch->doubt_ns <= stretch->span_ns / 16 + 1000;
 }
 
 /*
- * Whether the device time of the stretch is known well enough to learn from: the part that may have been idle is small.
- */
-static inline int divvy_estimator_is_tight(const struct divvy_estimator_stretch *stretch) {
-    return stretch->idle_ns <= stretch->span_ns / 16 + 3000;
-}
-
-/*
- * GPU time to charge. Known to lie between most - idle and most; the estimate decides within. Where long and short launches
- * of one function take turns, each stretch alone is cut at its own bounds; *carry_ns keeps what was cut off for the
- * next, so that the sum is right. Beside n neighbours at least 1 / (n + 1) of the stretch was the tenant's turn.
+ * GPU time to charge: within its bounds the estimate decides. Where long and short launches of one function take turns, each
+ * stretch alone is cut at its own bounds; *carry_ns keeps what was cut off for the next, so that the sum is right. Beside
+ * n neighbours at least 1 / (n + 1) of the stretch was the tenant's turn.
  */
 static inline uint64_t divvy_estimator_charge(const struct divvy_estimator_stretch *stretch,
                                               uint64_t *carry_ns) {
+    uint64_t most_ns = divvy_estimator_most_ns(stretch);
     uint64_t least_ns = divvy_estimator_least_ns(stretch) / (stretch->neighbours + 1u);
     uint64_t charge_ns = stretch->estimate_ns;
 
     if (charge_ns < least_ns)
         charge_ns = least_ns;
-    if (charge_ns > stretch->most_ns) {
+    if (charge_ns > most_ns) {
         if (!divvy_estimator_is_tight(stretch)) {
-            *carry_ns += charge_ns - stretch->most_ns;
+            *carry_ns += charge_ns - most_ns;
             if (*carry_ns > DIVVY_ESTIMATOR_CARRY_MAX_NS)
                 *carry_ns = DIVVY_ESTIMATOR_CARRY_MAX_NS;
         }
-        return stretch->most_ns;
+        return most_ns;
     }
     if (*carry_ns > 0 && stretch->neighbours == 0) {
-        uint64_t more_ns = stretch->most_ns - charge_ns;
+        uint64_t more_ns = most_ns - charge_ns;
 
         if (more_ns > *carry_ns)
             more_ns = *carry_ns;

@@ -68,9 +68,9 @@ static inline bool divvy_compute_fast(uint64_t key, CUstream stream) {
     if (__builtin_expect(slot->stream != stream, 0))
         slot = &thread->slots[divvy_compute_slot_place(stream) ^ 1];
     key ^= thread->salt;
-    cost = &divvy_compute_gate.costs[divvy_compute_cost_place(key)];
+    cost = &divvy_compute_costs[divvy_compute_cost_place(key)];
     if (__builtin_expect(__atomic_load_n(&cost->key, __ATOMIC_RELAXED) != key, 0))
-        cost = &divvy_compute_gate.costs[divvy_compute_cost_place(key) ^ 1];
+        cost = &divvy_compute_costs[divvy_compute_cost_place(key) ^ 1];
     cost_ns = (int64_t)__atomic_load_n(&cost->cost_ns, __ATOMIC_RELAXED);
     credit_ns = thread->credit_ns - cost_ns;
     if (__builtin_expect(credit_ns < cost_ns || slot->stream != stream || !slot->open ||

@@ -18,6 +18,11 @@
 /* Unsampled chunks after which a launch is measured alone. */
 #define SAMPLE_CHUNKS 8u
 #define SAMPLES_FIRST 4u
+#define SAMPLES_TRIED 16u
+/* A longer gap before a launch may have come after the launch as well: the host was away. */
+#define GAP_KNOWN_NS UINT64_C(20000)
+/* Doubt about so little is not worth a question to the driver. */
+#define DOUBT_SMALL_NS UINT64_C(500)
 /* More interruptions per millisecond than this are not measured around. */
 #define BREAKS_MAX 2u
 
@@ -35,7 +40,7 @@ static bool context_is_current(CUcontext handle) {
 
 /* --- closing ------------------------------------------------------------------------------------------------------ */
 
-/* Whether the device had work of this stream without a break while the segment was filled. */
+/* Whether the device had work without a break while the segment was filled. */
 static bool slot_was_busy(const struct divvy_compute_slot *slot, struct divvy_compute_context *context) {
     CUstreamCaptureMode mode;
     int passed;
@@ -49,26 +54,50 @@ static bool slot_was_busy(const struct divvy_compute_slot *slot, struct divvy_co
 }
 
 /* How long the device may have been idle inside the segment: no longer than it took to fill. */
-static uint64_t slot_idle_ns(const struct divvy_compute_slot *slot, struct divvy_compute_context *context,
-                             uint64_t now_ns) {
+static uint64_t slot_doubt_ns(const struct divvy_compute_slot *slot, struct divvy_compute_context *context,
+                              uint64_t now_ns) {
     uint64_t filled_ns = now_ns - slot->opened_ns;
 
     if (slot->loose)
         return UINT64_MAX;
-    if (filled_ns > 5000 && slot_was_busy(slot, context))
-        return 0;
-    return filled_ns;
+    filled_ns -= slot->gap_ns < filled_ns ? slot->gap_ns : filled_ns;
+    return filled_ns > slot->estimate_ns / 32 + DOUBT_SMALL_NS && slot_was_busy(slot, context) ? 0 : filled_ns;
+}
+
+static void last_end_release(struct divvy_compute_thread *thread) {
+    struct divvy_compute_context *context =
+        divvy_compute_context_get(thread->context_index, thread->context_generation);
+
+    if (context)
+        divvy_compute_event_release(context, thread->last_end);
+    thread->last_end = DIVVY_COMPUTE_NONE;
+}
+
+/* The event after the segment, kept also as the start of the next. */
+static uint16_t slot_record_end(struct divvy_compute_thread *thread, struct divvy_compute_slot *slot,
+                                struct divvy_compute_context *context) {
+    uint16_t end = divvy_compute_event_record(context, slot->stream);
+
+    last_end_release(thread);
+    if (end != DIVVY_COMPUTE_NONE && slot->context == thread->context_index &&
+        slot->context_generation == thread->context_generation) {
+        divvy_compute_event_hold(context, end);
+        thread->last_end = end;
+    }
+    return end;
 }
 
 static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute_slot *slot, uint64_t now_ns,
-                       bool record) {
+                       bool record, uint32_t group, uint32_t group_size) {
     struct divvy_compute_context *context =
         divvy_compute_context_get(slot->context, slot->context_generation);
     struct divvy_compute_device *device = thread_device(thread);
     struct divvy_compute_segment segment = {
         .estimate_ns = slot->estimate_ns,
-        .only = slot->only,
-        .only_key = slot->only == &divvy_compute_mixed ? 0 : slot->only->key,
+        .gap_ns = slot->gap_ns,
+        .group = group_size > 1 ? group : 0,
+        .group_size = group_size,
+        .only = slot->only ? slot->only : &divvy_compute_mixed,
         .launches = slot->launches,
         .context = slot->context,
         .context_generation = slot->context_generation,
@@ -76,18 +105,14 @@ static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute
         .end = DIVVY_COMPUTE_NONE,
     };
 
+    if (segment.only != &divvy_compute_mixed)
+        segment.only_key = __atomic_load_n(&segment.only->key, __ATOMIC_RELAXED);
     slot->open = 0;
-    if (context) {
-        divvy_compute_event_release(context, slot->last_end);
-        if (record && slot->start != DIVVY_COMPUTE_NONE && slot->launches &&
-            !__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST)) {
-            segment.idle_ns = slot_idle_ns(slot, context, now_ns);
-            segment.end = divvy_compute_event_record(context, slot->stream);
-        }
+    if (context && record && slot->start != DIVVY_COMPUTE_NONE && slot->launches &&
+        !__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST)) {
+        segment.doubt_ns = slot_doubt_ns(slot, context, now_ns);
+        segment.end = slot_record_end(thread, slot, context);
     }
-    slot->last_end = segment.end;
-    if (context && segment.end != DIVVY_COMPUTE_NONE)
-        divvy_compute_event_hold(context, segment.end);
     slot->start = DIVVY_COMPUTE_NONE;
     slot->estimate_ns = 0;
     slot->launches = 0;
@@ -120,26 +145,26 @@ static void busy_end(struct divvy_compute_thread *thread) {
 }
 
 static void thread_close(struct divvy_compute_thread *thread, uint64_t now_ns, bool record) {
+    struct divvy_compute_device *device = thread_device(thread);
+    uint32_t open = 0, group = 0;
+
     busy_begin(thread);
     for (unsigned i = 0; i < DIVVY_COMPUTE_SLOTS; i++)
+        open += thread->slots[i].open;
+    while (device && open > 1 && group == 0)
+        group = __atomic_add_fetch(&device->group_last, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < DIVVY_COMPUTE_SLOTS; i++)
         if (thread->slots[i].open)
-            slot_close(thread, &thread->slots[i], now_ns, record);
+            slot_close(thread, &thread->slots[i], now_ns, record, group, open);
     busy_end(thread);
+    thread->streams = (uint8_t)open;
     grant_return(thread);
 }
 
-/* Give up the events that were kept to begin the next segments with. */
 static void slots_clear(struct divvy_compute_thread *thread) {
-    for (unsigned i = 0; i < DIVVY_COMPUTE_SLOTS; i++) {
-        struct divvy_compute_slot *slot = &thread->slots[i];
-        struct divvy_compute_context *context =
-            slot->stream ? divvy_compute_context_get(slot->context, slot->context_generation) : NULL;
-
-        if (context)
-            divvy_compute_event_release(context, slot->last_end);
-        slot->last_end = DIVVY_COMPUTE_NONE;
-        __atomic_store_n(&slot->stream, NULL, __ATOMIC_RELAXED);
-    }
+    last_end_release(thread);
+    for (unsigned i = 0; i < DIVVY_COMPUTE_SLOTS; i++)
+        __atomic_store_n(&thread->slots[i].stream, NULL, __ATOMIC_RELAXED);
 }
 
 void divvy_compute_close(struct divvy_compute_thread *thread, uint64_t now_ns) {
@@ -182,6 +207,7 @@ static void thread_enter(struct divvy_compute_thread *thread, CUcontext handle) 
                                      ? 0
                                      : divvy_compute_contexts[thread->context_index].generation;
     thread->salt = (uint64_t)thread->device << DIVVY_COMPUTE_KEY_SALT_SHIFT;
+    thread->last_end = DIVVY_COMPUTE_NONE;
     thread->context_known = 1;
 }
 
@@ -213,7 +239,6 @@ static struct divvy_compute_slot *slot_take(struct divvy_compute_thread *thread,
     struct divvy_compute_slot *first = &thread->slots[divvy_compute_slot_place(stream)];
     struct divvy_compute_slot *second = &thread->slots[divvy_compute_slot_place(stream) ^ 1];
     struct divvy_compute_slot *slot = first;
-    struct divvy_compute_context *context;
 
     if (first->stream == stream || second->stream == stream) {
         slot = first->stream == stream ? first : second;
@@ -224,11 +249,9 @@ static struct divvy_compute_slot *slot_take(struct divvy_compute_thread *thread,
     }
     busy_begin(thread);
     if (slot->open)
-        slot_close(thread, slot, divvy_compute_port.now(), true);
-    context = slot->stream ? divvy_compute_context_get(slot->context, slot->context_generation) : NULL;
-    if (context)
-        divvy_compute_event_release(context, slot->last_end);
-    slot->last_end = slot->start = DIVVY_COMPUTE_NONE;
+        slot_close(thread, slot, divvy_compute_port.now(), true, 0, 1);
+    slot->start = DIVVY_COMPUTE_NONE;
+    slot->broken = 1;
     slot->context = thread->context_index;
     slot->context_generation = thread->context_generation;
     __atomic_store_n(&slot->dead, 0, __ATOMIC_RELAXED);
@@ -237,7 +260,7 @@ static struct divvy_compute_slot *slot_take(struct divvy_compute_thread *thread,
     return slot;
 }
 
-static void slot_open(struct divvy_compute_thread *thread, struct divvy_compute_slot *slot, uint64_t now_ns) {
+static void slot_open(struct divvy_compute_thread *thread, struct divvy_compute_slot *slot) {
     struct divvy_compute_context *context =
         divvy_compute_context_get(slot->context, slot->context_generation);
 
@@ -246,37 +269,52 @@ static void slot_open(struct divvy_compute_thread *thread, struct divvy_compute_
     slot->only = NULL;
     slot->estimate_ns = 0;
     slot->launches = 0;
-    slot->shared = 0;
-    slot->loose = 0;
-    slot->opened_ns = now_ns;
+    slot->gap_ns = 0;
+    slot->shared = slot->loose = 0;
+    slot->first = 1;
     slot->start = DIVVY_COMPUTE_NONE;
-    if (context && slot->last_end != DIVVY_COMPUTE_NONE) {
+    if (context && thread->last_end != DIVVY_COMPUTE_NONE && !slot->broken) {
         CUstreamCaptureMode mode = divvy_compute_relax();
 
-        slot->shared = divvy_compute_event_passed(context, slot->last_end) == 0;
+        slot->shared = divvy_compute_event_passed(context, thread->last_end) == 0;
         divvy_compute_unrelax(mode);
     }
     if (slot->shared) {
-        slot->start = slot->last_end;
+        slot->start = thread->last_end;
         divvy_compute_event_hold(context, slot->start);
     } else if (context && !__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST)) {
         slot->start = divvy_compute_event_record(context, slot->stream);
     }
+    slot->broken = 0;
+    slot->opened_ns = divvy_compute_port.now();
     busy_end(thread);
+}
+
+/* The first launch of a segment has gone to the driver: until then the device may have been idle. */
+static void slot_first(struct divvy_compute_slot *slot) {
+    uint64_t gap_ns;
+
+    slot->first = 0;
+    if (slot->shared)
+        return;
+    gap_ns = divvy_compute_port.now() - slot->opened_ns;
+    if (gap_ns < GAP_KNOWN_NS)
+        slot->gap_ns = (uint32_t)gap_ns;
 }
 
 /* --- the gate ----------------------------------------------------------------------------------------------------- */
 
-/* Size of the next chunk: small after a pause, growing while the thread keeps coming back. */
+/* Size of the next chunk: small after a pause, growing while the thread keeps coming back; many streams, many events. */
 static uint64_t chunk_next(struct divvy_compute_thread *thread, uint64_t now_ns, uint64_t cost_ns, bool alone) {
     uint64_t chunk_ns = thread->chunk_ns * 2;
+    uint64_t most_ns = thread->streams > 2 ? 2 * DIVVY_COMPUTE_CHUNK_NS : DIVVY_COMPUTE_CHUNK_NS;
 
     if (now_ns > thread->closed_ns + PAUSE_NS)
         chunk_ns = cost_ns;
     if (chunk_ns < 4 * cost_ns && now_ns <= thread->closed_ns + PAUSE_NS)
         chunk_ns = 4 * cost_ns;
-    if (chunk_ns > DIVVY_COMPUTE_CHUNK_NS)
-        chunk_ns = DIVVY_COMPUTE_CHUNK_NS;
+    if (chunk_ns > most_ns)
+        chunk_ns = most_ns;
     if (chunk_ns < cost_ns)
         chunk_ns = cost_ns;
     thread->chunk_ns = chunk_ns;
@@ -295,7 +333,8 @@ static bool is_sample(struct divvy_compute_cost *cost) {
     struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(cost);
     uint32_t chunks = __atomic_add_fetch(&lesson->chunks_since, 1, __ATOMIC_RELAXED);
 
-    return __atomic_load_n(&lesson->estimator.count, __ATOMIC_RELAXED) < SAMPLES_FIRST || chunks > SAMPLE_CHUNKS;
+    return (chunks < SAMPLES_TRIED && __atomic_load_n(&lesson->estimator.count, __ATOMIC_RELAXED) < SAMPLES_FIRST) ||
+           chunks % SAMPLE_CHUNKS == 0;
 }
 
 /* When the work fits into what may be in flight; not after now_ns: it is in flight now. */
@@ -324,7 +363,7 @@ static void flight_leave(struct divvy_compute_device *device, uint64_t work_ns) 
  * Wait until work_ns may start, and reserve it. This is where a lease enters: whoever grants one moves what is waited for
  * here, and wakes sleepers by a futex wake on compute_permille, the word that they sleep on.
  */
-static uint64_t gate_pass(struct divvy_compute_device *device, uint64_t work_ns, struct divvy_compute_cost *cost,
+static void gate_pass(struct divvy_compute_device *device, uint64_t work_ns, struct divvy_compute_cost *cost,
                           uint64_t now_ns) {
     uint64_t came_ns = now_ns, open_ns;
     bool waited = false;
@@ -351,7 +390,6 @@ static uint64_t gate_pass(struct divvy_compute_device *device, uint64_t work_ns,
         __atomic_fetch_sub(&device->usage->waiting, 1, __ATOMIC_RELAXED);
         __atomic_fetch_add(&device->usage->waited_ns, now_ns - came_ns, __ATOMIC_RELAXED);
     }
-    return now_ns;
 }
 
 /* --- one launch --------------------------------------------------------------------------------------------------- */
@@ -406,26 +444,24 @@ static void pass_admit(struct divvy_compute_pass *pass, struct divvy_compute_dev
                        uint64_t guess_ns, CUstream stream) {
     struct divvy_compute_thread *thread = pass->thread;
     struct divvy_compute_lesson *lesson;
-    uint64_t now_ns = 0;
 
     pass->cost = divvy_compute_cost_find(key ^ thread->salt, guess_ns);
     pass->cost_ns = __atomic_load_n(&pass->cost->cost_ns, __ATOMIC_RELAXED);
     lesson = divvy_compute_cost_lesson(pass->cost);
     if (thread->credit_ns < (int64_t)pass->cost_ns) {
-        uint64_t work_ns;
+        uint64_t work_ns, now_ns = divvy_compute_port.now();
 
-        now_ns = divvy_compute_port.now();
         thread_close(thread, now_ns, true);
         divvy_compute_neighbours_look(device, now_ns);
         work_ns = chunk_next(thread, now_ns, pass->cost_ns,
                              is_sample(pass->cost) || thread == &pass->temporary);
-        now_ns = gate_pass(device, work_ns, pass->cost, now_ns);
+        gate_pass(device, work_ns, pass->cost, now_ns);
         thread->grant_ns = work_ns;
         thread->credit_ns = (int64_t)work_ns;
     }
     pass->slot = slot_take(thread, stream);
     if (!pass->slot->open)
-        slot_open(thread, pass->slot, now_ns ? now_ns : divvy_compute_port.now());
+        slot_open(thread, pass->slot);
     thread->credit_ns -= (int64_t)pass->cost_ns;
     pass->slot->estimate_ns += pass->cost_ns;
     pass->slot->launches++;
@@ -475,6 +511,8 @@ void divvy_compute_end(struct divvy_compute_pass *pass, CUresult result) {
         slot->launches--;
         thread->credit_ns += (int64_t)pass->cost_ns;
     }
+    if (slot->first)
+        slot_first(slot);
     if (pass->close) {
         uint64_t now_ns = divvy_compute_port.now();
 
@@ -513,15 +551,10 @@ void divvy_compute_break(CUstream stream) {
     if (slot->open && ++thread->breaks > BREAKS_MAX) {
         slot->loose = 1;
     } else {
-        struct divvy_compute_context *context =
-            divvy_compute_context_get(slot->context, slot->context_generation);
-
         busy_begin(thread);
         if (slot->open)
-            slot_close(thread, slot, now_ns, true);
-        if (context)
-            divvy_compute_event_release(context, slot->last_end);
-        slot->last_end = DIVVY_COMPUTE_NONE;
+            slot_close(thread, slot, now_ns, true, 0, 1);
+        slot->broken = 1;
         busy_end(thread);
     }
     errno = saved;

@@ -34,10 +34,13 @@ static void settling_done(struct divvy_compute_device *device) {
     __atomic_store_n(&device->settling, 0, __ATOMIC_RELEASE);
 }
 
-/* The segment is out of flight; `charge_ns` is what it cost. */
-static void segment_charge(struct divvy_compute_device *device, const struct divvy_compute_segment *segment,
-                           uint64_t charge_ns) {
-    divvy_compute_account_correct(device->page, (int64_t)charge_ns - (int64_t)segment->estimate_ns);
+static void settling_wait(struct divvy_compute_device *device) {
+    divvy_compute_port.sleep(&device->settling, 1, divvy_compute_port.now() + DIVVY_PACER_POLL_NS / 4);
+}
+
+/* What was reserved as estimate_ns cost charge_ns. */
+static void charge(struct divvy_compute_device *device, uint64_t estimate_ns, uint64_t charge_ns) {
+    divvy_compute_account_correct(device->page, (int64_t)charge_ns - (int64_t)estimate_ns);
     usage_add(&device->page->compute.charged_ns, charge_ns);
     usage_add(&device->usage->busy_ns, charge_ns);
 }
@@ -57,25 +60,6 @@ static void segment_release(const struct divvy_compute_segment *segment) {
         return;
     divvy_compute_event_release(context, segment->start);
     divvy_compute_event_release(context, segment->end);
-}
-
-void divvy_compute_segment_add(struct divvy_compute_device *device,
-                               const struct divvy_compute_segment *segment) {
-    bool added = false;
-
-    usage_add(&device->usage->launches, segment->launches);
-    divvy_lock_take(&device->lock);
-    if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
-        device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
-        device->segments[device->segment_count++] = *segment;
-        added = true;
-    }
-    divvy_lock_give(&device->lock);
-    if (added)
-        return;
-    segment_release(segment);
-    segment_charge(device, segment, segment->estimate_ns);
-    flight_done(device, segment->estimate_ns);
 }
 
 /* 1: `ret` holds what is known; 0: not complete; negative: it will never be known. */
@@ -140,26 +124,117 @@ static void batch_sort(struct settled *batch, uint32_t count) {
     }
 }
 
-static void batch_settle(struct divvy_compute_device *device, const struct settled *settled) {
-    const struct divvy_compute_segment *segment = &settled->segment;
-    uint64_t charge_ns = segment->estimate_ns;
+static struct divvy_compute_group *group_find(struct divvy_compute_device *device, uint32_t id) {
+    for (uint32_t i = 0; i < DIVVY_COMPUTE_GROUPS; i++)
+        if (device->groups[i].id == id)
+            return &device->groups[i];
+    return NULL;
+}
 
-    if (settled->measured) {
-        struct divvy_estimator_stretch stretch = {
-            .estimate_ns = segment->estimate_ns,
-            .span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0,
-            .most_ns = divvy_union_add(&settled->context->busy, settled->start_ns, settled->end_ns),
-            .idle_ns = segment->idle_ns,
-            .neighbours = __atomic_load_n(&device->neighbours, __ATOMIC_RELAXED),
-        };
+/*
+ * Add a segment to its group. True: *ret is to be charged now: the whole group when this was its last, the segment alone
+ * when it has no group. The device may have been idle once while the chunk was filled, not once per stream.
+ */
+static bool group_add(struct divvy_compute_device *device, const struct divvy_compute_segment *segment,
+                      const struct divvy_estimator_stretch *stretch, struct divvy_compute_group *ret) {
+    struct divvy_compute_group *group = segment->group ? group_find(device, segment->group) : NULL;
 
-        charge_ns = divvy_estimator_charge(&stretch, &device->carry_ns);
-        if (segment->only != &divvy_compute_mixed && segment->launches)
-            divvy_compute_cost_learn(segment, &stretch);
+    *ret = (struct divvy_compute_group){
+        .stretch = *stretch, .only = segment->only, .only_key = segment->only_key, .launches = segment->launches};
+    if (!segment->group || (!group && !(group = group_find(device, 0))))
+        return true;
+    if (group->id == 0) {
+        *group = *ret;
+        group->id = segment->group;
+        group->missing = segment->group_size - 1;
+        return false;
     }
-    segment_charge(device, segment, charge_ns);
+    group->stretch.estimate_ns += stretch->estimate_ns;
+    group->stretch.span_ns += stretch->span_ns;
+    group->stretch.most_ns += stretch->most_ns;
+    if (stretch->gap_ns < group->stretch.gap_ns)
+        group->stretch.gap_ns = stretch->gap_ns;
+    if (stretch->doubt_ns > group->stretch.doubt_ns)
+        group->stretch.doubt_ns = stretch->doubt_ns;
+    if (group->only != segment->only || group->only_key != segment->only_key)
+        group->only = &divvy_compute_mixed;
+    group->launches += segment->launches;
+    if (--group->missing)
+        return false;
+    *ret = *group;
+    group->id = 0;
+    return true;
+}
+
+/* A segment that nothing is known about: it took what it was estimated at. */
+static struct divvy_estimator_stretch stretch_unknown(const struct divvy_compute_segment *segment) {
+    return (struct divvy_estimator_stretch){.estimate_ns = segment->estimate_ns,
+                                            .span_ns = segment->estimate_ns,
+                                            .most_ns = segment->estimate_ns,
+                                            .doubt_ns = UINT64_MAX};
+}
+
+static void segment_settle(struct divvy_compute_device *device, const struct divvy_compute_segment *segment,
+                           const struct divvy_estimator_stretch *stretch) {
+    struct divvy_compute_group whole;
+
+    if (group_add(device, segment, stretch, &whole)) {
+        divvy_compute_cost_learn(&whole);
+        charge(device, whole.stretch.estimate_ns, divvy_estimator_charge(&whole.stretch, &device->carry_ns));
+    }
     segment_release(segment);
     flight_done(device, segment->estimate_ns);
+}
+
+/* The device cannot have been idle while it is known to have been busy with something before. */
+static void stretch_reduce_doubt(struct divvy_estimator_stretch *stretch, uint64_t busy_ns) {
+    uint64_t gap_busy_ns = busy_ns < stretch->gap_ns ? busy_ns : stretch->gap_ns;
+
+    stretch->gap_ns -= gap_busy_ns;
+    busy_ns -= gap_busy_ns;
+    stretch->doubt_ns -= busy_ns < stretch->doubt_ns ? busy_ns : stretch->doubt_ns;
+}
+
+static void batch_settle(struct divvy_compute_device *device, struct settled *settled) {
+    struct divvy_compute_segment *segment = &settled->segment;
+    struct divvy_estimator_stretch stretch = stretch_unknown(segment);
+
+    if (settled->measured) {
+        struct divvy_union *busy = &settled->context->busy;
+
+        stretch.gap_ns = segment->gap_ns;
+        stretch.doubt_ns = segment->doubt_ns;
+        if (busy->frontier_ns > settled->start_ns && segment->doubt_ns != UINT64_MAX)
+            stretch_reduce_doubt(&stretch, busy->frontier_ns - settled->start_ns);
+        stretch.span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0;
+        stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
+        stretch.neighbours = __atomic_load_n(&device->neighbours, __ATOMIC_RELAXED);
+    } else {
+        segment->only = &divvy_compute_mixed; /* nothing to learn from it */
+    }
+    segment_settle(device, segment, &stretch);
+}
+
+void divvy_compute_segment_add(struct divvy_compute_device *device,
+                               const struct divvy_compute_segment *segment) {
+    struct divvy_estimator_stretch unknown;
+    bool added = false;
+
+    usage_add(&device->usage->launches, segment->launches);
+    divvy_lock_take(&device->lock);
+    if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
+        device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
+        device->segments[device->segment_count++] = *segment;
+        added = true;
+    }
+    divvy_lock_give(&device->lock);
+    if (added)
+        return;
+    while (!settling_try(device))
+        settling_wait(device);
+    unknown = stretch_unknown(segment);
+    segment_settle(device, segment, &unknown);
+    settling_done(device);
 }
 
 void divvy_compute_settle(struct divvy_compute_device *device) {
@@ -186,9 +261,10 @@ void divvy_compute_settle(struct divvy_compute_device *device) {
 void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t context) {
     divvy_compute_settle(device);
     while (!settling_try(device))
-        divvy_compute_port.sleep(&device->settling, 1, divvy_compute_port.now() + DIVVY_PACER_POLL_NS);
+        settling_wait(device);
     for (uint32_t i = 0;;) {
         struct divvy_compute_segment segment;
+        struct divvy_estimator_stretch unknown;
         bool found = false;
 
         divvy_lock_take(&device->lock);
@@ -203,9 +279,8 @@ void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t 
         divvy_lock_give(&device->lock);
         if (!found)
             break;
-        segment_release(&segment);
-        segment_charge(device, &segment, segment.estimate_ns);
-        flight_done(device, segment.estimate_ns);
+        unknown = stretch_unknown(&segment);
+        segment_settle(device, &segment, &unknown);
     }
     settling_done(device);
 }

@@ -32,6 +32,7 @@
 #define DIVVY_COMPUTE_CONTEXTS 64u
 #define DIVVY_COMPUTE_EVENTS   192u /* of a context */
 #define DIVVY_COMPUTE_SEGMENTS 256u /* of a device, closed and not yet settled */
+#define DIVVY_COMPUTE_GROUPS   16u
 #define DIVVY_COMPUTE_COSTS    4096u
 #define DIVVY_COMPUTE_NONE     UINT16_MAX
 
@@ -58,14 +59,15 @@ struct divvy_compute_slot {
     uint32_t launches;
     uint32_t open;
     uint64_t opened_ns;
+    uint32_t gap_ns; /* from the start event to the first launch; 0 when the device was busy */
     uint32_t context_generation;
     uint16_t context;
-    uint16_t start;    /* event before the segment, held */
-    uint16_t last_end; /* event after the segment before, held; NONE when work may have come between */
-    uint8_t shared;    /* start is the end of the segment before, and the device had not reached it */
-    uint8_t loose;     /* something else is in the stream between the launches */
-    uint32_t dead;     /* the stream is being destroyed; atomic, set by other threads */
-    uint32_t reserved;
+    uint16_t start; /* event before the segment, held */
+    uint8_t shared; /* start is the end of a segment before, and the device had not reached it */
+    uint8_t broken; /* something else entered the stream: the next segment needs a start of its own */
+    uint8_t loose;  /* the same in the open segment */
+    uint8_t first;  /* the first launch is on its way */
+    uint32_t dead;  /* the stream is being destroyed; atomic, set by other threads */
 };
 
 struct divvy_compute_thread {
@@ -81,8 +83,10 @@ struct divvy_compute_thread {
     CUcontext context;
     uint32_t context_generation;
     uint16_t context_index;
+    uint16_t last_end; /* the newest event after a segment, held: where the next one may start; NONE */
     uint8_t context_known;
-    uint8_t device; /* index in the page, 255: none */
+    uint8_t device;  /* index in the page, 255: none */
+    uint8_t streams; /* open when the last chunk was closed */
     uint32_t tid;   /* 0: the block is free; atomic */
     uint32_t busy;  /* the owner is using its slots; atomic, others that changed `dead` wait for it */
 };
@@ -109,13 +113,26 @@ struct divvy_compute_context {
 
 struct divvy_compute_segment {
     uint64_t estimate_ns;
-    uint64_t idle_ns; /* the device may have been idle for this long in it */
+    uint64_t gap_ns;   /* as in struct divvy_estimator_stretch */
+    uint64_t doubt_ns; /* the same */
+    uint32_t group;    /* segments of one chunk, which are charged together; 0: none */
+    uint32_t group_size;
     struct divvy_compute_cost *only;
     uint64_t only_key;
     uint32_t launches;
     uint32_t context_generation;
     uint16_t context;
     uint16_t start, end;
+};
+
+/* Segments of several streams that one thread filled in turn. */
+struct divvy_compute_group {
+    struct divvy_estimator_stretch stretch;
+    struct divvy_compute_cost *only; /* as in slots */
+    uint64_t only_key;
+    uint32_t launches;
+    uint32_t id; /* 0: free */
+    uint32_t missing;
 };
 
 struct divvy_compute_device {
@@ -127,6 +144,8 @@ struct divvy_compute_device {
     uint32_t neighbours;
     uint64_t looked_ns; /* when neighbours were last counted; atomic */
     uint64_t carry_ns;
+    uint32_t group_last; /* newest id; atomic */
+    struct divvy_compute_group groups[DIVVY_COMPUTE_GROUPS];
     struct divvy_pacer_flight flight;
     uint32_t segment_count;
     struct divvy_compute_segment segments[DIVVY_COMPUTE_SEGMENTS];
@@ -149,7 +168,6 @@ struct divvy_compute_gate {
     const uint32_t *permille; /* share of the one device of this process; of several: a word that says "look" */
     uint32_t capturing;       /* captures under way in this process; atomic */
     uint32_t threads_high;    /* blocks of threads below have been used; atomic */
-    struct divvy_compute_cost costs[DIVVY_COMPUTE_COSTS] __attribute__((aligned(64)));
 };
 
 /* How the room tells the time and sleeps; tests put their own here. */
@@ -161,6 +179,7 @@ struct divvy_compute_port {
 
 extern struct divvy_compute_gate divvy_compute_gate;
 extern struct divvy_compute_port divvy_compute_port;
+extern struct divvy_compute_cost divvy_compute_costs[DIVVY_COMPUTE_COSTS];
 extern struct divvy_compute_cost divvy_compute_mixed;
 extern struct divvy_compute_thread divvy_compute_threads[DIVVY_COMPUTE_THREADS];
 extern struct divvy_compute_context divvy_compute_contexts[DIVVY_COMPUTE_CONTEXTS];
@@ -185,9 +204,8 @@ void divvy_compute_threads_sweep(void);
 struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_ns);
 void divvy_compute_cost_forget(uint64_t key);
 struct divvy_compute_lesson *divvy_compute_cost_lesson(struct divvy_compute_cost *cost);
-/* Learn from a settled segment; `only` may have been given to another key since. */
-void divvy_compute_cost_learn(const struct divvy_compute_segment *segment,
-                              const struct divvy_estimator_stretch *stretch);
+/* Learn from settled launches of one function; `only` may have been given to another key since. */
+void divvy_compute_cost_learn(const struct divvy_compute_group *group);
 
 /* event.c */
 
