@@ -184,6 +184,14 @@ CUmodule cu_module_load(const char *ptx) {
     return module;
 }
 
+void *cu_host(size_t size_bytes) {
+    void *memory = calloc(1, size_bytes);
+
+    if (!memory)
+        end(1, "out of host memory");
+    return memory;
+}
+
 double cu_now(void) {
     return (double)divvy_core_clock_ns() / 1e9;
 }

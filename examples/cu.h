@@ -92,6 +92,9 @@ void cu_close(struct cu_device *device);
 /* Loads PTX text; the program ends with the driver's own log when it is refused. */
 CUmodule cu_module_load(const char *ptx);
 
+/* Host memory, zeroed; the program ends when there is none. The caller frees it. */
+void *cu_host(size_t size_bytes);
+
 /* Seconds on the monotonic clock. */
 double cu_now(void);
 

@@ -146,13 +146,9 @@ int main(int argc, char **argv) {
     count = (size_t)n * n;
     bytes = count * sizeof(float);
     tiles = (n + 15) / 16;
-    a = malloc(bytes);
-    b = malloc(bytes);
-    c = calloc(count, sizeof(float));
-    if (!a || !b || !c) {
-        fputs("matmul: out of host memory\n", stderr);
-        return 1;
-    }
+    a = cu_host(bytes);
+    b = cu_host(bytes);
+    c = cu_host(bytes);
     for (size_t i = 0; i < count; i++) {
         a[i] = (float)(i % 7) - 3.0f;
         b[i] = (float)(i % 5) - 2.0f;

@@ -78,13 +78,9 @@ int main(int argc, char **argv) {
             cu_other_argument(argv[i], help);
     }
     bytes = count * sizeof(float);
-    x = malloc(bytes);
-    y = malloc(bytes);
-    expected = malloc(bytes);
-    if (!x || !y || !expected) {
-        fputs("saxpy: out of host memory\n", stderr);
-        return 1;
-    }
+    x = cu_host(bytes);
+    y = cu_host(bytes);
+    expected = cu_host(bytes);
     for (uint32_t i = 0; i < count; i++) {
         x[i] = (float)(i % 513) / 8.0f;
         y[i] = expected[i] = (float)(i % 101) - 50.0f;

@@ -81,13 +81,9 @@ int main(int argc, char **argv) {
             cu_other_argument(argv[i], help);
     }
     bytes = count * sizeof(float);
-    a = malloc(bytes);
-    b = malloc(bytes);
-    c = calloc(count, sizeof(float));
-    if (!a || !b || !c) {
-        fputs("vector_add: out of host memory\n", stderr);
-        return 1;
-    }
+    a = cu_host(bytes);
+    b = cu_host(bytes);
+    c = cu_host(bytes);
     vectors_fill(a, b, count);
 
     cu_open(gpu, &device);
