@@ -1,5 +1,5 @@
 # The examples on the simulated GPU, alone and as tenants, through divvy run and the limiter.
-if(TARGET cuda_limiter AND TARGET simgpu_cuda)
+if(TARGET divvy_limiter_so AND TARGET simgpu_cuda)
     add_test(NAME integration/examples COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli_examples.sh ${CMAKE_BINARY_DIR})
     set_tests_properties(integration/examples PROPERTIES LABELS integration TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()

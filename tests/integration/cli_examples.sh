@@ -77,7 +77,7 @@ check "a tenant that insists fails" 1 "$?"
 check_has "with the driver's error" "CUDA_ERROR_OUT_OF_MEMORY" "$out"
 out=$("$divvy" run --gpu sim --compute 20% -- "$examples/throughput" --json --seconds 2 2>&1 | tail -n 1)
 share=$(field share "$out")
-check "a limited tenant gets less than the device ($share)" yes "$(awk -v s="$share" 'BEGIN { print s > 0 && s < 0.6 ? "yes" : "no" }')"
+check "a limited tenant gets less than the device ($share)" yes "$(awk -v s="$share" 'BEGIN { print ((s > 0 && s < 0.6) ? "yes" : "no") }')"
 check "nothing is left" "" "$(find "$scratch/divvy/tenants" -mindepth 1)"
 
 # ---- a mistyped limit never means none ----
