@@ -14,7 +14,7 @@ enum { EVENTS = SIM_EVENT_CHUNKS * SIM_EVENTS_PER_CHUNK, STRIPES = 64, READ_TRIE
 static struct {
     pthread_mutex_t mutex;
     uint32_t *free;
-    size_t count, capacity;
+    size_t count, owned, capacity; /* room for all owned, so that giving back cannot fail */
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* Two threads that record the same event take turns. */
@@ -66,7 +66,7 @@ static int claim_chunk(sim_file_t *f, uint32_t *ret_chunk) {
 static int refill(sim_file_t *f) {
     uint32_t chunk;
 
-    if (pool.count + SIM_EVENTS_PER_CHUNK > pool.capacity) {
+    if (pool.owned + SIM_EVENTS_PER_CHUNK > pool.capacity) {
         size_t capacity = pool.capacity ? pool.capacity * 2 : 4 * SIM_EVENTS_PER_CHUNK;
         uint32_t *grown = realloc(pool.free, capacity * sizeof *grown);
 
@@ -79,6 +79,7 @@ static int refill(sim_file_t *f) {
 
     if (r < 0)
         return r;
+    pool.owned += SIM_EVENTS_PER_CHUNK;
     for (uint32_t i = 0; i < SIM_EVENTS_PER_CHUNK; i++)
         pool.free[pool.count++] = chunk * SIM_EVENTS_PER_CHUNK + SIM_EVENTS_PER_CHUNK - 1 - i;
     return 0;
@@ -86,7 +87,7 @@ static int refill(sim_file_t *f) {
 
 void sim_local_events_forget(void) {
     pthread_mutex_lock(&pool.mutex);
-    pool.count = pool.capacity = 0;
+    pool.count = pool.owned = pool.capacity = 0;
     free(pool.free);
     pool.free = NULL;
     pthread_mutex_unlock(&pool.mutex);
@@ -133,7 +134,7 @@ int divvy_simgpu_event_destroy(divvy_simgpu_event_t event) {
         return -EINVAL;
     pthread_mutex_lock(&pool.mutex);
     sim_store(&e->incarnation, (uint32_t)(event >> 32) + 1);
-    pool.free[pool.count++] = number; /* the array has room for every number that was taken out of it */
+    pool.free[pool.count++] = number;
     pthread_mutex_unlock(&pool.mutex);
     return 0;
 }
