@@ -110,8 +110,9 @@ _Static_assert(sizeof(token_t) == sizeof(divvy_simgpu_ipc_t), "an IPC handle is 
 #define TOKEN_MAGIC UINT32_C(0x43504944) /* "DIPC" */
 
 static uint64_t token_proof(const sim_proc_t *p, const token_t *t) {
-    return divvy_core_hash_pair(divvy_core_hash_pair(p->nonce, t->offset ^ t->id << 32),
-                                divvy_core_hash_pair(t->bytes, t->device));
+    uint64_t what = divvy_core_hash_pair(divvy_core_hash_pair(t->offset, t->bytes), t->id);
+
+    return divvy_core_hash_pair(divvy_core_hash_pair(p->nonce, t->device), what);
 }
 
 int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc) {

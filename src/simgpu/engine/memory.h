@@ -90,7 +90,8 @@ typedef struct divvy_simgpu_ipc {
 /* addr is the start or inside of a linear allocation of this process; the handle names the whole allocation. */
 int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc);
 /* Maps another process's allocation; ret_addr is its base here. Counted: opening the same one again gives the same
- * address. Bytes stay charged to the exporter. -EINVAL: garbage, or stale (owner or allocation gone);
+ * address. Bytes stay charged to the exporter. -EINVAL: garbage, or its owner is gone (an
+ * allocation that its live owner freed is not noticed: the contents are then the owner's next ones);
  * -EALREADY: exported by this very process; -EACCES: the owner cannot be opened. */
 int divvy_simgpu_ipc_import(const divvy_simgpu_ipc_t *ipc, uint64_t *ret_addr);
 int divvy_simgpu_ipc_close(uint64_t addr);

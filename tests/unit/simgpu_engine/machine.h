@@ -8,6 +8,7 @@
 #include "simgpu/engine/state.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -148,15 +150,24 @@ static inline void real_attach(unsigned flags) {
         fail_msg("attach: %d %s", r, error);
 }
 
-/* Runs body in a process of its own and returns its exit status, 128 + signal if killed. */
-static inline int in_process(void (*body)(void *arg), void *arg) {
-    pid_t pid = fork();
-    int status = 0;
+/* A child that dies with the test, however that ends. */
+static inline pid_t start(void (*body)(void *arg), void *arg) {
+    pid_t parent = getpid(), pid = fork();
 
     if (!pid) {
-        body(arg);
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() == parent)
+            body(arg);
         _exit(0);
     }
+    return pid;
+}
+
+/* Runs body in a process of its own and returns its exit status, 128 + signal if killed. */
+static inline int in_process(void (*body)(void *arg), void *arg) {
+    pid_t pid = start(body, arg);
+    int status = 0;
+
     waitpid(pid, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

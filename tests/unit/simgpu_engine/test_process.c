@@ -14,16 +14,6 @@ static void nap(uint64_t ns) {
     nanosleep(&t, NULL);
 }
 
-static pid_t start(void (*body)(void *arg), void *arg) {
-    pid_t pid = fork();
-
-    if (!pid) {
-        body(arg);
-        _exit(0);
-    }
-    return pid;
-}
-
 static int end(pid_t pid, int signal) {
     int status;
 

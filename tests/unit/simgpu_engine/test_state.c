@@ -101,10 +101,8 @@ static void a_machine_in_use_stays_as_it_is(void **state) {
     (void)state;
     assert_int_equal(pipe(gate), 0);
     setenv("DIVVY_SIM_MEMORY", "64MiB", 1);
-    pid_t pid = fork();
+    pid_t pid = start(hold_machine, NULL);
 
-    if (!pid)
-        hold_machine(NULL);
     assert_int_equal(read(gate[0], &c, 1), 1);
     setenv("DIVVY_SIM_MEMORY", "65MiB", 1);
     refused(-EBUSY, "DIVVY_SIM_MEMORY");
@@ -155,10 +153,7 @@ static void many_make_one_machine(void **state) {
     assert_int_equal(pipe(gate), 0);
     assert_int_equal(pipe(go), 0);
     for (int i = 0; i < N; i++)
-        if (!(pids[i] = fork())) {
-            attach_at_once(NULL);
-            _exit(0);
-        }
+        pids[i] = start(attach_at_once, NULL);
     assert_int_equal(write(go[1], c, N), N);
     for (int i = 0; i < N; i++)
         assert_int_equal(read(gate[0], c, 1), 1);
