@@ -67,17 +67,17 @@ MAD_WIDE(s16, u32, U32((int32_t)PTX_SLOT(a).s16 * PTX_SLOT(b).s16))
 MAD_WIDE(u32, u64, U64(PTX_SLOT(a).u32) * PTX_SLOT(b).u32)
 MAD_WIDE(s32, u64, U64((int64_t)PTX_SLOT(a).s32 * PTX_SLOT(b).s32))
 
-/* Division by zero gives all ones and leaves the dividend as remainder, as current parts do. */
+/* Division by zero gives all ones, as quotient and as remainder: what an H200 does. */
 #define DIV_REM_U(t)                                                                                   \
     DEFINE(div_##t, t, t, B ? A / B : ~UINT64_C(0))                                                    \
-    DEFINE(rem_##t, t, t, B ? A % B : A)
+    DEFINE(rem_##t, t, t, B ? A % B : ~UINT64_C(0))
 DIV_REM_U(u16)
 DIV_REM_U(u32)
 DIV_REM_U(u64)
 /* The smallest number over -1 wraps. */
 #define DIV_REM_S(t, unsigned_t)                                                                       \
     DEFINE(div_##t, t, t, B == 0 ? -1 : B == -1 ? (__typeof__(A))((unsigned_t)0 - (unsigned_t)A) : A / B) \
-    DEFINE(rem_##t, t, t, B == 0 ? A : B == -1 ? 0 : A % B)
+    DEFINE(rem_##t, t, t, B == 0 ? -1 : B == -1 ? 0 : A % B)
 DIV_REM_S(s16, uint16_t)
 DIV_REM_S(s32, uint32_t)
 DIV_REM_S(s64, uint64_t)
@@ -219,17 +219,24 @@ static uint64_t reverse64(uint64_t x) {
 DEFINE(brev_u32, u32, u32, reverse64(A) >> 32)
 DEFINE(brev_u64, u64, u64, reverse64(A))
 
+/*
+ * PTX leaves positions and lengths above 255 open. On an H200 the 32-bit forms look at the low byte only, the
+ * 64-bit forms at all bits.
+ */
+static uint32_t field_limit(unsigned width) { return width == 32 ? 0xff : UINT32_MAX; }
+
 /* Bits pos to pos+len-1; beyond the top a signed field repeats the sign bit. */
-static uint64_t extract(uint64_t value, unsigned width, unsigned pos, unsigned len, bool is_signed) {
-    pos &= 0xff;
-    len &= 0xff;
+static uint64_t extract(uint64_t value, unsigned width, uint32_t pos, uint32_t len, bool is_signed) {
+    pos &= field_limit(width);
+    len &= field_limit(width);
     if (len == 0)
         return 0;
-    unsigned top = pos + len - 1 < width - 1 ? pos + len - 1 : width - 1;
+    uint64_t last = (uint64_t)pos + len - 1;
+    unsigned top = last < width - 1 ? (unsigned)last : width - 1;
     bool sign = is_signed && (value >> top & 1);
     uint64_t field = pos < width ? value >> pos : 0;
-    unsigned held = pos < width ? width - pos : 0;
-    unsigned keep = len < held ? len : held;
+    uint32_t held = pos < width ? width - pos : 0;
+    uint32_t keep = len < held ? len : held;
     if (keep < 64)
         field &= (UINT64_C(1) << keep) - 1;
     if (sign && keep < 64)
@@ -246,9 +253,9 @@ BFE(u64, 64, false)
 BFE(s64, 64, true)
 
 /* The low len bits of a at pos of b; f is the slot of len. */
-static uint64_t insert(uint64_t bits, uint64_t into, unsigned width, unsigned pos, unsigned len) {
-    pos &= 0xff;
-    len &= 0xff;
+static uint64_t insert(uint64_t bits, uint64_t into, unsigned width, uint32_t pos, uint32_t len) {
+    pos &= field_limit(width);
+    len &= field_limit(width);
     if (pos >= width || len == 0)
         return into;
     uint64_t mask = len >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << len) - 1;

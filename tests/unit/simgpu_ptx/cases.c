@@ -38,9 +38,13 @@ static uint64_t reverse(uint64_t x, unsigned width) {
     return y;
 }
 
-/* bit by bit, as the definition of bfe has it */
-static uint64_t field(uint64_t a, unsigned width, uint32_t b, uint32_t c, bool is_signed) {
-    unsigned pos = b & 255, len = c & 255, msb = width - 1;
+/* Bit by bit, as the definition of bfe has it; the 64-bit form does not cut its operands. */
+static uint64_t field(uint64_t a, unsigned width, uint64_t pos, uint64_t len, bool is_signed) {
+    unsigned msb = width - 1;
+    if (width == 32) {
+        pos &= 255;
+        len &= 255;
+    }
     bool sign = is_signed && len && (a >> (pos + len - 1 < msb ? pos + len - 1 : msb) & 1);
     uint64_t d = 0;
     for (unsigned k = 0; k <= msb; k++) {
@@ -50,9 +54,12 @@ static uint64_t field(uint64_t a, unsigned width, uint32_t b, uint32_t c, bool i
     return d;
 }
 
-static uint64_t put(uint64_t a, uint64_t b, unsigned width, uint32_t c, uint32_t d) {
-    unsigned pos = c & 255, len = d & 255;
-    for (unsigned k = 0; k < len && pos + k < width; k++)
+static uint64_t put(uint64_t a, uint64_t b, unsigned width, uint64_t pos, uint64_t len) {
+    if (width == 32) {
+        pos &= 255;
+        len &= 255;
+    }
+    for (uint64_t k = 0; k < len && pos + k < width; k++)
         b = (b & ~(UINT64_C(1) << (pos + k))) | (a >> k & 1) << (pos + k);
     return b;
 }
@@ -127,31 +134,40 @@ static float bfloat(uint32_t bits) {
     return x;
 }
 
-/* By search: the nearest of all 16-bit numbers, even on a tie. */
-static uint16_t search(double x, double (*value)(uint32_t), unsigned fraction) {
-    uint16_t sign = signbit(x) ? 0x8000 : 0;
+/*
+ * The 16-bit number nearest to x + y, even on a tie, by search. Only signs of (x - v) + y are used, which come
+ * out right although the sum may not fit a double.
+ */
+static uint16_t search(double x, double y, double (*value)(uint32_t), unsigned fraction) {
     uint16_t infinity = fraction == 10 ? 0x7c00 : 0x7f80;
-    if (isnan(x))
+    double sum = x + y;
+    uint16_t sign = signbit(sum) ? 0x8000 : 0;
+    if (isnan(sum))
         return 0x7fff;
-    x = fabs(x);
+    if (isinf(sum))
+        return sign | infinity;
+    if (sign) {
+        x = -x;
+        y = -y;
+    }
     uint16_t low = 0, high = infinity;
     while (high - low > 1) {
         uint16_t middle = (uint16_t)((low + high) / 2);
-        if (value(middle) <= x)
+        if ((x - value(middle)) + y >= 0)
             low = middle;
         else
             high = middle;
     }
-    if (x >= value((uint16_t)(infinity - 1)))
-        high = infinity;
     double above = high == infinity ? 2 * value((uint16_t)(infinity - 1)) - value((uint16_t)(infinity - 2))
                                     : value(high);
-    double down = x - value(low), up = above - x;
-    return sign | (down < up ? low : up < down ? high : low % 2 ? high : low);
+    double beyond = (x - (value(low) + above) / 2) + y;
+    return sign | (beyond < 0 ? low : beyond > 0 ? high : low % 2 ? high : low);
 }
 static double bfloat_value(uint32_t bits) { return (double)bfloat(bits); }
-static uint16_t to_half(double x) { return search(x, half, 10); }
-static uint16_t to_bfloat(double x) { return search(x, bfloat_value, 7); }
+static uint16_t half_of_sum(double x, double y) { return search(x, y, half, 10); }
+static uint16_t bfloat_of_sum(double x, double y) { return search(x, y, bfloat_value, 7); }
+static uint16_t to_half(double x) { return search(x, signbit(x) ? -0.0 : 0.0, half, 10); }
+static uint16_t to_bfloat(double x) { return search(x, signbit(x) ? -0.0 : 0.0, bfloat_value, 7); }
 
 static uint16_t half_toward_zero(float x) {
     uint16_t nearest = to_half((double)x);

@@ -78,6 +78,22 @@ void kit_run(const char *text, uint32_t blocks, uint32_t threads, const uint64_t
     divvy_ptx_module_free(module);
 }
 
+void kit_replace(const char *text, const char *const *words, char *result, size_t size) {
+    size_t used = 0;
+    while (*text) {
+        const char *const *word = words;
+        while (*word && strncmp(text, *word, strlen(*word)) != 0)
+            word += 2;
+        const char *piece = *word ? word[1] : text;
+        size_t length = *word ? strlen(word[1]) : 1;
+        assert_true(used + length < size);
+        memcpy(result + used, piece, length);
+        used += length;
+        text += *word ? strlen(*word) : 1;
+    }
+    result[used] = 0;
+}
+
 uint64_t kit_seed(void) {
     const char *text = getenv("DIVVY_TEST_SEED");
     uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);

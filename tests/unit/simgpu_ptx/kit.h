@@ -44,6 +44,9 @@ divvy_ptx_launch_t kit_launch(const divvy_ptx_module_t *module, const char *name
 void kit_run(const char *text, uint32_t blocks, uint32_t threads, const uint64_t *params,
              size_t param_count, kit_memory_t *memory, divvy_ptx_status_t status);
 
+/* TEXT with every word of WORDS (word, replacement, word, ..., NULL) replaced. */
+void kit_replace(const char *text, const char *const *words, char *result, size_t size);
+
 /* Deterministic random numbers; the seed is printed, and DIVVY_TEST_SEED replaces it. */
 uint64_t kit_seed(void);
 uint64_t kit_random(uint64_t *state);
