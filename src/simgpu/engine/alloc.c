@@ -10,8 +10,10 @@
 
 enum { BLOCKS_MAX = 1 << 22, TABLE_FIRST = 1 << 10, SECOND_BITS = 4 };
 
-#define relaxed_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define relaxed_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+/* What finding reads beside a writer. A reader that sees any of a writer's stores also sees the odd sequence that
+ * was stored before it. */
+#define shared_load(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define shared_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 /* --- classes of sizes -------------------------------------------------------------------------------------- */
 
@@ -79,7 +81,8 @@ static uint32_t list_search(const sim_alloc_t *a, uint32_t grains) {
     uint32_t seconds = a->second_map[first] & (UINT32_MAX << second);
 
     if (!seconds) {
-        uint32_t firsts = first + 1 < SIM_ALLOC_FIRST ? a->first_map & (UINT32_MAX << (first + 1)) : 0;
+        uint32_t firsts =
+            first + 1 < SIM_ALLOC_FIRST ? a->first_map & (UINT32_MAX << (first + 1)) : 0;
 
         if (!firsts)
             return 0;
@@ -127,22 +130,22 @@ static uint32_t block_split(sim_alloc_t *a, uint32_t index, uint32_t grains) {
         return 0;
     sim_block_t *b = &a->blocks[index], *r = &a->blocks[rest];
 
-    relaxed_store(&r->start, b->start + grains);
-    relaxed_store(&r->grains, b->grains - grains);
-    relaxed_store(&r->used, 0);
+    shared_store(&r->start, b->start + grains);
+    shared_store(&r->grains, b->grains - grains);
+    shared_store(&r->used, 0);
     r->before = index;
     r->after = b->after;
     if (b->after)
         a->blocks[b->after].before = rest;
     b->after = rest;
-    relaxed_store(&b->grains, grains);
+    shared_store(&b->grains, grains);
     return rest;
 }
 
 /* --- finding by start --------------------------------------------------------------------------------------- */
 
 static uint32_t table_place(const sim_alloc_t *a, uint32_t start) {
-    return (uint32_t)divvy_core_hash_mix(start) & (relaxed_load(&a->table_size) - 1);
+    return (uint32_t)divvy_core_hash_mix(start) & (shared_load(&a->table_size) - 1);
 }
 
 static void table_insert(sim_alloc_t *a, uint32_t index) {
@@ -150,14 +153,15 @@ static void table_insert(sim_alloc_t *a, uint32_t index) {
 
     while (a->table[place])
         place = (place + 1) & mask;
-    relaxed_store(&a->table[place], index);
+    shared_store(&a->table[place], index);
 }
 
 static void table_grow(sim_alloc_t *a) {
     uint32_t old = a->table_size;
 
-    memset(a->table, 0, (size_t)old * sizeof *a->table); /* readers try again: the sequence is odd */
-    relaxed_store(&a->table_size, old * 2);
+    for (uint32_t i = 0; i < old; i++) /* readers try again: the sequence is odd */
+        shared_store(&a->table[i], 0);
+    shared_store(&a->table_size, old * 2);
     for (uint32_t i = 1; i < a->blocks_made; i++)
         if (a->blocks[i].used == 1)
             table_insert(a, i);
@@ -173,22 +177,22 @@ static void table_remove(sim_alloc_t *a, uint32_t start) {
         uint32_t home = table_place(a, a->blocks[a->table[place]].start);
 
         if (((place - home) & mask) >= ((place - hole) & mask)) {
-            relaxed_store(&a->table[hole], a->table[place]);
+            shared_store(&a->table[hole], a->table[place]);
             hole = place;
         }
     }
-    relaxed_store(&a->table[hole], 0);
+    shared_store(&a->table[hole], 0);
 }
 
 uint32_t sim_alloc_block(const sim_alloc_t *a, uint32_t start) {
-    uint32_t mask = relaxed_load(&a->table_size) - 1, place = table_place(a, start);
+    uint32_t mask = shared_load(&a->table_size) - 1, place = table_place(a, start);
 
     for (uint32_t tries = 0; tries <= mask; tries++) {
-        uint32_t index = relaxed_load(&a->table[place]);
+        uint32_t index = shared_load(&a->table[place]);
 
         if (!index)
             return 0;
-        if (relaxed_load(&a->blocks[index].start) == start)
+        if (shared_load(&a->blocks[index].start) == start)
             return index;
         place = (place + 1) & mask;
     }
@@ -201,7 +205,7 @@ static void tree_set(sim_alloc_t *a, uint32_t grain) {
     for (int level = 0; level < SIM_ALLOC_LEVELS; level++) {
         uint64_t *word = &a->levels[level][grain / 64], old = *word;
 
-        relaxed_store(word, old | UINT64_C(1) << grain % 64);
+        shared_store(word, old | UINT64_C(1) << grain % 64);
         if (old)
             return;
         grain /= 64;
@@ -212,7 +216,7 @@ static void tree_clear(sim_alloc_t *a, uint32_t grain) {
     for (int level = 0; level < SIM_ALLOC_LEVELS; level++) {
         uint64_t *word = &a->levels[level][grain / 64], now = *word & ~(UINT64_C(1) << grain % 64);
 
-        relaxed_store(word, now);
+        shared_store(word, now);
         if (now)
             return;
         grain /= 64;
@@ -225,7 +229,7 @@ static bool tree_before(const sim_alloc_t *a, uint32_t grain, uint32_t *ret_star
     uint64_t bits;
 
     for (;;) {
-        bits = relaxed_load(&a->levels[level][grain / 64]) & (UINT64_MAX >> (63 - grain % 64));
+        bits = shared_load(&a->levels[level][grain / 64]) & (UINT64_MAX >> (63 - grain % 64));
         if (bits)
             break;
         if (grain < 64 || ++level == SIM_ALLOC_LEVELS)
@@ -236,9 +240,9 @@ static bool tree_before(const sim_alloc_t *a, uint32_t grain, uint32_t *ret_star
         grain = grain / 64 * 64 + (63 - (uint32_t)__builtin_clzll(bits));
         if (!level--)
             break;
-        bits = relaxed_load(&a->levels[level][grain]);
+        bits = shared_load(&a->levels[level][grain]);
         if (!bits)
-            return false; /* only beside a writer */
+            return false;   /* only beside a writer */
         grain = grain * 64; /* any grain of that word */
     }
     *ret_start = grain;
@@ -246,12 +250,11 @@ static bool tree_before(const sim_alloc_t *a, uint32_t grain, uint32_t *ret_star
 }
 
 static void write_begin(sim_alloc_t *a) {
-    relaxed_store(&a->sequence, a->sequence + 1);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    shared_store(&a->sequence, a->sequence + 1);
 }
 
 static void write_end(sim_alloc_t *a) {
-    __atomic_store_n(&a->sequence, a->sequence + 1, __ATOMIC_RELEASE);
+    shared_store(&a->sequence, a->sequence + 1);
 }
 
 static bool find_once(const sim_alloc_t *a, uint32_t grain, sim_block_t *ret_block) {
@@ -261,12 +264,12 @@ static bool find_once(const sim_alloc_t *a, uint32_t grain, sim_block_t *ret_blo
         return false;
     const sim_block_t *b = &a->blocks[index];
 
-    ret_block->start = relaxed_load(&b->start);
-    ret_block->grains = relaxed_load(&b->grains);
-    ret_block->used = relaxed_load(&b->used);
-    ret_block->tag = relaxed_load(&b->tag);
-    ret_block->bytes = relaxed_load(&b->bytes);
-    ret_block->id = relaxed_load(&b->id);
+    ret_block->start = shared_load(&b->start);
+    ret_block->grains = shared_load(&b->grains);
+    ret_block->used = shared_load(&b->used);
+    ret_block->tag = shared_load(&b->tag);
+    ret_block->bytes = shared_load(&b->bytes);
+    ret_block->id = shared_load(&b->id);
     return ret_block->used == 1 && grain - ret_block->start < ret_block->grains;
 }
 
@@ -274,12 +277,11 @@ bool sim_alloc_find(const sim_alloc_t *a, uint32_t grain, sim_block_t *ret_block
     if (grain >= a->grains)
         return false;
     for (;;) {
-        uint32_t before = __atomic_load_n(&a->sequence, __ATOMIC_ACQUIRE);
+        uint32_t before = shared_load(&a->sequence);
         sim_block_t block = {0};
         bool found = find_once(a, grain, &block);
 
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (!(before & 1) && relaxed_load(&a->sequence) == before) {
+        if (!(before & 1) && shared_load(&a->sequence) == before) {
             if (found)
                 *ret_block = block;
             return found;
@@ -293,10 +295,10 @@ static void use(sim_alloc_t *a, uint32_t index, uint64_t bytes, uint32_t tag) {
     sim_block_t *b = &a->blocks[index];
 
     write_begin(a);
-    relaxed_store(&b->used, 1);
-    relaxed_store(&b->bytes, bytes);
-    relaxed_store(&b->tag, tag);
-    relaxed_store(&b->id, ++a->next_id);
+    shared_store(&b->used, 1);
+    shared_store(&b->bytes, bytes);
+    shared_store(&b->tag, tag);
+    shared_store(&b->id, ++a->next_id);
     if (++a->table_used * 2 > a->table_size && a->table_size < a->table_reserved)
         table_grow(a); /* inserts this block too */
     else
@@ -339,7 +341,7 @@ void sim_alloc_hide(sim_alloc_t *a, uint32_t index) {
     table_remove(a, a->blocks[index].start);
     a->table_used--;
     tree_clear(a, a->blocks[index].start);
-    relaxed_store(&a->blocks[index].used, 2);
+    shared_store(&a->blocks[index].used, 2);
     a->live--;
     write_end(a);
 }
@@ -348,7 +350,7 @@ void sim_alloc_hide(sim_alloc_t *a, uint32_t index) {
 static void join(sim_alloc_t *a, uint32_t index, uint32_t next) {
     sim_block_t *b = &a->blocks[index];
 
-    relaxed_store(&b->grains, b->grains + a->blocks[next].grains);
+    shared_store(&b->grains, b->grains + a->blocks[next].grains);
     b->after = a->blocks[next].after;
     if (b->after)
         a->blocks[b->after].before = index;
@@ -358,7 +360,7 @@ static void join(sim_alloc_t *a, uint32_t index, uint32_t next) {
 uint32_t sim_alloc_release(sim_alloc_t *a, uint32_t index) {
     sim_block_t *b = &a->blocks[index];
 
-    relaxed_store(&b->used, 0);
+    shared_store(&b->used, 0);
     if (b->after && !a->blocks[b->after].used) {
         uint32_t after = b->after;
 
@@ -407,7 +409,8 @@ int sim_alloc_init(sim_alloc_t *a, uint32_t grains) {
     offset += page_round((uint64_t)BLOCKS_MAX * sizeof *a->blocks);
     table_at = offset;
     offset += page_round((uint64_t)BLOCKS_MAX * 2 * sizeof *a->table);
-    void *p = mmap(NULL, offset, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, offset, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED)
         return -ENOMEM;
@@ -460,5 +463,6 @@ bool sim_alloc_check(const sim_alloc_t *a) {
                     return false;
                 listed++;
             }
-    return covered == a->grains && live == a->live && listed == free_blocks && a->table_used == live;
+    return covered == a->grains && live == a->live && listed == free_blocks &&
+           a->table_used == live;
 }

@@ -12,7 +12,7 @@ enum { SIM_ALLOC_LEVELS = 6, SIM_ALLOC_FIRST = 32, SIM_ALLOC_SECOND = 16 };
 
 typedef struct sim_block {
     uint32_t start, grains;
-    uint32_t before, after;         /* neighbours in the address space; 0: none */
+    uint32_t before, after;            /* neighbours in the address space; 0: none */
     uint32_t list_previous, list_next; /* free blocks of the same class, or unused blocks */
     uint32_t used;
     uint32_t tag;
@@ -24,9 +24,11 @@ typedef struct sim_alloc {
     uint32_t grains;
     uint32_t blocks_max, blocks_made, unused; /* block 0 is no block */
     sim_block_t *blocks;
-    uint32_t *table; /* block by start: open addressing; table_size is a power of two, at least twice the use */
+    uint32_t *
+        table; /* block by start: open addressing; table_size is a power of two, at least twice the use */
     uint32_t table_size, table_reserved, table_used;
-    uint64_t *levels[SIM_ALLOC_LEVELS]; /* bit per grain at which a used block starts; each next one: per word */
+    uint64_t *levels
+        [SIM_ALLOC_LEVELS]; /* bit per grain at which a used block starts; each next one: per word */
     uint32_t first_map;
     uint32_t second_map[SIM_ALLOC_FIRST];
     uint32_t lists[SIM_ALLOC_FIRST][SIM_ALLOC_SECOND];
@@ -52,8 +54,8 @@ uint32_t sim_alloc_release(sim_alloc_t *a, uint32_t block);
 /* Copies the used, not hidden block that contains grain. False: none. */
 bool sim_alloc_find(const sim_alloc_t *a, uint32_t grain, sim_block_t *ret_block);
 /* Calls visit for every free range of at least min grains. Writer only. */
-void sim_alloc_each_free(const sim_alloc_t *a, uint32_t min, void (*visit)(void *arg, uint32_t start, uint32_t grains),
-                         void *arg);
+void sim_alloc_each_free(const sim_alloc_t *a, uint32_t min,
+                         void (*visit)(void *arg, uint32_t start, uint32_t grains), void *arg);
 /* Checks every invariant; for tests. */
 bool sim_alloc_check(const sim_alloc_t *a);
 

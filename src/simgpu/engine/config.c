@@ -13,12 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define MIB (UINT64_C(1) << 20)
-#define GIB (UINT64_C(1) << 30)
-#define MEMORY_MIN (16 * MIB)
-#define MEMORY_MAX (1024 * GIB)
-#define SLICE_MIN_US 50
-#define SLICE_MAX_US 1000000
+#define MIB              (UINT64_C(1) << 20)
+#define GIB              (UINT64_C(1) << 30)
+#define MEMORY_MIN       (16 * MIB)
+#define MEMORY_MAX       (1024 * GIB)
+#define SLICE_MIN_US     50
+#define SLICE_MAX_US     1000000
 #define SLICE_DEFAULT_US 2000
 
 typedef struct model {
@@ -31,37 +31,113 @@ typedef struct model {
 /* From NVIDIA's data sheets and device queries of these boards; pcie_bytes_per_s is what copies reach. */
 static const model_t models[] = {
     {"H200",
-     {.name = "NVIDIA H200", .cc_major = 9, .cc_minor = 0, .sm_count = 132, .threads_per_sm_max = 2048,
-      .blocks_per_sm_max = 32, .cores_per_sm = 128, .copy_engines = 2, .memory_bytes = 141 * GIB, .l2_bytes = 60 * MIB,
-      .shared_per_sm_bytes = 233472, .shared_per_block_bytes = 49152, .shared_per_block_optin_bytes = 232448,
-      .registers_per_sm = 65536, .registers_per_block = 65536, .sm_clock_khz = 1980000, .memory_clock_khz = 3201000,
-      .memory_bus_bits = 6144, .memory_bytes_per_s = UINT64_C(4800000000000), .pcie_bytes_per_s = UINT64_C(55000000000),
-      .pcie_gen = 5, .pcie_width = 16, .power_limit_mw = 700000, .power_idle_mw = 76000,
-      .pci_id = NVIDIA_PCI(0x2335), .pci_subsystem_id = NVIDIA_PCI(0x18BE)}},
+     {.name = "NVIDIA H200",
+      .cc_major = 9,
+      .cc_minor = 0,
+      .sm_count = 132,
+      .threads_per_sm_max = 2048,
+      .blocks_per_sm_max = 32,
+      .cores_per_sm = 128,
+      .copy_engines = 2,
+      .memory_bytes = 141 * GIB,
+      .l2_bytes = 60 * MIB,
+      .shared_per_sm_bytes = 233472,
+      .shared_per_block_bytes = 49152,
+      .shared_per_block_optin_bytes = 232448,
+      .registers_per_sm = 65536,
+      .registers_per_block = 65536,
+      .sm_clock_khz = 1980000,
+      .memory_clock_khz = 3201000,
+      .memory_bus_bits = 6144,
+      .memory_bytes_per_s = UINT64_C(4800000000000),
+      .pcie_bytes_per_s = UINT64_C(55000000000),
+      .pcie_gen = 5,
+      .pcie_width = 16,
+      .power_limit_mw = 700000,
+      .power_idle_mw = 76000,
+      .pci_id = NVIDIA_PCI(0x2335),
+      .pci_subsystem_id = NVIDIA_PCI(0x18BE)}},
     {"H100",
-     {.name = "NVIDIA H100 80GB HBM3", .cc_major = 9, .cc_minor = 0, .sm_count = 132, .threads_per_sm_max = 2048,
-      .blocks_per_sm_max = 32, .cores_per_sm = 128, .copy_engines = 2, .memory_bytes = 80 * GIB, .l2_bytes = 50 * MIB,
-      .shared_per_sm_bytes = 233472, .shared_per_block_bytes = 49152, .shared_per_block_optin_bytes = 232448,
-      .registers_per_sm = 65536, .registers_per_block = 65536, .sm_clock_khz = 1980000, .memory_clock_khz = 2619000,
-      .memory_bus_bits = 5120, .memory_bytes_per_s = UINT64_C(3350000000000), .pcie_bytes_per_s = UINT64_C(55000000000),
-      .pcie_gen = 5, .pcie_width = 16, .power_limit_mw = 700000, .power_idle_mw = 70000,
-      .pci_id = NVIDIA_PCI(0x2330), .pci_subsystem_id = NVIDIA_PCI(0x16C1)}},
+     {.name = "NVIDIA H100 80GB HBM3",
+      .cc_major = 9,
+      .cc_minor = 0,
+      .sm_count = 132,
+      .threads_per_sm_max = 2048,
+      .blocks_per_sm_max = 32,
+      .cores_per_sm = 128,
+      .copy_engines = 2,
+      .memory_bytes = 80 * GIB,
+      .l2_bytes = 50 * MIB,
+      .shared_per_sm_bytes = 233472,
+      .shared_per_block_bytes = 49152,
+      .shared_per_block_optin_bytes = 232448,
+      .registers_per_sm = 65536,
+      .registers_per_block = 65536,
+      .sm_clock_khz = 1980000,
+      .memory_clock_khz = 2619000,
+      .memory_bus_bits = 5120,
+      .memory_bytes_per_s = UINT64_C(3350000000000),
+      .pcie_bytes_per_s = UINT64_C(55000000000),
+      .pcie_gen = 5,
+      .pcie_width = 16,
+      .power_limit_mw = 700000,
+      .power_idle_mw = 70000,
+      .pci_id = NVIDIA_PCI(0x2330),
+      .pci_subsystem_id = NVIDIA_PCI(0x16C1)}},
     {"A100",
-     {.name = "NVIDIA A100-SXM4-80GB", .cc_major = 8, .cc_minor = 0, .sm_count = 108, .threads_per_sm_max = 2048,
-      .blocks_per_sm_max = 32, .cores_per_sm = 64, .copy_engines = 2, .memory_bytes = 80 * GIB, .l2_bytes = 40 * MIB,
-      .shared_per_sm_bytes = 167936, .shared_per_block_bytes = 49152, .shared_per_block_optin_bytes = 166912,
-      .registers_per_sm = 65536, .registers_per_block = 65536, .sm_clock_khz = 1410000, .memory_clock_khz = 1593000,
-      .memory_bus_bits = 5120, .memory_bytes_per_s = UINT64_C(2039000000000), .pcie_bytes_per_s = UINT64_C(25000000000),
-      .pcie_gen = 4, .pcie_width = 16, .power_limit_mw = 400000, .power_idle_mw = 55000,
-      .pci_id = NVIDIA_PCI(0x20B2), .pci_subsystem_id = NVIDIA_PCI(0x147F)}},
+     {.name = "NVIDIA A100-SXM4-80GB",
+      .cc_major = 8,
+      .cc_minor = 0,
+      .sm_count = 108,
+      .threads_per_sm_max = 2048,
+      .blocks_per_sm_max = 32,
+      .cores_per_sm = 64,
+      .copy_engines = 2,
+      .memory_bytes = 80 * GIB,
+      .l2_bytes = 40 * MIB,
+      .shared_per_sm_bytes = 167936,
+      .shared_per_block_bytes = 49152,
+      .shared_per_block_optin_bytes = 166912,
+      .registers_per_sm = 65536,
+      .registers_per_block = 65536,
+      .sm_clock_khz = 1410000,
+      .memory_clock_khz = 1593000,
+      .memory_bus_bits = 5120,
+      .memory_bytes_per_s = UINT64_C(2039000000000),
+      .pcie_bytes_per_s = UINT64_C(25000000000),
+      .pcie_gen = 4,
+      .pcie_width = 16,
+      .power_limit_mw = 400000,
+      .power_idle_mw = 55000,
+      .pci_id = NVIDIA_PCI(0x20B2),
+      .pci_subsystem_id = NVIDIA_PCI(0x147F)}},
     {"small",
-     {.name = "divvy Small GPU", .cc_major = 7, .cc_minor = 5, .sm_count = 8, .threads_per_sm_max = 1024,
-      .blocks_per_sm_max = 16, .cores_per_sm = 64, .copy_engines = 2, .memory_bytes = 1 * GIB, .l2_bytes = 2 * MIB,
-      .shared_per_sm_bytes = 65536, .shared_per_block_bytes = 49152, .shared_per_block_optin_bytes = 65536,
-      .registers_per_sm = 65536, .registers_per_block = 65536, .sm_clock_khz = 1000000, .memory_clock_khz = 1000000,
-      .memory_bus_bits = 128, .memory_bytes_per_s = UINT64_C(100000000000), .pcie_bytes_per_s = UINT64_C(10000000000),
-      .pcie_gen = 3, .pcie_width = 16, .power_limit_mw = 50000, .power_idle_mw = 5000,
-      .pci_id = NVIDIA_PCI(0x1F00), .pci_subsystem_id = NVIDIA_PCI(0x0001)}},
+     {.name = "divvy Small GPU",
+      .cc_major = 7,
+      .cc_minor = 5,
+      .sm_count = 8,
+      .threads_per_sm_max = 1024,
+      .blocks_per_sm_max = 16,
+      .cores_per_sm = 64,
+      .copy_engines = 2,
+      .memory_bytes = 1 * GIB,
+      .l2_bytes = 2 * MIB,
+      .shared_per_sm_bytes = 65536,
+      .shared_per_block_bytes = 49152,
+      .shared_per_block_optin_bytes = 65536,
+      .registers_per_sm = 65536,
+      .registers_per_block = 65536,
+      .sm_clock_khz = 1000000,
+      .memory_clock_khz = 1000000,
+      .memory_bus_bits = 128,
+      .memory_bytes_per_s = UINT64_C(100000000000),
+      .pcie_bytes_per_s = UINT64_C(10000000000),
+      .pcie_gen = 3,
+      .pcie_width = 16,
+      .power_limit_mw = 50000,
+      .power_idle_mw = 5000,
+      .pci_id = NVIDIA_PCI(0x1F00),
+      .pci_subsystem_id = NVIDIA_PCI(0x0001)}},
 };
 enum { MODELS = sizeof models / sizeof *models };
 
@@ -80,7 +156,8 @@ static const char *variable_get(const char *name) {
 
 /* Calls take for each part of a comma-separated list, and the last part again for the remaining devices. */
 static int for_each_device(const char *list, uint32_t devices,
-                           int (*take)(sim_config_t *config, uint32_t device, const char *text, size_t length),
+                           int (*take)(sim_config_t *config, uint32_t device, const char *text,
+                                       size_t length),
                            sim_config_t *config) {
     const char *part = list;
 
@@ -101,7 +178,8 @@ static int for_each_device(const char *list, uint32_t devices,
 static int take_model(sim_config_t *config, uint32_t device, const char *text, size_t length) {
     for (uint32_t i = 0; i < MODELS; i++) {
         if ((strlen(models[i].alias) == length && !strncasecmp(models[i].alias, text, length)) ||
-            (strlen(models[i].facts.name) == length && !strncasecmp(models[i].facts.name, text, length))) {
+            (strlen(models[i].facts.name) == length &&
+             !strncasecmp(models[i].facts.name, text, length))) {
             config->model[device] = i;
             return 0;
         }
@@ -123,14 +201,15 @@ static int take_memory(sim_config_t *config, uint32_t device, const char *text, 
     return 0;
 }
 
-static int read_number(const char *variable, uint64_t min, uint64_t max, uint64_t fallback, bool *ret_set,
-                       uint64_t *ret_value, char *error) {
+static int read_number(const char *variable, uint64_t min, uint64_t max, uint64_t fallback,
+                       bool *ret_set, uint64_t *ret_value, char *error) {
     const char *value = variable_get(variable);
     uint64_t number = fallback;
     char why[64];
 
     *ret_set = value != NULL;
-    if (value && (divvy_core_u64_parse(value, strlen(value), &number, NULL) < 0 || number < min || number > max)) {
+    if (value && (divvy_core_u64_parse(value, strlen(value), &number, NULL) < 0 || number < min ||
+                  number > max)) {
         snprintf(why, sizeof why, "not a whole number from %llu to %llu", (unsigned long long)min,
                  (unsigned long long)max);
         return refuse(error, variable, value, why);
@@ -145,8 +224,8 @@ int sim_config_read(sim_request_t *ret_request, char *error) {
     const char *value;
 
     if (read_number("DIVVY_SIM_DEVICES", 1, SIM_DEVICES, 1, &q.devices_set, &devices, error) < 0 ||
-        read_number("DIVVY_SIM_SLICE_US", SLICE_MIN_US, SLICE_MAX_US, SLICE_DEFAULT_US, &q.slice_set, &slice_us,
-                    error) < 0)
+        read_number("DIVVY_SIM_SLICE_US", SLICE_MIN_US, SLICE_MAX_US, SLICE_DEFAULT_US,
+                    &q.slice_set, &slice_us, error) < 0)
         return -EINVAL;
     q.config.devices = (uint32_t)devices;
     q.config.slice_ns = slice_us * 1000;
@@ -154,14 +233,16 @@ int sim_config_read(sim_request_t *ret_request, char *error) {
     value = variable_get("DIVVY_SIM_MODEL");
     q.model_set = value != NULL;
     if (value && for_each_device(value, q.config.devices, take_model, &q.config) < 0)
-        return refuse(error, "DIVVY_SIM_MODEL", value, "want H200, H100, A100 or small, one or one per device");
+        return refuse(error, "DIVVY_SIM_MODEL", value,
+                      "want H200, H100, A100 or small, one or one per device");
     for (uint32_t i = 0; i < q.config.devices; i++)
         q.config.memory_bytes[i] = models[q.config.model[i]].facts.memory_bytes;
 
     value = variable_get("DIVVY_SIM_MEMORY");
     q.memory_set = value != NULL;
     if (value && for_each_device(value, q.config.devices, take_memory, &q.config) < 0)
-        return refuse(error, "DIVVY_SIM_MEMORY", value, "want a size from 16MiB to 1024GiB, one or one per device");
+        return refuse(error, "DIVVY_SIM_MEMORY", value,
+                      "want a size from 16MiB to 1024GiB, one or one per device");
 
     value = variable_get("DIVVY_SIM_FAULTS");
     q.faults_set = value != NULL;
@@ -203,10 +284,12 @@ bool sim_config_equal(const sim_config_t *a, const sim_config_t *b) {
 bool sim_config_sane(const sim_config_t *config) {
     if (!config->devices || config->devices > SIM_DEVICES)
         return false;
-    if (config->slice_ns < SLICE_MIN_US * UINT64_C(1000) || config->slice_ns > SLICE_MAX_US * UINT64_C(1000))
+    if (config->slice_ns < SLICE_MIN_US * UINT64_C(1000) ||
+        config->slice_ns > SLICE_MAX_US * UINT64_C(1000))
         return false;
     for (uint32_t i = 0; i < config->devices; i++)
-        if (config->model[i] >= MODELS || config->memory_bytes[i] < MEMORY_MIN || config->memory_bytes[i] > MEMORY_MAX)
+        if (config->model[i] >= MODELS || config->memory_bytes[i] < MEMORY_MIN ||
+            config->memory_bytes[i] > MEMORY_MAX)
             return false;
     return memchr(config->faults, 0, sizeof config->faults) != NULL;
 }
@@ -219,7 +302,8 @@ static void facts_identity(divvy_simgpu_device_t *d, uint32_t model, uint32_t in
 
     memcpy(uuid.bytes, &low, 8);
     memcpy(uuid.bytes + 8, &high, 8);
-    uuid.bytes[6] = (uint8_t)((uuid.bytes[6] & 0x0F) | 0x40); /* a random UUID, as RFC 4122 writes it */
+    uuid.bytes[6] =
+        (uint8_t)((uuid.bytes[6] & 0x0F) | 0x40); /* a random UUID, as RFC 4122 writes it */
     uuid.bytes[8] = (uint8_t)((uuid.bytes[8] & 0x3F) | 0x80);
     memcpy(d->uuid, uuid.bytes, 16);
     divvy_core_uuid_format(&uuid, d->uuid_text);
@@ -227,16 +311,18 @@ static void facts_identity(divvy_simgpu_device_t *d, uint32_t model, uint32_t in
     d->pci_domain = 0;
     d->pci_bus = 0x1B + index * 14;
     d->pci_device = 0;
-    snprintf(d->pci_text, sizeof d->pci_text, "%04x:%02x:%02x.0", d->pci_domain & 0xFFFF, d->pci_bus & 0xFF,
-             d->pci_device & 0xFF);
+    snprintf(d->pci_text, sizeof d->pci_text, "%04x:%02x:%02x.0", d->pci_domain & 0xFFFF,
+             d->pci_bus & 0xFF, d->pci_device & 0xFF);
     snprintf(d->serial_text, sizeof d->serial_text, "16%011llu",
              (unsigned long long)(high % UINT64_C(100000000000)));
 }
 
-void sim_config_facts(const sim_config_t *config, uint32_t index, divvy_simgpu_device_t *ret_facts) {
+void sim_config_facts(const sim_config_t *config, uint32_t index,
+                      divvy_simgpu_device_t *ret_facts) {
     divvy_simgpu_device_t d;
 
-    memcpy(&d, &models[config->model[index] % MODELS].facts, sizeof d); /* padding too: facts are compared whole */
+    memcpy(&d, &models[config->model[index] % MODELS].facts,
+           sizeof d); /* padding too: facts are compared whole */
     d.memory_bytes = config->memory_bytes[index];
     facts_identity(&d, config->model[index], index);
     memcpy(ret_facts, &d, sizeof d);

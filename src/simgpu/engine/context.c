@@ -50,7 +50,8 @@ int divvy_simgpu_context_create(int device, divvy_simgpu_context_t **ret_context
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices || divvy_simgpu_device_lost(device))
+    if (device < 0 || (uint32_t)device >= f->header.config.devices ||
+        divvy_simgpu_device_lost(device))
         return -ENODEV;
     if (!(context = calloc(1, sizeof *context)))
         return -ENOMEM;
@@ -134,7 +135,8 @@ int divvy_simgpu_context_wait(divvy_simgpu_context_t *context) {
 
         if (sim_load(&ch->head) != tail)
             positions[count++] = (divvy_simgpu_position_t){
-                .channel = sim_position_channel(context->generation, context->slot, i), .seq = tail};
+                .channel = sim_position_channel(context->generation, context->slot, i),
+                .seq = tail};
     }
     for (unsigned i = 0; i < count; i++) {
         int r = divvy_simgpu_wait(positions[i]);
@@ -151,7 +153,8 @@ bool divvy_simgpu_context_idle(divvy_simgpu_context_t *context) {
     for (unsigned i = 0; i < DIVVY_SIMGPU_CHANNELS; i++) {
         sim_channel_t *ch = &context->shared->channels[i];
         divvy_simgpu_position_t position = {
-            .channel = sim_position_channel(context->generation, context->slot, i), .seq = sim_load(&ch->tail)};
+            .channel = sim_position_channel(context->generation, context->slot, i),
+            .seq = sim_load(&ch->tail)};
 
         if (sim_load(&ch->head) != position.seq && divvy_simgpu_query(position) != 1)
             return false;
@@ -214,7 +217,8 @@ static int make_channel(divvy_simgpu_context_t *context, int place) {
     return 0;
 }
 
-int divvy_simgpu_channel_open(divvy_simgpu_context_t *context, int priority, divvy_simgpu_channel_t **ret_channel) {
+int divvy_simgpu_channel_open(divvy_simgpu_context_t *context, int priority,
+                              divvy_simgpu_channel_t **ret_channel) {
     divvy_simgpu_channel_t *ch = NULL;
     int place, r = 0;
 
@@ -285,8 +289,8 @@ static int check_item(const divvy_simgpu_item_t *item) {
 }
 
 static bool needs_executor(divvy_simgpu_kind_t kind) {
-    return kind == DIVVY_SIMGPU_HOST || kind == DIVVY_SIMGPU_COPY || kind == DIVVY_SIMGPU_MEM_WRITE ||
-           kind == DIVVY_SIMGPU_MEM_WAIT;
+    return kind == DIVVY_SIMGPU_HOST || kind == DIVVY_SIMGPU_COPY ||
+           kind == DIVVY_SIMGPU_MEM_WRITE || kind == DIVVY_SIMGPU_MEM_WAIT;
 }
 
 static bool takes_device_time(const divvy_simgpu_item_t *item) {
@@ -294,14 +298,15 @@ static bool takes_device_time(const divvy_simgpu_item_t *item) {
            (item->kind == DIVVY_SIMGPU_HOST && !(item->flags & DIVVY_SIMGPU_LATE));
 }
 
-int sim_channel_push(divvy_simgpu_channel_t *ch, const divvy_simgpu_item_t *item, uint64_t a, uint64_t b,
-                     uint64_t *ret_seq) {
+int sim_channel_push(divvy_simgpu_channel_t *ch, const divvy_simgpu_item_t *item, uint64_t a,
+                     uint64_t b, uint64_t *ret_seq) {
     divvy_simgpu_context_t *context = ch->context;
     sim_channel_t *shared = &context->shared->channels[ch->index];
     sim_item_t shared_item = {
         .kind = (uint8_t)item->kind,
         .flags = (uint8_t)item->flags,
-        .fraction_permille = (uint16_t)(item->fraction_permille > 1000 ? 1000 : item->fraction_permille),
+        .fraction_permille =
+            (uint16_t)(item->fraction_permille > 1000 ? 1000 : item->fraction_permille),
         .duration_ns = takes_device_time(item) ? item->duration_ns : 0,
         .a = a,
         .b = b,
@@ -314,7 +319,8 @@ int sim_channel_push(divvy_simgpu_channel_t *ch, const divvy_simgpu_item_t *item
     else if (needs_executor(item->kind))
         r = sim_executor_start(ch);
     if (!r) {
-        uint64_t seq = sim_queue_push(context->file, context->slot, ch->index, &shared_item, divvy_core_clock_ns());
+        uint64_t seq = sim_queue_push(context->file, context->slot, ch->index, &shared_item,
+                                      divvy_core_clock_ns());
 
         if (needs_executor(item->kind))
             sim_executor_add(ch, seq, item);
@@ -328,7 +334,8 @@ int sim_channel_make_room(divvy_simgpu_channel_t *ch, uint64_t duration_ns) {
     divvy_simgpu_context_t *context = ch->context;
     uint64_t tail = sim_load(&context->shared->channels[ch->index].tail);
     uint64_t room = duration_ns < BATCH_NS ? BATCH_ITEMS : 1;
-    divvy_simgpu_position_t position = {.channel = ch->position, .seq = tail - DIVVY_SIMGPU_DEPTH + room};
+    divvy_simgpu_position_t position = {.channel = ch->position,
+                                        .seq = tail - DIVVY_SIMGPU_DEPTH + room};
 
     if (tail < DIVVY_SIMGPU_DEPTH)
         return 0;

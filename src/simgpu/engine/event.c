@@ -28,7 +28,8 @@ static sim_event_t *event_at(sim_file_t *f, uint32_t number) {
 static sim_event_t *event_find(sim_file_t *f, divvy_simgpu_event_t event, uint32_t *ret_number) {
     uint32_t number = (uint32_t)event - 1, incarnation = (uint32_t)(event >> 32);
 
-    if (number >= EVENTS || !(incarnation & 1) || !sim_load(&f->header.chunk_words[number / SIM_EVENTS_PER_CHUNK]))
+    if (number >= EVENTS || !(incarnation & 1) ||
+        !sim_load(&f->header.chunk_words[number / SIM_EVENTS_PER_CHUNK]))
         return NULL;
     sim_event_t *e = event_at(f, number);
 
@@ -109,7 +110,8 @@ int divvy_simgpu_event_create(divvy_simgpu_event_t *ret_event) {
     if (r < 0)
         return r;
     sim_event_t *e = event_at(f, number);
-    uint32_t incarnation = (sim_load(&e->incarnation) | 1) + (sim_load(&e->incarnation) & 1 ? 2 : 0);
+    uint32_t incarnation =
+        (sim_load(&e->incarnation) | 1) + (sim_load(&e->incarnation) & 1 ? 2 : 0);
     uint64_t record = sim_load(&e->record);
 
     sim_store(&e->base, record);
@@ -161,7 +163,8 @@ static int record_once(divvy_simgpu_channel_t *ch, sim_event_t *e, divvy_simgpu_
     return r;
 }
 
-int divvy_simgpu_event_record(divvy_simgpu_channel_t *channel, divvy_simgpu_event_t event, unsigned flags) {
+int divvy_simgpu_event_record(divvy_simgpu_channel_t *channel, divvy_simgpu_event_t event,
+                              unsigned flags) {
     sim_file_t *f = sim_self_file();
     uint32_t number;
 
@@ -205,7 +208,8 @@ typedef struct latest {
 static int read_latest(sim_event_t *e, latest_t *ret_latest) {
     for (int i = 0; i < READ_TRIES; i++) {
         uint32_t before = sim_load(&e->sequence);
-        latest_t latest = {.record = sim_load(&e->record), .never = sim_load(&e->base) == sim_load(&e->record)};
+        latest_t latest = {.record = sim_load(&e->record),
+                           .never = sim_load(&e->base) == sim_load(&e->record)};
 
         latest.position.channel = sim_load(&e->channel);
         latest.position.seq = sim_load(&e->seq);

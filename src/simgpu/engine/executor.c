@@ -17,16 +17,18 @@
 enum { STACK_BYTES = 256 * 1024 };
 #define POLL_MIN_NS (5 * DIVVY_NS_PER_US)
 #define POLL_MAX_NS (200 * DIVVY_NS_PER_US)
-#define LOST_NS (20 * DIVVY_NS_PER_MS)
+#define LOST_NS     (20 * DIVVY_NS_PER_MS)
 
 static bool compare_holds(const sim_action_t *a) {
     bool wide = a->flags & DIVVY_SIMGPU_WIDE;
-    uint64_t seen = wide ? __atomic_load_n((const uint64_t *)(uintptr_t)a->address, __ATOMIC_ACQUIRE)
-                         : __atomic_load_n((const uint32_t *)(uintptr_t)a->address, __ATOMIC_ACQUIRE);
+    uint64_t seen =
+        wide ? __atomic_load_n((const uint64_t *)(uintptr_t)a->address, __ATOMIC_ACQUIRE)
+             : __atomic_load_n((const uint32_t *)(uintptr_t)a->address, __ATOMIC_ACQUIRE);
 
     switch (a->compare) {
     case DIVVY_SIMGPU_GEQ:
-        return wide ? (int64_t)(seen - a->value) >= 0 : (int32_t)((uint32_t)seen - (uint32_t)a->value) >= 0;
+        return wide ? (int64_t)(seen - a->value) >= 0
+                    : (int32_t)((uint32_t)seen - (uint32_t)a->value) >= 0;
     case DIVVY_SIMGPU_EQ:
         return wide ? seen == a->value : (uint32_t)seen == (uint32_t)a->value;
     case DIVVY_SIMGPU_AND:
@@ -63,11 +65,13 @@ static void note_error(sim_context_t *c, int code) {
     int32_t none = 0;
 
     if (code)
-        (void)__atomic_compare_exchange_n(&c->error, &none, code, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+        (void)__atomic_compare_exchange_n(&c->error, &none, code, false, __ATOMIC_RELEASE,
+                                          __ATOMIC_RELAXED);
 }
 
 /* The device learns that the action is back, at the moment when it is. */
-static void report(divvy_simgpu_channel_t *ch, uint64_t seq, const sim_action_t *a, uint64_t duration_ns) {
+static void report(divvy_simgpu_channel_t *ch, uint64_t seq, const sim_action_t *a,
+                   uint64_t duration_ns) {
     divvy_simgpu_context_t *context = ch->context;
     sim_file_t *f = context->file;
     sim_device_t *d = sim_self_lock_device(context->device);
@@ -162,7 +166,8 @@ int sim_executor_start(divvy_simgpu_channel_t *ch) {
         return -ENOMEM;
     ch->actions = actions;
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before); /* inherited: no signal of the program is ever delivered there */
+    pthread_sigmask(SIG_BLOCK, &all,
+                    &before); /* inherited: no signal of the program is ever delivered there */
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     r = pthread_create(&ch->executor, &attributes, executor, ch);
@@ -180,8 +185,14 @@ void sim_executor_add(divvy_simgpu_channel_t *ch, uint64_t seq, const divvy_simg
 
     ch->actions->seq[place] = seq;
     ch->actions->action[place] = (sim_action_t){
-        .run = item->run, .drop = item->drop, .arg = item->arg, .duration_ns = item->duration_ns,
-        .address = item->address, .value = item->value, .kind = (uint8_t)item->kind, .flags = (uint8_t)item->flags,
+        .run = item->run,
+        .drop = item->drop,
+        .arg = item->arg,
+        .duration_ns = item->duration_ns,
+        .address = item->address,
+        .value = item->value,
+        .kind = (uint8_t)item->kind,
+        .flags = (uint8_t)item->flags,
         .compare = (uint8_t)item->compare,
     };
     __atomic_add_fetch(&ch->added, 1, __ATOMIC_RELEASE);

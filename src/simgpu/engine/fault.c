@@ -29,7 +29,8 @@ typedef struct parsed {
 
 static int refuse(const cursor_t *c, char *error, const char *why) {
     if (error)
-        snprintf(error, DIVVY_SIMGPU_ERROR_MAX, "DIVVY_SIM_FAULTS: byte %zu: %s", (size_t)(c->at - c->text), why);
+        snprintf(error, DIVVY_SIMGPU_ERROR_MAX, "DIVVY_SIM_FAULTS: byte %zu: %s",
+                 (size_t)(c->at - c->text), why);
     return -EINVAL;
 }
 
@@ -74,7 +75,8 @@ static bool read_delay(cursor_t *c, uint64_t *ret_ns) {
 }
 
 static bool read_name(cursor_t *c, sim_fault_t *rule) {
-    size_t length = strspn(c->at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    size_t length =
+        strspn(c->at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
     if (length > (size_t)(c->end - c->at))
         length = (size_t)(c->end - c->at);
@@ -138,7 +140,8 @@ static int read_rule(cursor_t *c, parsed_t *p, char *error) {
         return refuse(c, error, "want fail:, slow:, unsupported: or lost:");
     if (!read_name(c, &rule))
         return refuse(c, error, "want the name of a call, '*' at its end for all that begin so");
-    if (rule.kind == SIM_FAULT_FAIL && (!skip_word(c, "=") || !read_number(c, &code) || code > INT32_MAX))
+    if (rule.kind == SIM_FAULT_FAIL &&
+        (!skip_word(c, "=") || !read_number(c, &code) || code > INT32_MAX))
         return refuse(c, error, "want '=' and the number of an error");
     if (rule.kind == SIM_FAULT_SLOW && (!skip_word(c, "=") || !read_delay(c, &rule.slow_ns)))
         return refuse(c, error, "want '=' and a time such as 500us");
@@ -192,8 +195,8 @@ static size_t base_length(const char *call) {
 
     if (length > 5 && (!strcmp(call + length - 5, "_ptsz") || !strcmp(call + length - 5, "_ptds")))
         length -= 5;
-    if (length > 3 && call[length - 3] == '_' && call[length - 2] == 'v' && call[length - 1] >= '0' &&
-        call[length - 1] <= '9')
+    if (length > 3 && call[length - 3] == '_' && call[length - 2] == 'v' &&
+        call[length - 1] >= '0' && call[length - 1] <= '9')
         length -= 3;
     return length;
 }
@@ -241,7 +244,8 @@ divvy_simgpu_fault_t divvy_simgpu_fault(const char *call) {
             sleep_ns(sim_load(&rule->slow_ns));
             break;
         case SIM_FAULT_FAIL:
-            return (divvy_simgpu_fault_t){.kind = DIVVY_SIMGPU_FAULT_FAIL, .code = sim_load(&rule->code)};
+            return (divvy_simgpu_fault_t){.kind = DIVVY_SIMGPU_FAULT_FAIL,
+                                          .code = sim_load(&rule->code)};
         case SIM_FAULT_UNSUPPORTED:
             return (divvy_simgpu_fault_t){.kind = DIVVY_SIMGPU_FAULT_UNSUPPORTED};
         default:
@@ -288,9 +292,10 @@ int divvy_simgpu_fault_describe(unsigned number, char *buf, size_t size) {
     if (rule->kind == SIM_FAULT_FAIL)
         snprintf(detail, sizeof detail, "=%d", rule->code);
     else if (rule->kind == SIM_FAULT_SLOW)
-        snprintf(detail, sizeof detail, "=%lluus", (unsigned long long)(rule->slow_ns / DIVVY_NS_PER_US));
-    snprintf(buf, size, "%s:%.*s%s%s  calls %llu, hits %llu", kinds[rule->kind & 3], SIM_FAULT_NAME - 1, rule->name,
-             rule->prefix ? "*" : "", detail, (unsigned long long)sim_load(&rule->calls),
-             (unsigned long long)sim_load(&rule->hits));
+        snprintf(detail, sizeof detail, "=%lluus",
+                 (unsigned long long)(rule->slow_ns / DIVVY_NS_PER_US));
+    snprintf(buf, size, "%s:%.*s%s%s  calls %llu, hits %llu", kinds[rule->kind & 3],
+             SIM_FAULT_NAME - 1, rule->name, rule->prefix ? "*" : "", detail,
+             (unsigned long long)sim_load(&rule->calls), (unsigned long long)sim_load(&rule->hits));
     return 0;
 }

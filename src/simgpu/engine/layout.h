@@ -21,7 +21,7 @@
 
 enum {
     SIM_VERSION = 1,
-    SIM_PROCS = 1024,    /* powers of two: indices are masked */
+    SIM_PROCS = 1024, /* powers of two: indices are masked */
     SIM_CONTEXTS = 1024,
     SIM_CTX_WORDS = SIM_CONTEXTS / 64,
     SIM_EVENT_CHUNKS = 16384,
@@ -58,8 +58,8 @@ typedef struct sim_item {
     uint64_t submit_ns; /* not before this */
     uint64_t total_ns;  /* durations of all items of the channel up to and with this one */
     uint64_t duration_ns;
-    uint64_t a; /* EVENT_RECORD: event number; EVENT_WAIT: position.channel; COPY: bytes */
-    uint64_t b; /* EVENT_RECORD: record number; EVENT_WAIT: position.seq */
+    uint64_t a;       /* EVENT_RECORD: event number; EVENT_WAIT: position.channel; COPY: bytes */
+    uint64_t b;       /* EVENT_RECORD: record number; EVENT_WAIT: position.seq */
     uint64_t done_ns; /* device time of completion, kept until the place is used again */
     uint64_t padding;
 } sim_item_t;
@@ -90,7 +90,7 @@ typedef struct sim_channel {
     uint64_t state;     /* head << 3 | sim_head_state; of another head: FRESH */
     uint64_t ready_ns;  /* when the head began to wait for room */
     uint64_t finish_ns; /* RUNNING: on the clock of context.busy_ns; COPYING: on the device clock */
-    uint32_t copied;    /* the last item done was a copy: records follow without the context's turn */
+    uint32_t copied; /* the last item done was a copy: records follow without the context's turn */
     uint32_t padding2;
     uint64_t padding3[3];
     /* owner's executor, under the device lock */
@@ -135,8 +135,8 @@ typedef struct sim_event {
     uint64_t base;        /* record number at creation: records up to here belong to former lives */
     uint64_t record;      /* number of the latest record */
     uint64_t channel, seq; /* its position */
-    uint64_t done;        /* number of the latest record that is done */
-    uint64_t time_ns;     /* when */
+    uint64_t done;         /* number of the latest record that is done */
+    uint64_t time_ns;      /* when */
     uint64_t padding;
 } sim_event_t;
 _Static_assert(sizeof(sim_event_t) == 64, "a chunk of events is a page");
@@ -194,12 +194,13 @@ typedef struct sim_device {
     uint64_t slice_end_ns;
     uint32_t current; /* context slot; SIM_CONTEXTS: none */
     uint32_t last;    /* where the round robin stands */
-    uint64_t next_ns; /* when the schedule changes next by itself; UINT64_MAX never; hint, under the lock */
+    uint64_t
+        next_ns; /* when the schedule changes next by itself; UINT64_MAX never; hint, under the lock */
     sim_step_t step;
     uint64_t busy_ns;
     uint64_t launches;
     uint64_t copy_free_ns[2], copy_busy_ns[2], copy_bytes[2];
-    uint64_t lost_ns; /* lost from this moment on; 0: not */
+    uint64_t lost_ns;               /* lost from this moment on; 0: not */
     uint64_t active[SIM_CTX_WORDS]; /* contexts that may hold items */
     uint64_t bins[DIVVY_SIMGPU_BINS];
     sim_lock_t memory_lock __attribute__((aligned(64)));
@@ -231,7 +232,8 @@ typedef struct sim_header {
     uint64_t file_bytes;
     uint64_t pid_namespace;
     uint64_t uid;
-    uint64_t boot_ns_check; /* creation, CLOCK_MONOTONIC; a file from before a reboot lies in the future */
+    uint64_t
+        boot_ns_check; /* creation, CLOCK_MONOTONIC; a file from before a reboot lies in the future */
     sim_config_t config;
     sim_lock_t lock;
     uint64_t next_id; /* of processes */
@@ -253,20 +255,23 @@ typedef struct sim_file {
     sim_context_t contexts[SIM_CONTEXTS] __attribute__((aligned(4096)));
     sim_event_t events[SIM_EVENT_CHUNKS][SIM_EVENTS_PER_CHUNK] __attribute__((aligned(4096)));
     /* sparse: a page exists only where a channel was used */
-    sim_item_t rings[SIM_CONTEXTS][DIVVY_SIMGPU_CHANNELS][DIVVY_SIMGPU_DEPTH] __attribute__((aligned(4096)));
+    sim_item_t rings[SIM_CONTEXTS][DIVVY_SIMGPU_CHANNELS][DIVVY_SIMGPU_DEPTH]
+        __attribute__((aligned(4096)));
 } sim_file_t;
 
 /* Shared fields are read and written by several processes: always through these. */
-#define sim_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define sim_load(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define sim_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
-static inline sim_item_t *sim_ring_item(sim_file_t *f, uint32_t context, uint32_t channel, uint64_t seq) {
+static inline sim_item_t *sim_ring_item(sim_file_t *f, uint32_t context, uint32_t channel,
+                                        uint64_t seq) {
     return &f->rings[context & (SIM_CONTEXTS - 1)][channel & (DIVVY_SIMGPU_CHANNELS - 1)]
                     [seq & (DIVVY_SIMGPU_DEPTH - 1)];
 }
 
 /* Positions: context generation << 16 | context slot << 6 | channel. Generations start at 1. */
-static inline uint64_t sim_position_channel(uint64_t generation, uint32_t context, uint32_t channel) {
+static inline uint64_t sim_position_channel(uint64_t generation, uint32_t context,
+                                            uint32_t channel) {
     return generation << 16 | (uint64_t)context << 6 | channel;
 }
 static inline uint32_t sim_position_context(uint64_t channel) {

@@ -26,10 +26,10 @@ struct divvy_simgpu_channel {
     uint32_t index;
     uint32_t users; /* under the context's mutex */
     int32_t priority;
-    uint32_t added;  /* actions ever added */
-    uint32_t bell;   /* futex of the executor: changes with added and when it shall stop */
+    uint32_t added; /* actions ever added */
+    uint32_t bell;  /* futex of the executor: changes with added and when it shall stop */
     uint64_t position;
-    pthread_mutex_t mutex; /* producers */
+    pthread_mutex_t mutex;  /* producers */
     sim_actions_t *actions; /* made with the executor, under mutex */
     pthread_t executor;
 };
@@ -56,13 +56,14 @@ void sim_executor_add(divvy_simgpu_channel_t *ch, uint64_t seq, const divvy_simg
 void sim_executor_stop(divvy_simgpu_channel_t *ch);
 
 /* Waits; stop (may be NULL) ends it early with -ECANCELED when it becomes non-zero and the context is woken. */
-int sim_wait(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns, const uint32_t *stop);
+int sim_wait(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns,
+             const uint32_t *stop);
 /* Brings the position's device to the present, and devices it waits for. Result as divvy_simgpu_query. */
 int sim_query(sim_file_t *f, divvy_simgpu_position_t position);
 
 /* Appends without blocking; the caller checked the item. -EAGAIN: full. */
-int sim_channel_push(divvy_simgpu_channel_t *ch, const divvy_simgpu_item_t *item, uint64_t a, uint64_t b,
-                     uint64_t *ret_seq);
+int sim_channel_push(divvy_simgpu_channel_t *ch, const divvy_simgpu_item_t *item, uint64_t a,
+                     uint64_t b, uint64_t *ret_seq);
 /* Waits until the channel has room for an item of that duration. */
 int sim_channel_make_room(divvy_simgpu_channel_t *ch, uint64_t duration_ns);
 /* Forgets events that were handed out: the slots are given back by the release of the process slot. */

@@ -102,7 +102,8 @@ static bool take_slowly(sim_file_t *f, sim_lock_t *lock, uint32_t tag) {
     for (int i = 0; i < SPINS; i++) {
         uint32_t word = 0;
 
-        if (__atomic_compare_exchange_n(&lock->word, &word, tag, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&lock->word, &word, tag, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
             return false;
         relax();
     }
@@ -111,13 +112,14 @@ static bool take_slowly(sim_file_t *f, sim_lock_t *lock, uint32_t tag) {
 
         if (!word) {
             /* other sleepers may remain: keep the bit so that give wakes them */
-            if (__atomic_compare_exchange_n(&lock->word, &word, tag | sleepers, false, __ATOMIC_ACQUIRE,
-                                            __ATOMIC_RELAXED))
+            if (__atomic_compare_exchange_n(&lock->word, &word, tag | sleepers, false,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
                 return false;
             continue;
         }
-        if (!(word & SLEEPERS) && !__atomic_compare_exchange_n(&lock->word, &word, word | SLEEPERS, false,
-                                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        if (!(word & SLEEPERS) &&
+            !__atomic_compare_exchange_n(&lock->word, &word, word | SLEEPERS, false,
+                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             continue;
         word |= SLEEPERS;
         sleepers = SLEEPERS;
@@ -137,7 +139,8 @@ static bool take_slowly(sim_file_t *f, sim_lock_t *lock, uint32_t tag) {
 bool sim_lock_take(sim_file_t *f, sim_lock_t *lock, uint32_t tag) {
     uint32_t word = 0;
 
-    if (__atomic_compare_exchange_n(&lock->word, &word, tag, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if (__atomic_compare_exchange_n(&lock->word, &word, tag, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED))
         return false;
     return take_slowly(f, lock, tag);
 }

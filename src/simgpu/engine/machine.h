@@ -53,7 +53,7 @@ typedef struct divvy_simgpu_device {
 typedef struct divvy_simgpu_status {
     uint64_t now_ns;     /* device clock */
     uint64_t created_ns; /* device clock when the machine was made */
-    uint64_t busy_ns;    /* time with at least one kernel running, since creation: the ground truth */
+    uint64_t busy_ns; /* time with at least one kernel running, since creation: the ground truth */
     uint64_t copy_busy_ns[2]; /* copy engines: to the device, from the device */
     uint64_t copy_bytes[2];
     uint64_t launches;
@@ -65,12 +65,12 @@ typedef struct divvy_simgpu_status {
 /* One process on one device. */
 typedef struct divvy_simgpu_process {
     int32_t pid;
-    int32_t contexts;      /* live contexts on this device; 0 in the history */
-    uint64_t start_ticks;  /* field 22 of /proc/pid/stat */
-    uint64_t id;           /* unique in this machine's life, also over pid reuse; never 0 */
-    uint64_t bytes;        /* device memory charged */
+    int32_t contexts;     /* live contexts on this device; 0 in the history */
+    uint64_t start_ticks; /* field 22 of /proc/pid/stat */
+    uint64_t id;          /* unique in this machine's life, also over pid reuse; never 0 */
+    uint64_t bytes;       /* device memory charged */
     uint64_t peak_bytes;
-    uint64_t busy_ns;      /* exact: while one of its contexts was current with a kernel running */
+    uint64_t busy_ns; /* exact: while one of its contexts was current with a kernel running */
     uint64_t copy_busy_ns;
     uint64_t launches;
     uint64_t attached_ns, ended_ns; /* ended_ns is 0 while it lives */
@@ -118,14 +118,16 @@ int divvy_simgpu_device_set_lost(int device, bool lost);
 int divvy_simgpu_status(int device, divvy_simgpu_status_t *ret_status);
 /* Live processes that hold a context or memory on the device, up to count, ordered by id. ret_total is the number
  * there are, which may exceed count. vector may be NULL when count is 0. */
-int divvy_simgpu_processes(int device, divvy_simgpu_process_t *vector, size_t count, size_t *ret_total);
+int divvy_simgpu_processes(int device, divvy_simgpu_process_t *vector, size_t count,
+                           size_t *ret_total);
 /* The same for processes that have ended, newest first; the machine remembers the last 256. */
-int divvy_simgpu_history(int device, divvy_simgpu_process_t *vector, size_t count, size_t *ret_total);
+int divvy_simgpu_history(int device, divvy_simgpu_process_t *vector, size_t count,
+                         size_t *ret_total);
 /* Busy time in the bins that began at or after since_ns, oldest first, idle bins included as zero; covers at most
  * the last DIVVY_SIMGPU_BINS bins; the bin in progress is left out. pid 0: the whole device; else one live
  * process (-ESRCH). vector holds count; ret_count is the number written, the newest ones if count is too small. */
-int divvy_simgpu_samples(int device, int pid, uint64_t since_ns, divvy_simgpu_sample_t *vector, size_t count,
-                         size_t *ret_count);
+int divvy_simgpu_samples(int device, int pid, uint64_t since_ns, divvy_simgpu_sample_t *vector,
+                         size_t count, size_t *ret_count);
 /* Share of the last window_ns (10 ms .. 1.2 s, whole bins) in which the device, or the process pid on it, was
  * busy, in parts of 1000. */
 int divvy_simgpu_utilisation(int device, int pid, uint64_t window_ns, unsigned *ret_permille);

@@ -58,7 +58,8 @@ int sim_mapped_insert(const sim_mapped_t *entry) {
 void sim_mapped_remove(size_t first, size_t count) {
     sim_mapped_list_t *l = &sim_mapped_list;
 
-    memmove(&l->entries[first], &l->entries[first + count], (l->count - first - count) * sizeof *l->entries);
+    memmove(&l->entries[first], &l->entries[first + count],
+            (l->count - first - count) * sizeof *l->entries);
     l->count -= count;
 }
 
@@ -87,7 +88,8 @@ void sim_mapped_destroy(void) {
     pthread_rwlock_wrlock(&sim_mapped_lock);
     for (size_t i = 0; i < sim_mapped_list.count; i++)
         if (sim_mapped_list.entries[i].range.kind == DIVVY_SIMGPU_RANGE_IPC)
-            (void)munmap((void *)(uintptr_t)sim_mapped_list.entries[i].map_addr, sim_mapped_list.entries[i].map_bytes);
+            (void)munmap((void *)(uintptr_t)sim_mapped_list.entries[i].map_addr,
+                         sim_mapped_list.entries[i].map_bytes);
     free(sim_mapped_list.entries);
     sim_mapped_list = (sim_mapped_list_t){0};
     sim_vmm_destroy();
@@ -126,8 +128,13 @@ int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc) {
         return -EINVAL;
     const sim_arena_t *arena = sim_arena_around(addr);
     const sim_proc_t *p = &f->procs[sim_self_slot()];
-    token_t t = {.magic = TOKEN_MAGIC, .device = arena->device, .slot = sim_self_slot(), .pid = p->pid,
-                 .generation = sim_self_generation(), .offset = range.base - arena->base, .bytes = range.bytes,
+    token_t t = {.magic = TOKEN_MAGIC,
+                 .device = arena->device,
+                 .slot = sim_self_slot(),
+                 .pid = p->pid,
+                 .generation = sim_self_generation(),
+                 .offset = range.base - arena->base,
+                 .bytes = range.bytes,
                  .id = range.id};
 
     t.proof = token_proof(p, &t);
@@ -136,7 +143,8 @@ int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc) {
 }
 
 static int token_check(sim_file_t *f, const token_t *t) {
-    if (t->magic != TOKEN_MAGIC || t->slot >= SIM_PROCS || t->device >= f->header.config.devices || !t->bytes)
+    if (t->magic != TOKEN_MAGIC || t->slot >= SIM_PROCS || t->device >= f->header.config.devices ||
+        !t->bytes)
         return -EINVAL;
     if (sim_load(&f->header.proc_words[t->slot]) != sim_slot_word(t->generation, SIM_SLOT_LIVE))
         return -EINVAL;
@@ -156,7 +164,8 @@ static int open_owner(sim_file_t *f, const token_t *t) {
 
     if (fd < 0)
         return fd == -ENOENT || fd == -ESRCH ? -EINVAL : -EACCES;
-    if (!sim_fd_is(fd, sim_load(&u->arena_inode)) || !sim_process_alive(t->pid, f->procs[t->slot].start_ticks)) {
+    if (!sim_fd_is(fd, sim_load(&u->arena_inode)) ||
+        !sim_process_alive(t->pid, f->procs[t->slot].start_ticks)) {
         divvy_core_sys_close(&fd);
         return -EINVAL;
     }
@@ -164,13 +173,14 @@ static int open_owner(sim_file_t *f, const token_t *t) {
 }
 
 static int map_token(sim_file_t *f, const token_t *t, sim_mapped_t *entry) {
-    uint64_t first = t->offset & ~UINT64_C(4095), end = (t->offset + t->bytes + 4095) & ~UINT64_C(4095);
+    uint64_t first = t->offset & ~UINT64_C(4095),
+             end = (t->offset + t->bytes + 4095) & ~UINT64_C(4095);
     int fd = open_owner(f, t);
 
     if (fd < 0)
         return fd;
-    void *p = end > first ? mmap(NULL, end - first, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-                                 (off_t)first)
+    void *p = end > first ? mmap(NULL, end - first, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_NORESERVE, fd, (off_t)first)
                           : MAP_FAILED;
 
     divvy_core_sys_close(&fd);
@@ -185,7 +195,10 @@ static int map_token(sim_file_t *f, const token_t *t, sim_mapped_t *entry) {
 
 static int import_locked(sim_file_t *f, const token_t *t, uint64_t *ret_addr) {
     sim_mapped_t entry = {
-        .range = {.bytes = t->bytes, .device = (int32_t)t->device, .kind = DIVVY_SIMGPU_RANGE_IPC, .readable = true,
+        .range = {.bytes = t->bytes,
+                  .device = (int32_t)t->device,
+                  .kind = DIVVY_SIMGPU_RANGE_IPC,
+                  .readable = true,
                   .writable = true},
         .key = {(uint64_t)t->slot << 32 | t->device, t->generation, t->offset, t->id},
         .opened = 1,
@@ -195,7 +208,8 @@ static int import_locked(sim_file_t *f, const token_t *t, uint64_t *ret_addr) {
     for (size_t i = 0; i < sim_mapped_list.count; i++) {
         sim_mapped_t *open = &sim_mapped_list.entries[i];
 
-        if (open->range.kind == DIVVY_SIMGPU_RANGE_IPC && !memcmp(open->key, entry.key, sizeof entry.key)) {
+        if (open->range.kind == DIVVY_SIMGPU_RANGE_IPC &&
+            !memcmp(open->key, entry.key, sizeof entry.key)) {
             open->opened++;
             *ret_addr = open->range.base;
             return 0;

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GRAIN ((uint64_t)DIVVY_SIMGPU_GRAIN_BYTES)
+#define GRAIN     ((uint64_t)DIVVY_SIMGPU_GRAIN_BYTES)
 #define ALIGN_MAX (UINT64_C(1) << 30) /* of the arena's base */
 /* Grains are numbered with 32 bits. */
 #define ARENA_MAX (((UINT64_C(1) << 32) - 1) / 4096 * 4096 * GRAIN)
@@ -21,7 +21,7 @@
 #define DROP_BYTES (UINT64_C(1) << 20)
 /* Smaller ones go back when so much of them was freed. */
 #define SMALL_FREED_BYTES (UINT64_C(64) << 20)
-#define SMALL_DROP_BYTES (UINT64_C(64) << 10)
+#define SMALL_DROP_BYTES  (UINT64_C(64) << 10)
 
 static sim_arena_t arenas[DIVVY_SIMGPU_DEVICES_MAX];
 static pthread_mutex_t arenas_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -61,7 +61,8 @@ static int arena_map(sim_arena_t *arena, uint64_t capacity_bytes) {
         return arena->fd;
     if (ftruncate(arena->fd, (off_t)bytes) || divvy_core_sys_fstat(arena->fd, &st) < 0)
         return -ENOMEM;
-    p = mmap(NULL, bytes + ALIGN_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    p = mmap(NULL, bytes + ALIGN_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+             0);
     if (p == MAP_FAILED)
         return -ENOMEM;
     uint64_t base = ((uint64_t)(uintptr_t)p + ALIGN_MAX - 1) & ~(ALIGN_MAX - 1);
@@ -71,8 +72,8 @@ static int arena_map(sim_arena_t *arena, uint64_t capacity_bytes) {
         (void)munmap(p, lead);
     if (ALIGN_MAX - lead)
         (void)munmap((void *)(uintptr_t)(base + bytes), ALIGN_MAX - lead);
-    if (mmap((void *)(uintptr_t)base, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, arena->fd,
-             0) == MAP_FAILED) {
+    if (mmap((void *)(uintptr_t)base, bytes, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_NORESERVE | MAP_FIXED, arena->fd, 0) == MAP_FAILED) {
         (void)munmap((void *)(uintptr_t)base, bytes);
         return -ENOMEM;
     }
@@ -181,7 +182,8 @@ int divvy_simgpu_mem_info(int device, uint64_t *ret_free_bytes, uint64_t *ret_to
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices || divvy_simgpu_device_lost(device))
+    if (device < 0 || (uint32_t)device >= f->header.config.devices ||
+        divvy_simgpu_device_lost(device))
         return -ENODEV;
     uint64_t total = f->header.devices[device].facts.memory_bytes;
     uint64_t used = sim_load(&f->header.devices[device].used_bytes);
@@ -197,7 +199,8 @@ static uint64_t round_up(uint64_t bytes) {
     return (bytes + GRAIN - 1) & ~(GRAIN - 1);
 }
 
-int divvy_simgpu_mem_alloc(int device, uint64_t bytes, uint64_t align, uint32_t tag, uint64_t *ret_addr) {
+int divvy_simgpu_mem_alloc(int device, uint64_t bytes, uint64_t align, uint32_t tag,
+                           uint64_t *ret_addr) {
     sim_arena_t *arena;
     uint32_t start = 0;
     int r = sim_arena_get(device, &arena);
@@ -272,8 +275,8 @@ int sim_arena_take_hidden(sim_arena_t *arena, uint64_t bytes, uint64_t align, ui
     if (bytes > arena->bytes)
         return -ENOMEM;
     pthread_mutex_lock(&arena->mutex);
-    int r = sim_alloc_take(&arena->alloc, (uint32_t)(round_up(bytes) / GRAIN), (uint32_t)(align / GRAIN), bytes, 0,
-                           &start);
+    int r = sim_alloc_take(&arena->alloc, (uint32_t)(round_up(bytes) / GRAIN),
+                           (uint32_t)(align / GRAIN), bytes, 0, &start);
 
     if (!r) {
         *ret_block = sim_alloc_block(&arena->alloc, start);

@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 enum {
-    DIVVY_SIMGPU_GRAIN_BYTES = 512,          /* linear allocations: alignment and rounding of the charge */
-    DIVVY_SIMGPU_PAGE_BYTES = 2 * 1024 * 1024, /* physical handles and reserved addresses: granularity */
+    DIVVY_SIMGPU_GRAIN_BYTES = 512, /* linear allocations: alignment and rounding of the charge */
+    DIVVY_SIMGPU_PAGE_BYTES =
+        2 * 1024 * 1024, /* physical handles and reserved addresses: granularity */
 };
 
 typedef enum divvy_simgpu_range_kind {
@@ -21,14 +22,14 @@ typedef enum divvy_simgpu_range_kind {
 
 typedef struct divvy_simgpu_range {
     uint64_t base;
-    uint64_t bytes;  /* as asked for, not rounded */
+    uint64_t bytes; /* as asked for, not rounded */
     int32_t device;
     divvy_simgpu_range_kind_t kind;
-    uint32_t tag;    /* the caller's, given at mem_alloc */
+    uint32_t tag;            /* the caller's, given at mem_alloc */
     bool readable, writable; /* always true except for mapped ranges */
-    uint64_t handle; /* MAPPED: the physical handle */
+    uint64_t handle;         /* MAPPED: the physical handle */
     uint64_t handle_offset;
-    uint64_t id;     /* unique per allocation in this process */
+    uint64_t id; /* unique per allocation in this process */
 } divvy_simgpu_range_t;
 
 /* --- linear ------------------------------------------------------------------------------------------------ */
@@ -36,7 +37,8 @@ typedef struct divvy_simgpu_range {
 /* bytes > 0. The charge is bytes rounded up to GRAIN. align is a power of two, 0 for GRAIN. tag is kept for the
  * caller (kind of allocation). -ENOMEM the pool (all processes together) has too little left; -EINVAL.
  * Not blocking; about a microsecond. */
-int divvy_simgpu_mem_alloc(int device, uint64_t bytes, uint64_t align, uint32_t tag, uint64_t *ret_addr);
+int divvy_simgpu_mem_alloc(int device, uint64_t bytes, uint64_t align, uint32_t tag,
+                           uint64_t *ret_addr);
 /* addr is the exact start of a live linear allocation of this process, else -EINVAL. */
 int divvy_simgpu_mem_free(uint64_t addr);
 /* Takes (or with negative bytes gives back) pool bytes that have no address: a context's own overhead, code,

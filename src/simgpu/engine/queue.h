@@ -23,7 +23,8 @@ typedef struct divvy_simgpu_channel divvy_simgpu_channel_t;
  * A position of a context that is gone counts as reached. All zero: always reached. */
 typedef struct divvy_simgpu_position {
     uint64_t channel; /* opaque */
-    uint64_t seq;     /* number of items from the first, so the n-th item submitted is done at seq == n */
+    uint64_t
+        seq; /* number of items from the first, so the n-th item submitted is done at seq == n */
 } divvy_simgpu_position_t;
 
 /* --- contexts and channels ---------------------------------------------------------------------------------- */
@@ -45,7 +46,8 @@ bool divvy_simgpu_context_idle(divvy_simgpu_context_t *context);
 
 /* priority: larger is served first among waiting heads; 0 is the usual. Hands out a channel of its own while there
  * are some, then shares the least used one, of equal priority if there is one. Counted. -ENOSPC: no space. */
-int divvy_simgpu_channel_open(divvy_simgpu_context_t *context, int priority, divvy_simgpu_channel_t **ret_channel);
+int divvy_simgpu_channel_open(divvy_simgpu_context_t *context, int priority,
+                              divvy_simgpu_channel_t **ret_channel);
 /* What is queued still runs. NULL is fine. */
 void divvy_simgpu_channel_close(divvy_simgpu_channel_t *channel);
 divvy_simgpu_context_t *divvy_simgpu_channel_context(const divvy_simgpu_channel_t *channel);
@@ -53,14 +55,14 @@ divvy_simgpu_context_t *divvy_simgpu_channel_context(const divvy_simgpu_channel_
 /* --- items -------------------------------------------------------------------------------------------------- */
 
 typedef enum divvy_simgpu_kind {
-    DIVVY_SIMGPU_WORK = 1,     /* device time only: duration_ns on fraction_permille of the device */
-    DIVVY_SIMGPU_HOST,         /* run() in this process; if duration_ns is set, device time like WORK as well. Done
+    DIVVY_SIMGPU_WORK = 1, /* device time only: duration_ns on fraction_permille of the device */
+    DIVVY_SIMGPU_HOST, /* run() in this process; if duration_ns is set, device time like WORK as well. Done
                                   when both are; waiting for run() alone is idle time of the device */
     DIVVY_SIMGPU_COPY,         /* duration_ns on a copy engine, and run() to move the bytes */
     DIVVY_SIMGPU_EVENT_RECORD, /* event: takes the device's time when all before it is done */
-    DIVVY_SIMGPU_EVENT_WAIT,   /* position: waits for it (same or another channel, context, device) */
-    DIVVY_SIMGPU_MEM_WRITE,    /* writes value to address */
-    DIVVY_SIMGPU_MEM_WAIT,     /* waits until the value at address satisfies compare */
+    DIVVY_SIMGPU_EVENT_WAIT, /* position: waits for it (same or another channel, context, device) */
+    DIVVY_SIMGPU_MEM_WRITE,  /* writes value to address */
+    DIVVY_SIMGPU_MEM_WAIT,   /* waits until the value at address satisfies compare */
     DIVVY_SIMGPU_KIND_MAX
 } divvy_simgpu_kind_t;
 
@@ -73,9 +75,10 @@ typedef enum divvy_simgpu_compare {
 
 enum divvy_simgpu_item_flags {
     DIVVY_SIMGPU_NONBLOCK = 1 << 0, /* -EAGAIN instead of blocking on a full channel */
-    DIVVY_SIMGPU_LATE = 1 << 1,     /* HOST: the duration is what run() returns; device time starts when it did */
+    DIVVY_SIMGPU_LATE =
+        1 << 1, /* HOST: the duration is what run() returns; device time starts when it did */
     DIVVY_SIMGPU_FROM_DEVICE = 1 << 2, /* COPY: device to host (the other engine) */
-    DIVVY_SIMGPU_WIDE = 1 << 3,     /* MEM_*: 64 bits, else 32 */
+    DIVVY_SIMGPU_WIDE = 1 << 3,        /* MEM_*: 64 bits, else 32 */
 };
 
 typedef uint64_t divvy_simgpu_event_t; /* 0 is none */
@@ -95,7 +98,8 @@ typedef struct divvy_simgpu_item {
     void *arg;
     divvy_simgpu_event_t event;       /* EVENT_RECORD */
     divvy_simgpu_position_t position; /* EVENT_WAIT */
-    uint64_t address, value;          /* MEM_*: address is naturally aligned memory of this process, device or host */
+    uint64_t address,
+        value; /* MEM_*: address is naturally aligned memory of this process, device or host */
     divvy_simgpu_compare_t compare;
 } divvy_simgpu_item_t;
 
@@ -121,7 +125,8 @@ int divvy_simgpu_event_create(divvy_simgpu_event_t *ret_event);
 /* Only the creator. A record still queued then changes nothing. */
 int divvy_simgpu_event_destroy(divvy_simgpu_event_t event);
 /* Submits an EVENT_RECORD and makes it the event's latest. flags: 0 or DIVVY_SIMGPU_NONBLOCK. */
-int divvy_simgpu_event_record(divvy_simgpu_channel_t *channel, divvy_simgpu_event_t event, unsigned flags);
+int divvy_simgpu_event_record(divvy_simgpu_channel_t *channel, divvy_simgpu_event_t event,
+                              unsigned flags);
 /* Position of the latest record, to wait for; all zero if there was none. -EINVAL: no such event. */
 int divvy_simgpu_event_position(divvy_simgpu_event_t event, divvy_simgpu_position_t *ret_position);
 /* 1 done (also when never recorded), 0 not yet, or an error. */

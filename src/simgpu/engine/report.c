@@ -13,7 +13,9 @@
 static sim_device_t *refresh(int device, int *ret_status) {
     sim_file_t *f = sim_self_file();
 
-    *ret_status = !f ? -ENOTCONN : device < 0 || (uint32_t)device >= f->header.config.devices ? -ENODEV : 0;
+    *ret_status = !f                                                           ? -ENOTCONN
+                  : device < 0 || (uint32_t)device >= f->header.config.devices ? -ENODEV
+                                                                               : 0;
     if (*ret_status < 0)
         return NULL;
     (void)sim_slot_reap(f, sim_self_tag());
@@ -42,11 +44,13 @@ static int32_t count_contexts(sim_file_t *f, uint32_t device, uint32_t proc) {
 }
 
 /* One process on one device. False: it has nothing there. */
-static bool read_process(sim_file_t *f, uint32_t slot, uint32_t device, divvy_simgpu_process_t *ret) {
+static bool read_process(sim_file_t *f, uint32_t slot, uint32_t device,
+                         divvy_simgpu_process_t *ret) {
     const sim_proc_t *p = &f->procs[slot];
     const sim_usage_t *u = &p->use[device];
 
-    if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE || !sim_load(&u->seen))
+    if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE ||
+        !sim_load(&u->seen))
         return false;
     *ret = (divvy_simgpu_process_t){
         .pid = p->pid,
@@ -93,12 +97,14 @@ int divvy_simgpu_status(int device, divvy_simgpu_status_t *ret_status) {
 }
 
 static int by_id(const void *a, const void *b) {
-    uint64_t x = ((const divvy_simgpu_process_t *)a)->id, y = ((const divvy_simgpu_process_t *)b)->id;
+    uint64_t x = ((const divvy_simgpu_process_t *)a)->id,
+             y = ((const divvy_simgpu_process_t *)b)->id;
 
     return x < y ? -1 : x > y;
 }
 
-int divvy_simgpu_processes(int device, divvy_simgpu_process_t *vector, size_t count, size_t *ret_total) {
+int divvy_simgpu_processes(int device, divvy_simgpu_process_t *vector, size_t count,
+                           size_t *ret_total) {
     divvy_simgpu_process_t process;
     size_t total = 0;
     int r;
@@ -120,7 +126,8 @@ int divvy_simgpu_processes(int device, divvy_simgpu_process_t *vector, size_t co
     return 0;
 }
 
-int divvy_simgpu_history(int device, divvy_simgpu_process_t *vector, size_t count, size_t *ret_total) {
+int divvy_simgpu_history(int device, divvy_simgpu_process_t *vector, size_t count,
+                         size_t *ret_total) {
     size_t total = 0;
     int r;
 
@@ -136,9 +143,15 @@ int divvy_simgpu_history(int device, divvy_simgpu_process_t *vector, size_t coun
             continue;
         if (total < count) {
             vector[total] = (divvy_simgpu_process_t){
-                .pid = e->pid, .start_ticks = e->start_ticks, .id = e->id, .peak_bytes = e->peak_bytes,
-                .busy_ns = e->busy_ns, .copy_busy_ns = e->copy_busy_ns, .launches = e->launches,
-                .attached_ns = e->attached_ns, .ended_ns = e->ended_ns,
+                .pid = e->pid,
+                .start_ticks = e->start_ticks,
+                .id = e->id,
+                .peak_bytes = e->peak_bytes,
+                .busy_ns = e->busy_ns,
+                .copy_busy_ns = e->copy_busy_ns,
+                .launches = e->launches,
+                .attached_ns = e->attached_ns,
+                .ended_ns = e->ended_ns,
             };
             memcpy(vector[total].name, e->comm, sizeof e->comm - 1);
         }
@@ -159,7 +172,8 @@ static uint32_t bin_busy(const uint64_t *bins, uint64_t bin) {
 }
 
 /* Bins of pid's process (summed if it attached more than once), or of the device for pid 0. */
-static int add_bins(sim_file_t *f, uint32_t device, int pid, uint64_t first, size_t count, uint32_t *busy) {
+static int add_bins(sim_file_t *f, uint32_t device, int pid, uint64_t first, size_t count,
+                    uint32_t *busy) {
     bool found = false;
 
     memset(busy, 0, count * sizeof *busy);
@@ -169,7 +183,8 @@ static int add_bins(sim_file_t *f, uint32_t device, int pid, uint64_t first, siz
         return 0;
     }
     for (uint32_t slot = 0; slot < SIM_PROCS; slot++) {
-        if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE || f->procs[slot].pid != pid)
+        if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE ||
+            f->procs[slot].pid != pid)
             continue;
         found = true;
         for (size_t i = 0; i < count; i++)
@@ -178,8 +193,8 @@ static int add_bins(sim_file_t *f, uint32_t device, int pid, uint64_t first, siz
     return found ? 0 : -ESRCH;
 }
 
-int divvy_simgpu_samples(int device, int pid, uint64_t since_ns, divvy_simgpu_sample_t *vector, size_t count,
-                         size_t *ret_count) {
+int divvy_simgpu_samples(int device, int pid, uint64_t since_ns, divvy_simgpu_sample_t *vector,
+                         size_t count, size_t *ret_count) {
     uint32_t busy[DIVVY_SIMGPU_BINS];
     int r;
     sim_device_t *d = refresh(device, &r);
@@ -198,7 +213,8 @@ int divvy_simgpu_samples(int device, int pid, uint64_t since_ns, divvy_simgpu_sa
     if ((r = add_bins(sim_self_file(), (uint32_t)device, pid, first, end - first, busy)) < 0)
         return r;
     for (size_t i = 0; i < end - first; i++)
-        vector[i] = (divvy_simgpu_sample_t){.start_ns = (first + i) * DIVVY_SIMGPU_BIN_NS, .busy_ns = busy[i]};
+        vector[i] = (divvy_simgpu_sample_t){.start_ns = (first + i) * DIVVY_SIMGPU_BIN_NS,
+                                            .busy_ns = busy[i]};
     *ret_count = end - first;
     return 0;
 }

@@ -3,7 +3,7 @@
 
 #include "simgpu/engine/lock.h"
 
-#define NONE SIM_CONTEXTS
+#define NONE  SIM_CONTEXTS
 #define NEVER UINT64_MAX
 enum {
     FULL_PERMILLE = 1000,
@@ -17,10 +17,10 @@ typedef struct scan {
     sim_file_t *f;
     sim_device_t *d;
     uint32_t device;
-    uint64_t t;    /* device time of the pass */
+    uint64_t t;       /* device time of the pass */
     uint64_t present; /* where the advance is going */
-    uint64_t next; /* earliest moment at which something changes by itself */
-    bool changed;  /* something completed: look again */
+    uint64_t next;    /* earliest moment at which something changes by itself */
+    bool changed;     /* something completed: look again */
 } scan_t;
 
 static enum sim_head_state head_state(const sim_channel_t *ch, uint64_t head) {
@@ -72,7 +72,8 @@ bool sim_position_reached(sim_file_t *f, uint64_t channel, uint64_t seq) {
     uint32_t slot = sim_position_context(channel);
     uint64_t word = sim_load(&f->header.context_words[slot]);
 
-    if (sim_slot_state(word) != SIM_SLOT_LIVE || sim_slot_generation(word) != sim_position_generation(channel))
+    if (sim_slot_state(word) != SIM_SLOT_LIVE ||
+        sim_slot_generation(word) != sim_position_generation(channel))
         return true;
     return sim_load(&f->contexts[slot].channels[sim_position_index(channel)].head) >= seq;
 }
@@ -129,7 +130,8 @@ static void count_launch(scan_t *s, sim_context_t *c) {
 }
 
 /* Everything before the store of the head may be repeated by whoever repairs; the store itself ends the item. */
-static void complete(scan_t *s, sim_context_t *c, sim_channel_t *ch, uint64_t head, sim_item_t *item) {
+static void complete(scan_t *s, sim_context_t *c, sim_channel_t *ch, uint64_t head,
+                     sim_item_t *item) {
     switch (item->kind) {
     case DIVVY_SIMGPU_EVENT_RECORD:
         complete_record(s->f, item, s->t);
@@ -166,7 +168,8 @@ static bool item_hosted(const sim_item_t *item) {
     }
 }
 
-static enum sim_head_state begin_copy(scan_t *s, sim_channel_t *ch, uint64_t head, const sim_item_t *item) {
+static enum sim_head_state begin_copy(scan_t *s, sim_channel_t *ch, uint64_t head,
+                                      const sim_item_t *item) {
     unsigned engine = item->flags & DIVVY_SIMGPU_FROM_DEVICE ? 1 : 0;
     uint64_t *engine_free = &s->d->copy_free_ns[engine];
     uint64_t start = *engine_free > s->t ? *engine_free : s->t;
@@ -177,7 +180,8 @@ static enum sim_head_state begin_copy(scan_t *s, sim_channel_t *ch, uint64_t hea
     return SIM_COPYING;
 }
 
-static enum sim_head_state begin(scan_t *s, sim_channel_t *ch, uint64_t head, const sim_item_t *item) {
+static enum sim_head_state begin(scan_t *s, sim_channel_t *ch, uint64_t head,
+                                 const sim_item_t *item) {
     enum sim_head_state state = SIM_HOSTING;
 
     switch (item->kind) {
@@ -206,8 +210,8 @@ static enum sim_head_state begin(scan_t *s, sim_channel_t *ch, uint64_t head, co
 enum { HEAD_RESTS, HEAD_WANTS_DEVICE, HEAD_DONE };
 
 /* Moves the head's state as far as the present allows. */
-static int step_head(scan_t *s, sim_context_t *c, sim_channel_t *ch, uint64_t head, const sim_item_t *item,
-                     bool current) {
+static int step_head(scan_t *s, sim_context_t *c, sim_channel_t *ch, uint64_t head,
+                     const sim_item_t *item, bool current) {
     enum sim_head_state state = head_state(ch, head);
     bool back = sim_load(&ch->hosted) > head;
 
@@ -328,7 +332,8 @@ static int best_waiting(scan_t *s, uint32_t slot, unsigned *used, uint64_t *fini
         } else if (state == SIM_WAITING) {
             sim_channel_t *b = best < 0 ? NULL : &c->channels[best];
 
-            if (!b || ch->priority > b->priority || (ch->priority == b->priority && ch->ready_ns < b->ready_ns))
+            if (!b || ch->priority > b->priority ||
+                (ch->priority == b->priority && ch->ready_ns < b->ready_ns))
                 best = (int)index;
         }
     }
@@ -368,9 +373,11 @@ static bool context_gone(scan_t *s, uint32_t slot) {
     if (sim_slot_state(word) != SIM_SLOT_LIVE || c->device != s->device)
         return true;
     if (sim_slot_state(sim_load(&s->f->header.proc_words[proc])) != SIM_SLOT_FREE &&
-        sim_load(&s->f->procs[proc].id) == c->proc_id && sim_proc_alive(s->f, proc, s->present, LIVE_AGE_NS))
+        sim_load(&s->f->procs[proc].id) == c->proc_id &&
+        sim_proc_alive(s->f, proc, s->present, LIVE_AGE_NS))
         return false;
-    sim_store(&s->f->header.context_words[slot], sim_slot_word(sim_slot_generation(word), SIM_SLOT_DEAD));
+    sim_store(&s->f->header.context_words[slot],
+              sim_slot_word(sim_slot_generation(word), SIM_SLOT_DEAD));
     return true;
 }
 
@@ -426,7 +433,8 @@ static bool choose(scan_t *s, const runnable_t *r) {
         if (s->t >= d->slice_end_ns) { /* alone: the next slice follows without a gap */
             if (context_gone(s, d->current))
                 return true;
-            sim_store(&d->slice_end_ns, d->slice_end_ns + ((s->t - d->slice_end_ns) / slice + 1) * slice);
+            sim_store(&d->slice_end_ns,
+                      d->slice_end_ns + ((s->t - d->slice_end_ns) / slice + 1) * slice);
         }
         if (r->count > 1)
             earlier(&s->next, d->slice_end_ns);
@@ -552,7 +560,8 @@ void sim_sched_repair(sim_file_t *f, uint32_t device) {
     for (uint32_t slot = 0; slot < SIM_CONTEXTS; slot++) {
         sim_context_t *c = &f->contexts[slot];
 
-        if (sim_slot_state(sim_load(&f->header.context_words[slot])) != SIM_SLOT_LIVE || c->device != device)
+        if (sim_slot_state(sim_load(&f->header.context_words[slot])) != SIM_SLOT_LIVE ||
+            c->device != device)
             continue;
         /* the next scan takes back the bits of empty channels */
         __atomic_or_fetch(&c->active, UINT64_MAX, __ATOMIC_SEQ_CST);
@@ -563,7 +572,8 @@ void sim_sched_repair(sim_file_t *f, uint32_t device) {
 
             if (head == sim_load(&ch->tail) || head_state(ch, head) != SIM_COPYING)
                 continue;
-            unsigned engine = sim_ring_item(f, slot, k, head)->flags & DIVVY_SIMGPU_FROM_DEVICE ? 1 : 0;
+            unsigned engine =
+                sim_ring_item(f, slot, k, head)->flags & DIVVY_SIMGPU_FROM_DEVICE ? 1 : 0;
 
             if (ch->finish_ns > engine_free[engine])
                 engine_free[engine] = ch->finish_ns;
@@ -576,10 +586,11 @@ void sim_sched_repair(sim_file_t *f, uint32_t device) {
 /* --- looking ahead ----------------------------------------------------------------------------------------- */
 
 /* Device time that the item at the head still needs at least. */
-static uint64_t head_rest(sim_file_t *f, sim_context_t *c, sim_channel_t *ch, uint64_t head, const sim_item_t *item,
-                          uint64_t now_ns, int depth);
+static uint64_t head_rest(sim_file_t *f, sim_context_t *c, sim_channel_t *ch, uint64_t head,
+                          const sim_item_t *item, uint64_t now_ns, int depth);
 
-static uint64_t rest_of(sim_file_t *f, uint32_t device, uint64_t channel, uint64_t seq, uint64_t now_ns, int depth) {
+static uint64_t rest_of(sim_file_t *f, uint32_t device, uint64_t channel, uint64_t seq,
+                        uint64_t now_ns, int depth) {
     uint32_t slot = sim_position_context(channel), index = sim_position_index(channel);
     sim_context_t *c = &f->contexts[slot];
     sim_channel_t *ch = &c->channels[index];
@@ -598,8 +609,8 @@ static uint64_t rest_of(sim_file_t *f, uint32_t device, uint64_t channel, uint64
     return rest;
 }
 
-static uint64_t head_rest(sim_file_t *f, sim_context_t *c, sim_channel_t *ch, uint64_t head, const sim_item_t *item,
-                          uint64_t now_ns, int depth) {
+static uint64_t head_rest(sim_file_t *f, sim_context_t *c, sim_channel_t *ch, uint64_t head,
+                          const sim_item_t *item, uint64_t now_ns, int depth) {
     uint64_t finish_ns = sim_load(&ch->finish_ns);
 
     switch (head_state(ch, head)) {
@@ -618,7 +629,8 @@ static uint64_t head_rest(sim_file_t *f, sim_context_t *c, sim_channel_t *ch, ui
     }
 }
 
-uint64_t sim_sched_estimate(sim_file_t *f, uint32_t device, uint64_t channel, uint64_t seq, uint64_t now_ns) {
+uint64_t sim_sched_estimate(sim_file_t *f, uint32_t device, uint64_t channel, uint64_t seq,
+                            uint64_t now_ns) {
     uint64_t rest = rest_of(f, device, channel, seq, now_ns, ESTIMATE_DEPTH);
     uint64_t next = sim_load(&f->header.devices[device].next_ns);
 

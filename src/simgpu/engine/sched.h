@@ -20,7 +20,8 @@ bool sim_position_reached(sim_file_t *f, uint64_t channel, uint64_t seq);
 /* The earliest device time at which the position may be reached, given what is queued; the present or earlier:
  * it hangs on something that no clock foresees (run() of an item, another device). UINT64_MAX: likewise, nothing is
  * due at all. The device was just advanced to now_ns. */
-uint64_t sim_sched_estimate(sim_file_t *f, uint32_t device, uint64_t channel, uint64_t seq, uint64_t now_ns);
+uint64_t sim_sched_estimate(sim_file_t *f, uint32_t device, uint64_t channel, uint64_t seq,
+                            uint64_t now_ns);
 /* True if the head of this channel is a wait for a position, and which. */
 bool sim_sched_blocker(sim_file_t *f, uint64_t channel, divvy_simgpu_position_t *ret_position);
 

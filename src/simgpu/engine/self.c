@@ -78,7 +78,8 @@ uint64_t sim_self_id(void) {
 /* --- locks ------------------------------------------------------------------------------------------------- */
 
 void sim_self_lock(sim_lock_t *lock) {
-    (void)sim_lock_take(self.file, lock, self.tag); /* slots need no repair: they come to life in one store */
+    (void)sim_lock_take(self.file, lock,
+                        self.tag); /* slots need no repair: they come to life in one store */
 }
 
 sim_device_t *sim_device_lock(sim_file_t *f, uint32_t device, uint32_t tag) {
@@ -120,7 +121,8 @@ static int attach_first(unsigned flags, char *error) {
     if (r < 0) {
         sim_state_unmap(f);
         if (error)
-            snprintf(error, DIVVY_SIMGPU_ERROR_MAX, "the simulated GPU has no room for another process");
+            snprintf(error, DIVVY_SIMGPU_ERROR_MAX,
+                     "the simulated GPU has no room for another process");
         return r;
     }
     self.file = f;

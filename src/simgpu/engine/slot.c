@@ -44,7 +44,8 @@ int sim_slot_claim(sim_file_t *f, unsigned flags, uint32_t *ret_slot) {
         if (divvy_core_sys_getrandom(&p->nonce, sizeof p->nonce) < 0)
             p->nonce = p->attached_ns;
         read_comm(p->comm);
-        sim_store(&f->header.proc_words[slot], sim_slot_word(sim_slot_generation(word), SIM_SLOT_LIVE));
+        sim_store(&f->header.proc_words[slot],
+                  sim_slot_word(sim_slot_generation(word), SIM_SLOT_LIVE));
         *ret_slot = slot;
         return 0;
     }
@@ -96,8 +97,8 @@ void sim_slot_clear(sim_file_t *f, uint32_t tag, uint32_t slot) {
     sim_proc_t *p = &f->procs[slot];
 
     for (uint32_t c = 0; c < SIM_CONTEXTS; c++)
-        if (sim_slot_state(sim_load(&f->header.context_words[c])) != SIM_SLOT_FREE && f->contexts[c].proc == slot &&
-            f->contexts[c].proc_id == p->id)
+        if (sim_slot_state(sim_load(&f->header.context_words[c])) != SIM_SLOT_FREE &&
+            f->contexts[c].proc == slot && f->contexts[c].proc_id == p->id)
             sim_context_free(f, tag, c);
     for (uint32_t device = 0; device < f->header.config.devices; device++) {
         sim_pool_release(f, tag, slot, device);
@@ -109,7 +110,8 @@ void sim_slot_clear(sim_file_t *f, uint32_t tag, uint32_t slot) {
 void sim_slot_free(sim_file_t *f, uint32_t slot) {
     uint64_t word = sim_load(&f->header.proc_words[slot]);
 
-    sim_store(&f->header.proc_words[slot], sim_slot_word(sim_slot_generation(word) + 1, SIM_SLOT_FREE));
+    sim_store(&f->header.proc_words[slot],
+              sim_slot_word(sim_slot_generation(word) + 1, SIM_SLOT_FREE));
 }
 
 int sim_slot_reap(sim_file_t *f, uint32_t tag) {
@@ -118,7 +120,8 @@ int sim_slot_reap(sim_file_t *f, uint32_t tag) {
     for (uint32_t slot = 0; slot < SIM_PROCS; slot++) {
         uint64_t word = sim_load(&f->header.proc_words[slot]);
 
-        if (sim_slot_state(word) == SIM_SLOT_FREE || sim_lock_tag(slot, sim_slot_generation(word)) == tag ||
+        if (sim_slot_state(word) == SIM_SLOT_FREE ||
+            sim_lock_tag(slot, sim_slot_generation(word)) == tag ||
             sim_proc_alive(f, slot, divvy_core_clock_ns(), 0))
             continue;
         (void)sim_lock_take(f, &f->header.lock, tag);
@@ -149,7 +152,8 @@ int sim_context_claim(sim_file_t *f, uint32_t proc, uint32_t device, uint32_t *r
         c->proc = proc;
         c->proc_id = f->procs[proc].id;
         sim_store(&f->procs[proc].use[device].seen, 1);
-        sim_store(&f->header.context_words[slot], sim_slot_word(sim_slot_generation(word), SIM_SLOT_LIVE));
+        sim_store(&f->header.context_words[slot],
+                  sim_slot_word(sim_slot_generation(word), SIM_SLOT_LIVE));
         *ret_context = slot;
         return 0;
     }
@@ -170,7 +174,8 @@ void sim_context_kill(sim_file_t *f, uint32_t tag, uint32_t context) {
 
     if (sim_slot_state(word) == SIM_SLOT_LIVE) {
         sim_sched_advance(f, device, divvy_core_clock_ns());
-        sim_store(&f->header.context_words[context], sim_slot_word(sim_slot_generation(word), SIM_SLOT_DEAD));
+        sim_store(&f->header.context_words[context],
+                  sim_slot_word(sim_slot_generation(word), SIM_SLOT_DEAD));
         sim_sched_advance(f, device, d->now_ns); /* who else may run, runs at once */
     }
     sim_lock_give(&d->lock);
@@ -183,5 +188,6 @@ void sim_context_free(sim_file_t *f, uint32_t tag, uint32_t context) {
     sim_context_kill(f, tag, context);
     sim_state_discard(f->rings[context], sizeof f->rings[context]);
     word = sim_load(&f->header.context_words[context]);
-    sim_store(&f->header.context_words[context], sim_slot_word(sim_slot_generation(word) + 1, SIM_SLOT_FREE));
+    sim_store(&f->header.context_words[context],
+              sim_slot_word(sim_slot_generation(word) + 1, SIM_SLOT_FREE));
 }

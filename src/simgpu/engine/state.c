@@ -23,7 +23,8 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static int refuse(char *error, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int refuse(char *error, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static int refuse(char *error, int status, const char *format, ...) {
     if (error) {
         va_list arguments;
@@ -42,8 +43,8 @@ int sim_state_directory(char *buf, size_t size) {
     if (directory && *directory)
         n = snprintf(buf, size, "%s", directory);
     else
-        n = snprintf(buf, size, "%s/divvy-sim-%u", access("/dev/shm", W_OK | X_OK) ? "/tmp" : "/dev/shm",
-                     (unsigned)geteuid());
+        n = snprintf(buf, size, "%s/divvy-sim-%u",
+                     access("/dev/shm", W_OK | X_OK) ? "/tmp" : "/dev/shm", (unsigned)geteuid());
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
@@ -95,7 +96,8 @@ static int open_directory(const char *path, bool make, char *error) {
     struct stat st;
 
     if (make && mkdir(path, 0700) && errno != EEXIST)
-        return refuse(error, -errno, "%s: cannot make the simulated GPU's directory: %s", path, strerror(errno));
+        return refuse(error, -errno, "%s: cannot make the simulated GPU's directory: %s", path,
+                      strerror(errno));
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
@@ -103,7 +105,8 @@ static int open_directory(const char *path, bool make, char *error) {
                                : refuse(error, -errno, "%s: %s", path, strerror(errno));
     if (divvy_core_sys_fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_mode & 022) {
         close(fd);
-        return refuse(error, -EPERM, "%s: not a private directory of this user; set DIVVY_SIM_DIR", path);
+        return refuse(error, -EPERM, "%s: not a private directory of this user; set DIVVY_SIM_DIR",
+                      path);
     }
     return fd;
 }
@@ -113,17 +116,18 @@ static int open_locked(int directory, bool make, const char *path, char *error) 
     struct stat st, named;
 
     for (;;) {
-        int fd = openat(directory, "state", O_RDWR | O_NOFOLLOW | O_CLOEXEC | (make ? O_CREAT : 0), 0600);
+        int fd = openat(directory, "state", O_RDWR | O_NOFOLLOW | O_CLOEXEC | (make ? O_CREAT : 0),
+                        0600);
 
         if (fd < 0)
             return errno == ENOENT ? refuse(error, -ENOENT, "%s: no simulated machine here", path)
-                                   : refuse(error, errno == ELOOP ? -EPROTO : -errno, "%s/state: %s", path,
-                                            strerror(errno));
+                                   : refuse(error, errno == ELOOP ? -EPROTO : -errno,
+                                            "%s/state: %s", path, strerror(errno));
         while (flock(fd, LOCK_EX) && errno == EINTR)
             ;
         if (!divvy_core_sys_fstat(fd, &st) &&
-            !divvy_core_sys_fstatat(directory, "state", &named, AT_SYMLINK_NOFOLLOW) && st.st_ino == named.st_ino &&
-            st.st_dev == named.st_dev) {
+            !divvy_core_sys_fstatat(directory, "state", &named, AT_SYMLINK_NOFOLLOW) &&
+            st.st_ino == named.st_ino && st.st_dev == named.st_dev) {
             if (S_ISREG(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022))
                 return fd;
             close(fd);
@@ -134,7 +138,8 @@ static int open_locked(int directory, bool make, const char *path, char *error) 
 }
 
 static int map_file(int fd, sim_file_t **ret_file) {
-    void *p = mmap(NULL, sizeof(sim_file_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *p =
+        mmap(NULL, sizeof(sim_file_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
     if (p == MAP_FAILED)
         return -errno;
@@ -154,7 +159,8 @@ void sim_state_unlock(int fd) {
     close(fd);
 }
 
-static int create(int fd, const sim_config_t *config, const char *path, sim_file_t **ret_file, char *error) {
+static int create(int fd, const sim_config_t *config, const char *path, sim_file_t **ret_file,
+                  char *error) {
     sim_file_t *f;
     int r;
 
@@ -165,7 +171,8 @@ static int create(int fd, const sim_config_t *config, const char *path, sim_file
     if (sim_state_populate(&f->header, sizeof f->header) < 0) {
         sim_state_unmap(f);
         (void)ftruncate(fd, 0);
-        return refuse(error, -ENOSPC, "%s: no space left for the simulated GPU; set DIVVY_SIM_DIR", path);
+        return refuse(error, -ENOSPC, "%s: no space left for the simulated GPU; set DIVVY_SIM_DIR",
+                      path);
     }
     sim_state_init(f, config);
     *ret_file = f;
@@ -174,7 +181,11 @@ static int create(int fd, const sim_config_t *config, const char *path, sim_file
 
 /* What lies in the file: 0 to be made, 1 a machine, or an error. */
 static int judge(int fd, const char *path, char *error) {
-    struct { uint64_t magic; uint32_t version, header_bytes; uint64_t file_bytes; } head = {0};
+    struct {
+        uint64_t magic;
+        uint32_t version, header_bytes;
+        uint64_t file_bytes;
+    } head = {0};
     struct stat st;
 
     if (divvy_core_sys_fstat(fd, &st) < 0)
@@ -182,15 +193,19 @@ static int judge(int fd, const char *path, char *error) {
     if (!st.st_size)
         return 0;
     if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head)
-        return refuse(error, -EPROTO, "%s/state: too short to be a simulated machine; remove it or run 'divvy-sim reset'",
-                      path);
+        return refuse(
+            error, -EPROTO,
+            "%s/state: too short to be a simulated machine; remove it or run 'divvy-sim reset'",
+            path);
     if (!head.magic && st.st_size == (off_t)sizeof(sim_file_t))
         return 0; /* its maker died half way */
     if (head.magic != SIM_MAGIC)
-        return refuse(error, -EPROTO, "%s/state: not a simulated machine; remove it or set DIVVY_SIM_DIR", path);
+        return refuse(error, -EPROTO,
+                      "%s/state: not a simulated machine; remove it or set DIVVY_SIM_DIR", path);
     if (head.version != SIM_VERSION || head.header_bytes != offsetof(sim_file_t, events) ||
         head.file_bytes != sizeof(sim_file_t))
-        return refuse(error, -EPROTO, "%s/state: made by another version of divvy; run 'divvy-sim reset'", path);
+        return refuse(error, -EPROTO,
+                      "%s/state: made by another version of divvy; run 'divvy-sim reset'", path);
     if (st.st_size != (off_t)sizeof(sim_file_t))
         return refuse(error, -EPROTO, "%s/state: cut off; run 'divvy-sim reset'", path);
     return 1;
@@ -203,7 +218,8 @@ static bool header_sane(const sim_header_t *h) {
         divvy_simgpu_device_t facts;
 
         sim_config_facts(&h->config, i, &facts);
-        if (memcmp(&facts, &h->devices[i].facts, sizeof facts) || h->devices[i].now_ns > divvy_core_clock_ns())
+        if (memcmp(&facts, &h->devices[i].facts, sizeof facts) ||
+            h->devices[i].now_ns > divvy_core_clock_ns())
             return false;
     }
     return true;
@@ -221,19 +237,22 @@ static int live_process(sim_file_t *f) {
 enum { JOIN, REPLACE };
 
 /* Whether to join the machine that exists. */
-static int decide(sim_file_t *f, unsigned flags, const sim_request_t *request, const char *path, char *error) {
+static int decide(sim_file_t *f, unsigned flags, const sim_request_t *request, const char *path,
+                  char *error) {
     uint64_t namespace_id = 0;
     const char *variable;
     int live;
 
     (void)divvy_core_sys_namespace_id("pid", &namespace_id);
     if (f->header.boot_ns_check > divvy_core_clock_ns())
-        return flags & DIVVY_SIMGPU_EXISTING ? refuse(error, -ENOENT, "%s: no simulated machine here", path)
-                                             : REPLACE; /* from before the last boot */
+        return flags & DIVVY_SIMGPU_EXISTING
+                   ? refuse(error, -ENOENT, "%s: no simulated machine here", path)
+                   : REPLACE; /* from before the last boot */
     if (!header_sane(&f->header))
         return refuse(error, -EPROTO, "%s/state: damaged; run 'divvy-sim reset'", path);
     if (f->header.pid_namespace != namespace_id)
-        return refuse(error, -EPERM, "%s/state: belongs to another pid namespace; set DIVVY_SIM_DIR", path);
+        return refuse(error, -EPERM,
+                      "%s/state: belongs to another pid namespace; set DIVVY_SIM_DIR", path);
     if (flags & DIVVY_SIMGPU_EXISTING)
         return JOIN;
     live = live_process(f);
@@ -241,12 +260,14 @@ static int decide(sim_file_t *f, unsigned flags, const sim_request_t *request, c
         return sim_config_equal(&f->header.config, &request->config) ? JOIN : REPLACE;
     if (!(variable = sim_config_conflict(request, &f->header.config)))
         return JOIN;
-    return refuse(error, -EBUSY, "%s differs from the machine in use (pid %d, %.15s); unset it or set DIVVY_SIM_DIR",
-                  variable, f->procs[live].pid, f->procs[live].comm);
+    return refuse(
+        error, -EBUSY,
+        "%s differs from the machine in use (pid %d, %.15s); unset it or set DIVVY_SIM_DIR",
+        variable, f->procs[live].pid, f->procs[live].comm);
 }
 
-static int open_machine(int directory, unsigned flags, const sim_request_t *request, const char *path,
-                        sim_file_t **ret_file, int *ret_fd, char *error) {
+static int open_machine(int directory, unsigned flags, const sim_request_t *request,
+                        const char *path, sim_file_t **ret_file, int *ret_fd, char *error) {
     bool make = !(flags & DIVVY_SIMGPU_EXISTING);
 
     for (;;) {

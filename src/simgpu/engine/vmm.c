@@ -52,7 +52,9 @@ static void unlock(void) {
 static sim_phys_t *phys_find(uint64_t handle) {
     uint32_t index = (uint32_t)handle - 1;
 
-    return index < vmm.phys_count && vmm.phys[index] && vmm.phys[index]->handle == handle ? vmm.phys[index] : NULL;
+    return index < vmm.phys_count && vmm.phys[index] && vmm.phys[index]->handle == handle
+               ? vmm.phys[index]
+               : NULL;
 }
 
 static int phys_number(sim_phys_t *phys) {
@@ -112,7 +114,8 @@ static int phys_back(sim_phys_t *phys, bool exportable) {
             return r;
         return sim_arena_take_hidden(arena, phys->bytes, PAGE, &phys->block, &phys->home);
     }
-    snprintf(name, sizeof name, FILE_NAME, phys->device, (unsigned long long)f->header.boot_ns_check);
+    snprintf(name, sizeof name, FILE_NAME, phys->device,
+             (unsigned long long)f->header.boot_ns_check);
     phys->fd = divvy_core_sys_memfd_create(name);
     if (phys->fd < 0)
         return phys->fd;
@@ -131,7 +134,8 @@ int divvy_simgpu_phys_create(int device, uint64_t bytes, unsigned flags, uint64_
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices || divvy_simgpu_device_lost(device))
+    if (device < 0 || (uint32_t)device >= f->header.config.devices ||
+        divvy_simgpu_device_lost(device))
         return -ENODEV;
     if (!bytes || bytes % PAGE || bytes > INT64_MAX)
         return -EINVAL;
@@ -252,8 +256,12 @@ int divvy_simgpu_phys_import_fd(int fd, uint64_t *ret_handle) {
         return r;
     if (!(phys = calloc(1, sizeof *phys)))
         return -ENOMEM;
-    *phys = (sim_phys_t){.device = device, .bytes = (uint64_t)st.st_size, .references = 1, .imported = true,
-                         .inode = st.st_ino, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    *phys = (sim_phys_t){.device = device,
+                         .bytes = (uint64_t)st.st_size,
+                         .references = 1,
+                         .imported = true,
+                         .inode = st.st_ino,
+                         .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
     if (phys->fd < 0) {
         free(phys);
         return -EMFILE;
@@ -299,14 +307,16 @@ static int reserved_insert(uint64_t addr, uint64_t bytes) {
         vmm.reserved = grown;
         vmm.reserved_capacity = capacity;
     }
-    memmove(&vmm.reserved[at + 1], &vmm.reserved[at], (vmm.reserved_count - at) * sizeof *vmm.reserved);
+    memmove(&vmm.reserved[at + 1], &vmm.reserved[at],
+            (vmm.reserved_count - at) * sizeof *vmm.reserved);
     vmm.reserved[at] = (reservation_t){addr, bytes};
     vmm.reserved_count++;
     return 0;
 }
 
 static void *map_nothing(uint64_t addr, uint64_t bytes, int flags) {
-    return mmap((void *)(uintptr_t)addr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    return mmap((void *)(uintptr_t)addr, bytes, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
 }
 
 /* Takes more than is needed and gives back what is not aligned. */
@@ -342,8 +352,8 @@ int divvy_simgpu_va_reserve(uint64_t bytes, uint64_t align, uint64_t hint, uint6
         return -ENOTCONN;
     if (!align)
         align = PAGE;
-    if (!bytes || bytes % PAGE || align < PAGE || align & (align - 1) || bytes > UINT64_C(1) << 46 ||
-        align > UINT64_C(1) << 40)
+    if (!bytes || bytes % PAGE || align < PAGE || align & (align - 1) ||
+        bytes > UINT64_C(1) << 46 || align > UINT64_C(1) << 40)
         return -EINVAL;
     uint64_t addr = reserve_at(hint, bytes, align);
 
@@ -378,11 +388,13 @@ int divvy_simgpu_va_free(uint64_t addr, uint64_t bytes) {
     lock();
     size_t at = reserved_from(addr);
 
-    if (at < vmm.reserved_count && vmm.reserved[at].addr == addr && vmm.reserved[at].bytes == bytes) {
+    if (at < vmm.reserved_count && vmm.reserved[at].addr == addr &&
+        vmm.reserved[at].bytes == bytes) {
         r = -EBUSY;
         if (nothing_mapped(addr, bytes)) {
             (void)munmap((void *)(uintptr_t)addr, bytes);
-            memmove(&vmm.reserved[at], &vmm.reserved[at + 1], (vmm.reserved_count - at - 1) * sizeof *vmm.reserved);
+            memmove(&vmm.reserved[at], &vmm.reserved[at + 1],
+                    (vmm.reserved_count - at - 1) * sizeof *vmm.reserved);
             vmm.reserved_count--;
             r = 0;
         }
@@ -416,8 +428,8 @@ static int map_phys(uint64_t addr, uint64_t bytes, const sim_phys_t *phys, uint6
     }
     if (!sim_fd_is(fd, inode))
         return -EBADF;
-    if (mmap((void *)(uintptr_t)addr, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset) ==
-        MAP_FAILED)
+    if (mmap((void *)(uintptr_t)addr, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+             (off_t)offset) == MAP_FAILED)
         return -ENOMEM;
     (void)madvise((void *)(uintptr_t)addr, bytes, MADV_DONTFORK);
     return 0;
@@ -427,13 +439,18 @@ static int map_locked(uint64_t addr, uint64_t bytes, sim_phys_t *phys, uint64_t 
     sim_mapped_t entry = {.phys = phys};
     int r;
 
-    if (!phys || offset > phys->bytes || bytes > phys->bytes - offset || !inside_reservation(addr, bytes))
+    if (!phys || offset > phys->bytes || bytes > phys->bytes - offset ||
+        !inside_reservation(addr, bytes))
         return -EINVAL;
     if (!nothing_mapped(addr, bytes))
         return -EEXIST;
-    entry.range = (divvy_simgpu_range_t){.base = addr, .bytes = bytes, .device = (int32_t)phys->device,
-                                         .kind = DIVVY_SIMGPU_RANGE_MAPPED, .handle = phys->handle,
-                                         .handle_offset = offset, .id = sim_mapped_next_id()};
+    entry.range = (divvy_simgpu_range_t){.base = addr,
+                                         .bytes = bytes,
+                                         .device = (int32_t)phys->device,
+                                         .kind = DIVVY_SIMGPU_RANGE_MAPPED,
+                                         .handle = phys->handle,
+                                         .handle_offset = offset,
+                                         .id = sim_mapped_next_id()};
     if ((r = sim_mapped_insert(&entry)) < 0)
         return r;
     if ((r = map_phys(addr, bytes, phys, offset)) < 0)

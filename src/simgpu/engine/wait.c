@@ -27,12 +27,13 @@ static bool device_lost(sim_device_t *d, uint64_t now_ns) {
 
 typedef struct look {
     uint64_t now_ns;
-    uint64_t until_ns; /* no use in looking again before */
+    uint64_t until_ns;  /* no use in looking again before */
     bool lost, foreign; /* foreign: another context has the device */
 } look_t;
 
 /* Advances the position's device. True if reached. */
-static bool look_at(sim_file_t *f, divvy_simgpu_position_t position, uint32_t device, look_t *ret_look) {
+static bool look_at(sim_file_t *f, divvy_simgpu_position_t position, uint32_t device,
+                    look_t *ret_look) {
     uint32_t slot = sim_position_context(position.channel);
     sim_device_t *d = sim_self_lock_device(device);
     look_t look = {.now_ns = divvy_core_clock_ns()};
@@ -111,8 +112,8 @@ static void rest(sim_context_t *c, uint32_t seen, const look_t *look, uint64_t d
         spin_until(&c->wake, seen, until_ns);
 }
 
-static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns, const uint32_t *stop,
-                      int depth) {
+static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns,
+                      const uint32_t *stop, int depth) {
     sim_context_t *c = &f->contexts[sim_position_context(position.channel)];
     divvy_simgpu_position_t blocker;
     uint32_t device;
@@ -144,7 +145,8 @@ static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t 
     return r;
 }
 
-int sim_wait(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns, const uint32_t *stop) {
+int sim_wait(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns,
+             const uint32_t *stop) {
     return wait_chain(f, position, deadline_ns, stop, 0);
 }
 

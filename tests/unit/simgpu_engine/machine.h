@@ -32,12 +32,14 @@ typedef struct virtual {
     sim_file_t *f;
     uint32_t proc, tag;
     uint64_t t0; /* when the clock starts */
-} virtual_t;
+}
+virtual_t;
 
 static inline virtual_t virtual_make(uint32_t devices) {
     sim_config_t config = {.devices = devices, .slice_ns = 2 * MS};
     virtual_t v = {0};
-    void *p = mmap(NULL, sizeof(sim_file_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, sizeof(sim_file_t), PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     assert_ptr_not_equal(p, MAP_FAILED);
     for (uint32_t i = 0; i < devices; i++)
@@ -68,28 +70,35 @@ static inline void virtual_advance(virtual_t *v, uint32_t device, uint64_t at) {
 }
 
 static inline uint64_t virtual_position(virtual_t *v, uint32_t context, uint32_t channel) {
-    return sim_position_channel(sim_slot_generation(v->f->header.context_words[context]), context, channel);
+    return sim_position_channel(sim_slot_generation(v->f->header.context_words[context]), context,
+                                channel);
 }
 
 /* Each returns the position's seq of the item. */
-static inline uint64_t virtual_push(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at, sim_item_t item) {
+static inline uint64_t virtual_push(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at,
+                                    sim_item_t item) {
     return sim_queue_push(v->f, context, channel, &item, v->t0 + at) + 1;
 }
 
-static inline uint64_t virtual_work(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at, uint64_t duration,
-                                    unsigned fraction) {
-    return virtual_push(v, context, channel, at, (sim_item_t){.kind = DIVVY_SIMGPU_WORK, .duration_ns = duration,
-                                                              .fraction_permille = (uint16_t)fraction});
+static inline uint64_t virtual_work(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at,
+                                    uint64_t duration, unsigned fraction) {
+    return virtual_push(v, context, channel, at,
+                        (sim_item_t){.kind = DIVVY_SIMGPU_WORK,
+                                     .duration_ns = duration,
+                                     .fraction_permille = (uint16_t)fraction});
 }
 
 /* Event number n (from 0) records once. */
-static inline void virtual_record(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at, uint32_t n) {
+static inline void virtual_record(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at,
+                                  uint32_t n) {
     sim_event_t *e = &v->f->events[n / SIM_EVENTS_PER_CHUNK][n % SIM_EVENTS_PER_CHUNK];
 
     e->incarnation = 1;
     e->record++;
     virtual_push(v, context, channel, at,
-                 (sim_item_t){.kind = DIVVY_SIMGPU_EVENT_RECORD, .a = UINT64_C(1) << 32 | (n + 1), .b = e->record});
+                 (sim_item_t){.kind = DIVVY_SIMGPU_EVENT_RECORD,
+                              .a = UINT64_C(1) << 32 | (n + 1),
+                              .b = e->record});
 }
 
 /* Time of an event relative to t0; UINT64_MAX: not done. */
@@ -99,9 +108,10 @@ static inline uint64_t virtual_time(virtual_t *v, uint32_t n) {
     return e->record && e->done == e->record ? e->time_ns - v->t0 : UINT64_MAX;
 }
 
-static inline void virtual_wait_for(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at, uint64_t position,
-                                    uint64_t seq) {
-    virtual_push(v, context, channel, at, (sim_item_t){.kind = DIVVY_SIMGPU_EVENT_WAIT, .a = position, .b = seq});
+static inline void virtual_wait_for(virtual_t *v, uint32_t context, uint32_t channel, uint64_t at,
+                                    uint64_t position, uint64_t seq) {
+    virtual_push(v, context, channel, at,
+                 (sim_item_t){.kind = DIVVY_SIMGPU_EVENT_WAIT, .a = position, .b = seq});
 }
 
 static inline uint64_t virtual_head(virtual_t *v, uint32_t context, uint32_t channel) {

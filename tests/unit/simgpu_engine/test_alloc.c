@@ -60,7 +60,11 @@ enum { GRAINS = 20000, LIVE = 400 };
 static void random_operations_match_a_map(void **state) {
     unsigned seed = (unsigned)time(NULL);
     static uint32_t owner[GRAINS]; /* live index + 1 */
-    struct { uint32_t start, grains; uint64_t bytes; uint32_t tag; } live[LIVE] = {0};
+    struct {
+        uint32_t start, grains;
+        uint64_t bytes;
+        uint32_t tag;
+    } live[LIVE] = {0};
     sim_alloc_t a;
 
     (void)state;
@@ -79,7 +83,8 @@ static void random_operations_match_a_map(void **state) {
             give(&a, live[i].start);
             live[i].grains = 0;
         } else {
-            uint32_t grains = 1 + (uint32_t)rand() % (rand() % 10 ? 60 : 900), align = 1u << rand() % 8, start;
+            uint32_t grains = 1 + (uint32_t)rand() % (rand() % 10 ? 60 : 900),
+                     align = 1u << rand() % 8, start;
 
             if (sim_alloc_take(&a, grains, align, grains * 3, i, &start) < 0)
                 continue;
@@ -149,8 +154,8 @@ static void *reader(void *arg) {
         sim_block_t block;
 
         /* what lives all the time must be found at every look */
-        if (!sim_alloc_find(&s->a, s->fixed[i % 64] + i % 5, &block) || block.start != s->fixed[i % 64] ||
-            block.tag != 1000 + i % 64)
+        if (!sim_alloc_find(&s->a, s->fixed[i % 64] + i % 5, &block) ||
+            block.start != s->fixed[i % 64] || block.tag != 1000 + i % 64)
             return (void *)1;
     }
     return NULL;

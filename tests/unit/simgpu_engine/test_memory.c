@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
-#define GIB (UINT64_C(1) << 30)
+#define GIB  (UINT64_C(1) << 30)
 #define PAGE ((uint64_t)DIVVY_SIMGPU_PAGE_BYTES)
 
 static uint64_t used(void) {
@@ -127,7 +127,8 @@ static void *churn(void *arg) {
             if (divvy_simgpu_mem_alloc(0, 1 + (uint64_t)rand_r(&seed) % 70000, 0, 0, a) == 0)
                 *(volatile char *)(uintptr_t)*a = 1;
         } else {
-            if (divvy_simgpu_mem_lookup(*a, &range) < 0 || range.base != *a || divvy_simgpu_mem_free(*a) < 0)
+            if (divvy_simgpu_mem_lookup(*a, &range) < 0 || range.base != *a ||
+                divvy_simgpu_mem_free(*a) < 0)
                 return (void *)1;
             *a = 0;
         }
@@ -176,7 +177,8 @@ static void handles_live_while_mapped(void **state) {
         assert_int_equal(divvy_simgpu_va_map(va + 14 * PAGE, 4 * PAGE, handle, 0), -EINVAL);
         assert_int_equal(divvy_simgpu_va_map(va, 4 * PAGE, handle, 0), 0);
         assert_int_equal(divvy_simgpu_va_map(va + PAGE, PAGE, handle, 0), -EEXIST);
-        assert_int_equal(divvy_simgpu_va_map(va + 4 * PAGE, 2 * PAGE, handle, 2 * PAGE), 0); /* an alias */
+        assert_int_equal(divvy_simgpu_va_map(va + 4 * PAGE, 2 * PAGE, handle, 2 * PAGE),
+                         0); /* an alias */
         assert_int_equal(divvy_simgpu_mem_lookup(va, &range), 0);
         assert_false(range.readable);
         assert_false(divvy_simgpu_mem_valid(va, 1, false));
@@ -204,7 +206,9 @@ static void handles_live_while_mapped(void **state) {
 
 static void random_handles_come_back(void **state) {
     unsigned seed = (unsigned)divvy_simgpu_now_ns();
-    struct { uint64_t handle, va, bytes; } live[40] = {0};
+    struct {
+        uint64_t handle, va, bytes;
+    } live[40] = {0};
     uint64_t expected = 0;
 
     (void)state;
@@ -222,7 +226,8 @@ static void random_handles_come_back(void **state) {
             live[i].handle = 0;
         } else {
             live[i].bytes = (1 + (uint64_t)rand_r(&seed) % 20) * PAGE;
-            if (divvy_simgpu_phys_create(0, live[i].bytes, (unsigned)rand_r(&seed) & 1, &live[i].handle) < 0) {
+            if (divvy_simgpu_phys_create(0, live[i].bytes, (unsigned)rand_r(&seed) & 1,
+                                         &live[i].handle) < 0) {
                 assert_true(expected + live[i].bytes > GIB);
                 live[i].handle = 0;
                 continue;
@@ -231,7 +236,8 @@ static void random_handles_come_back(void **state) {
             assert_int_equal(divvy_simgpu_va_reserve(live[i].bytes, 0, 0, &live[i].va), 0);
             assert_int_equal(divvy_simgpu_va_map(live[i].va, live[i].bytes, live[i].handle, 0), 0);
             assert_int_equal(divvy_simgpu_va_protect(live[i].va, live[i].bytes, true, true), 0);
-            assert_int_equal(*(uint64_t *)(uintptr_t)live[i].va, 0); /* never what somebody left there */
+            assert_int_equal(*(uint64_t *)(uintptr_t)live[i].va,
+                             0); /* never what somebody left there */
             *(uint64_t *)(uintptr_t)live[i].va = live[i].handle;
         }
         assert_int_equal(used(), expected);

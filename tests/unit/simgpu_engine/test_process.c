@@ -42,7 +42,8 @@ static void take_most(void *arg) {
     uint64_t address;
 
     (void)arg;
-    if (divvy_simgpu_attach(0, NULL) < 0 || divvy_simgpu_mem_alloc(0, GIB - 4096, 0, 0, &address) < 0)
+    if (divvy_simgpu_attach(0, NULL) < 0 ||
+        divvy_simgpu_mem_alloc(0, GIB - 4096, 0, 0, &address) < 0)
         _exit(1);
     say_ready();
     pause();
@@ -77,7 +78,8 @@ static void one_pool_for_all(void **state) {
 /* --- time --------------------------------------------------------------------------------------------------- */
 
 static void work_hard(void *arg) {
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 300 * US, .fraction_permille = 1000};
+    divvy_simgpu_item_t item = {
+        .kind = DIVVY_SIMGPU_WORK, .duration_ns = 300 * US, .fraction_permille = 1000};
     divvy_simgpu_context_t *context;
     divvy_simgpu_channel_t *channel;
 
@@ -114,7 +116,8 @@ static void busy_processes_share_time(void **state) {
     assert_true(status2.busy_ns - status.busy_ns <= status2.now_ns - status.now_ns);
     for (int i = 0; i < 3; i++) {
         /* equal to within a slice at each end, by the device's own clock */
-        uint64_t got = after[i].busy_ns - before[i].busy_ns, fair = (status2.busy_ns - status.busy_ns) / 3;
+        uint64_t got = after[i].busy_ns - before[i].busy_ns,
+                 fair = (status2.busy_ns - status.busy_ns) / 3;
 
         assert_true(got + 4 * MS >= fair && got <= fair + 4 * MS);
     }
@@ -192,11 +195,14 @@ static void send_memory(void *arg) {
     uint64_t address;
 
     if (divvy_simgpu_attach(0, NULL) < 0 || divvy_simgpu_mem_alloc(0, 700, 0, 0, &address) < 0 ||
-        divvy_simgpu_mem_alloc(0, 5000, 0, 0, &address) < 0 || divvy_simgpu_context_create(0, &context) < 0 ||
-        divvy_simgpu_channel_open(context, 0, &channel) < 0 || divvy_simgpu_event_create(&mail->event) < 0)
+        divvy_simgpu_mem_alloc(0, 5000, 0, 0, &address) < 0 ||
+        divvy_simgpu_context_create(0, &context) < 0 ||
+        divvy_simgpu_channel_open(context, 0, &channel) < 0 ||
+        divvy_simgpu_event_create(&mail->event) < 0)
         _exit(1);
     strcpy((char *)(uintptr_t)address, "hello");
-    if (divvy_simgpu_submit(channel, &item, NULL) < 0 || divvy_simgpu_event_record(channel, mail->event, 0) < 0)
+    if (divvy_simgpu_submit(channel, &item, NULL) < 0 ||
+        divvy_simgpu_event_record(channel, mail->event, 0) < 0)
         _exit(2);
     if (divvy_simgpu_ipc_export(address + 10, &mail->ipc) < 0)
         _exit(3);
@@ -238,7 +244,8 @@ static void memory_and_events_cross_processes(void **state) {
     assert_int_equal(divvy_simgpu_ipc_close(address), 0);
     assert_int_equal(divvy_simgpu_mem_lookup(address, &range), -EFAULT);
     assert_int_equal(divvy_simgpu_ipc_close(address), -EINVAL);
-    for (size_t i = 0; i < 56; i++) { /* any change is noticed; the last eight bytes carry nothing */
+    for (size_t i = 0; i < 56;
+         i++) { /* any change is noticed; the last eight bytes carry nothing */
         divvy_simgpu_ipc_t wrong = mail->ipc;
 
         wrong.bytes[i] ^= 0x10;
@@ -278,7 +285,8 @@ static void churn(void *arg) {
         _exit(1);
     for (;;) {
         unsigned pick = (unsigned)rand_r(&seed), i = pick % 3, j = (pick >> 8) % 20;
-        divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 20 * US, .fraction_permille = 300};
+        divvy_simgpu_item_t item = {
+            .kind = DIVVY_SIMGPU_WORK, .duration_ns = 20 * US, .fraction_permille = 300};
 
         switch ((pick >> 16) % 12) {
         case 0:
@@ -314,7 +322,8 @@ static void churn(void *arg) {
                 (void)divvy_simgpu_query(divvy_simgpu_channel_tail(channels[i]));
             break;
         case 7:
-            item = (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_HOST, .run = nothing, .duration_ns = 1000};
+            item = (divvy_simgpu_item_t){
+                .kind = DIVVY_SIMGPU_HOST, .run = nothing, .duration_ns = 1000};
             /* fall through */
         case 8:
         case 9:
@@ -344,7 +353,8 @@ static void assert_machine_empty(void) {
     for (uint32_t i = 0; i < SIM_CONTEXTS; i++)
         assert_int_equal(sim_slot_state(f->header.context_words[i]), SIM_SLOT_FREE);
     for (uint32_t i = 0; i < SIM_PROCS; i++)
-        assert_true(sim_slot_state(f->header.proc_words[i]) == SIM_SLOT_FREE || i == sim_self_slot());
+        assert_true(sim_slot_state(f->header.proc_words[i]) == SIM_SLOT_FREE ||
+                    i == sim_self_slot());
     for (uint32_t i = 0; i < SIM_EVENT_CHUNKS; i++)
         assert_int_equal(f->header.chunk_words[i], 0);
     assert_true(status.busy_ns <= status.now_ns - status.created_ns);
@@ -389,7 +399,8 @@ static void die_inside(void *arg) {
     uint64_t address;
 
     if (divvy_simgpu_attach(0, NULL) < 0 || divvy_simgpu_context_create(0, &context) < 0 ||
-        divvy_simgpu_channel_open(context, 0, &channel) < 0 || divvy_simgpu_mem_alloc(0, 1 << 20, 0, 0, &address) < 0 ||
+        divvy_simgpu_channel_open(context, 0, &channel) < 0 ||
+        divvy_simgpu_mem_alloc(0, 1 << 20, 0, 0, &address) < 0 ||
         divvy_simgpu_submit(channel, &item, NULL) < 0)
         _exit(1);
     sim_file_t *f = sim_self_file();

@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-static const divvy_simgpu_item_t work_1ms = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = MS, .fraction_permille = 1000};
+static const divvy_simgpu_item_t work_1ms = {
+    .kind = DIVVY_SIMGPU_WORK, .duration_ns = MS, .fraction_permille = 1000};
 
 typedef struct fixture {
     divvy_simgpu_context_t *context;
@@ -83,7 +84,8 @@ static void many_events_live(void **state) {
 
 static void a_full_channel_blocks(void **state) {
     fixture_t x = fixture_open();
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 10 * MS, .flags = DIVVY_SIMGPU_NONBLOCK};
+    divvy_simgpu_item_t item = {
+        .kind = DIVVY_SIMGPU_WORK, .duration_ns = 10 * MS, .flags = DIVVY_SIMGPU_NONBLOCK};
     divvy_simgpu_position_t last;
     int accepted = 0, r;
 
@@ -128,8 +130,11 @@ static void note_drop(void *arg) {
 }
 
 static divvy_simgpu_item_t host_item(int number, uint64_t duration_ns) {
-    return (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_HOST, .run = note, .drop = note_drop,
-                                 .arg = (void *)(intptr_t)number, .duration_ns = duration_ns};
+    return (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_HOST,
+                                 .run = note,
+                                 .drop = note_drop,
+                                 .arg = (void *)(intptr_t)number,
+                                 .duration_ns = duration_ns};
 }
 
 static void actions_run_in_order_and_once(void **state) {
@@ -175,7 +180,8 @@ static void late_durations_count(void **state) {
 
 static void destroying_drops_what_did_not_run(void **state) {
     fixture_t x = fixture_open();
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 3600 * UINT64_C(1000000000)};
+    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK,
+                                .duration_ns = 3600 * UINT64_C(1000000000)};
     divvy_simgpu_position_t last;
 
     (void)state;
@@ -208,7 +214,8 @@ static void memory_operations_order_streams(void **state) {
     assert_int_equal(divvy_simgpu_channel_open(x.context, 0, &other), 0);
     assert_int_equal(divvy_simgpu_mem_alloc(0, 64, 0, 0, &address), 0);
     divvy_simgpu_mem_zero(address, 64);
-    divvy_simgpu_item_t wait = {.kind = DIVVY_SIMGPU_MEM_WAIT, .address = address, .value = 5, .compare = DIVVY_SIMGPU_GEQ};
+    divvy_simgpu_item_t wait = {
+        .kind = DIVVY_SIMGPU_MEM_WAIT, .address = address, .value = 5, .compare = DIVVY_SIMGPU_GEQ};
     divvy_simgpu_item_t write = {.kind = DIVVY_SIMGPU_MEM_WRITE, .address = address, .value = 4};
 
     assert_int_equal(divvy_simgpu_submit(other, &wait, &waited), 0);
@@ -266,8 +273,12 @@ static void channels_are_shared_when_they_run_out(void **state) {
     for (int i = 0; i < 100; i++)
         assert_int_equal(divvy_simgpu_channel_open(x.context, i % 2, &channels[i]), 0);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(divvy_simgpu_submit(channels[i], &(divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_WORK,
-                                             .duration_ns = 10 * US, .fraction_permille = 100}, NULL), 0);
+        assert_int_equal(divvy_simgpu_submit(channels[i],
+                                             &(divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_WORK,
+                                                                    .duration_ns = 10 * US,
+                                                                    .fraction_permille = 100},
+                                             NULL),
+                         0);
     assert_int_equal(divvy_simgpu_context_wait(x.context), 0);
     assert_true(divvy_simgpu_context_idle(x.context));
     for (int i = 0; i < 100; i++)
@@ -280,7 +291,8 @@ static void *hammer(void *arg) {
     divvy_simgpu_position_t last = {0};
 
     for (int i = 0; i < 3000; i++) {
-        divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 1000, .fraction_permille = 200};
+        divvy_simgpu_item_t item = {
+            .kind = DIVVY_SIMGPU_WORK, .duration_ns = 1000, .fraction_permille = 200};
 
         if (i % 500 == 0) {
             item = host_item(i, 1000);
@@ -324,7 +336,8 @@ static void faults_hit_as_asked(void **state) {
     char error[DIVVY_SIMGPU_ERROR_MAX], text[256];
 
     (void)state;
-    setenv("DIVVY_SIM_FAULTS", "fail:cuMemAlloc=2,after=1,times=2;unsupported:nvmlDeviceGetFan*;slow:cuInit=1us", 1);
+    setenv("DIVVY_SIM_FAULTS",
+           "fail:cuMemAlloc=2,after=1,times=2;unsupported:nvmlDeviceGetFan*;slow:cuInit=1us", 1);
     real_attach(0);
     unsetenv("DIVVY_SIM_FAULTS");
     assert_int_equal(divvy_simgpu_fault("cuMemAlloc_v2").kind, DIVVY_SIMGPU_FAULT_NONE);
@@ -332,7 +345,8 @@ static void faults_hit_as_asked(void **state) {
     assert_int_equal(divvy_simgpu_fault("cuMemAllocHost_v2").kind, DIVVY_SIMGPU_FAULT_NONE);
     assert_int_equal(divvy_simgpu_fault("cuMemAlloc").code, 2);
     assert_int_equal(divvy_simgpu_fault("cuMemAlloc").kind, DIVVY_SIMGPU_FAULT_NONE);
-    assert_int_equal(divvy_simgpu_fault("nvmlDeviceGetFanSpeed_v2").kind, DIVVY_SIMGPU_FAULT_UNSUPPORTED);
+    assert_int_equal(divvy_simgpu_fault("nvmlDeviceGetFanSpeed_v2").kind,
+                     DIVVY_SIMGPU_FAULT_UNSUPPORTED);
     assert_int_equal(divvy_simgpu_fault("cuInit").kind, DIVVY_SIMGPU_FAULT_NONE);
     assert_int_equal(divvy_simgpu_fault_add("fail:cuLaunchKernel=719,p=50%", error), 0);
     int hits = 0;
@@ -345,10 +359,22 @@ static void faults_hit_as_asked(void **state) {
     assert_int_equal(divvy_simgpu_fault_describe(4, text, sizeof text), -ENOENT);
     assert_int_equal(divvy_simgpu_fault_clear(), 0);
     assert_int_equal(divvy_simgpu_fault("cuLaunchKernel").kind, DIVVY_SIMGPU_FAULT_NONE);
-    static const char *const bad[] = {"x", "fail:", "fail:cuInit", "fail:cuInit=", "slow:cuInit=5", "slow:cuInit=99999s",
-                                      "lost:", "lost:99", "lost:0@", "lost:0@1s,", "fail:cuInit=1,p=101%",
-                                      "fail:cuInit=1 ", "unsupported:a-b", "fail:cuInit=99999999999999999999",
-                                      "fail:cuMemAllocWithANameThatIsMuchTooLongToBeTheNameOfAnyCall=1"};
+    static const char *const bad[] = {
+        "x",
+        "fail:",
+        "fail:cuInit",
+        "fail:cuInit=",
+        "slow:cuInit=5",
+        "slow:cuInit=99999s",
+        "lost:",
+        "lost:99",
+        "lost:0@",
+        "lost:0@1s,",
+        "fail:cuInit=1,p=101%",
+        "fail:cuInit=1 ",
+        "unsupported:a-b",
+        "fail:cuInit=99999999999999999999",
+        "fail:cuMemAllocWithANameThatIsMuchTooLongToBeTheNameOfAnyCall=1"};
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(divvy_simgpu_fault_add(bad[i], error), -EINVAL);
@@ -359,7 +385,8 @@ static void faults_hit_as_asked(void **state) {
 
 static void a_lost_device_answers_so(void **state) {
     fixture_t x = fixture_open();
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 3600 * UINT64_C(1000000000)};
+    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK,
+                                .duration_ns = 3600 * UINT64_C(1000000000)};
     divvy_simgpu_position_t position;
     char error[DIVVY_SIMGPU_ERROR_MAX];
     uint64_t address;
@@ -394,7 +421,8 @@ static void wrong_items_are_refused(void **state) {
     assert_int_equal(divvy_simgpu_submit(x.channel, &item, NULL), -EINVAL);
     item = (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_WORK, .duration_ns = UINT64_MAX};
     assert_int_equal(divvy_simgpu_submit(x.channel, &item, NULL), -EINVAL);
-    item = (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_EVENT_WAIT, .position = {UINT64_MAX, UINT64_MAX}};
+    item = (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_EVENT_WAIT,
+                                 .position = {UINT64_MAX, UINT64_MAX}};
     assert_int_equal(divvy_simgpu_submit(x.channel, &item, NULL), 0);
     assert_int_equal(divvy_simgpu_context_wait(x.context), 0); /* a context that never was */
     divvy_simgpu_context_t *none;

@@ -337,7 +337,8 @@ static void estimates_are_never_late(void **state) {
     virtual_record(&v, a, 0, 0, 0);
     virtual_advance(&v, 0, now);
     while (!sim_position_reached(v.f, virtual_position(&v, a, 0), seq)) {
-        uint64_t next = sim_sched_estimate(v.f, 0, virtual_position(&v, a, 0), seq, v.t0 + now) - v.t0;
+        uint64_t next =
+            sim_sched_estimate(v.f, 0, virtual_position(&v, a, 0), seq, v.t0 + now) - v.t0;
 
         assert_true(next > now);
         now = next;
@@ -360,8 +361,12 @@ static void an_interrupted_step_is_made_once(void **state) {
 
         virtual_work(&v, a, 0, 0, 100 * MS, 1000);
         virtual_advance(&v, 0, 10 * MS);
-        d->step = (sim_step_t){.valid = 1, .context = a, .now_ns = v.t0 + 20 * MS, .device_busy_ns = 20 * MS,
-                               .context_busy_ns = 20 * MS, .proc_busy_ns = 20 * MS};
+        d->step = (sim_step_t){.valid = 1,
+                               .context = a,
+                               .now_ns = v.t0 + 20 * MS,
+                               .device_busy_ns = 20 * MS,
+                               .context_busy_ns = 20 * MS,
+                               .proc_busy_ns = 20 * MS};
         if (stage > 0)
             v.f->procs[v.proc].use[0].busy_ns = 20 * MS;
         if (stage > 1)
@@ -508,7 +513,8 @@ static void random_work_matches_the_model(void **state) {
                     unsigned fraction = 1 + (unsigned)(rand() % 1000);
 
                     at += (uint64_t)(rand() % 3 ? 0 : rand() % 5000);
-                    m->items[i][k][j] = (model_item_t){.submit = at, .left = duration, .fraction = fraction};
+                    m->items[i][k][j] =
+                        (model_item_t){.submit = at, .left = duration, .fraction = fraction};
                     virtual_work(&v, c[i], k, at * US, duration * US, fraction);
                     virtual_record(&v, c[i], k, at * US, (uint32_t)i * 100 + k * 30 + j);
                 }
@@ -525,8 +531,9 @@ static void random_work_matches_the_model(void **state) {
                     uint64_t got = virtual_time(&v, (uint32_t)i * 100 + k * 30 + j);
 
                     if (m->items[i][k][j].done && got != m->items[i][k][j].done * US)
-                        fail_msg("seed %u context %d channel %u item %u: %llu, model %llu us", seed, i, k, j,
-                                 (unsigned long long)got, (unsigned long long)m->items[i][k][j].done);
+                        fail_msg("seed %u context %d channel %u item %u: %llu, model %llu us", seed,
+                                 i, k, j, (unsigned long long)got,
+                                 (unsigned long long)m->items[i][k][j].done);
                 }
             assert_int_equal(virtual_busy(&v, c[i]), m->busy[i] * US);
         }
@@ -546,7 +553,8 @@ static void bins_add_up(void **state) {
     for (uint64_t i = 0; i < 50; i++)
         virtual_work(&v, a, 0, i * 20 * MS, 7 * MS, 1000);
     virtual_advance(&v, 0, 1000 * MS);
-    for (uint64_t bin = v.t0 / DIVVY_SIMGPU_BIN_NS; bin <= (v.t0 + 1000 * MS) / DIVVY_SIMGPU_BIN_NS; bin++) {
+    for (uint64_t bin = v.t0 / DIVVY_SIMGPU_BIN_NS; bin <= (v.t0 + 1000 * MS) / DIVVY_SIMGPU_BIN_NS;
+         bin++) {
         uint64_t word = v.f->header.devices[0].bins[bin % DIVVY_SIMGPU_BINS];
 
         if (word >> 32 == (uint32_t)bin)

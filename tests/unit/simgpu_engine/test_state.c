@@ -50,8 +50,10 @@ static void the_environment_decides(void **state) {
     assert_null(divvy_simgpu_device_get(-1));
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < i; j++) {
-            assert_string_not_equal(divvy_simgpu_device_get(i)->uuid_text, divvy_simgpu_device_get(j)->uuid_text);
-            assert_string_not_equal(divvy_simgpu_device_get(i)->pci_text, divvy_simgpu_device_get(j)->pci_text);
+            assert_string_not_equal(divvy_simgpu_device_get(i)->uuid_text,
+                                    divvy_simgpu_device_get(j)->uuid_text);
+            assert_string_not_equal(divvy_simgpu_device_get(i)->pci_text,
+                                    divvy_simgpu_device_get(j)->pci_text);
         }
     assert_int_equal(strlen(divvy_simgpu_device_get(0)->uuid_text), 40);
     divvy_simgpu_detach();
@@ -68,10 +70,12 @@ static void the_environment_decides(void **state) {
 
 static void bad_values_are_named(void **state) {
     static const char *const bad[][2] = {
-        {"DIVVY_SIM_DEVICES", "0"}, {"DIVVY_SIM_DEVICES", "17"}, {"DIVVY_SIM_DEVICES", "two"},
-        {"DIVVY_SIM_DEVICES", "-1"}, {"DIVVY_SIM_MODEL", "H300"}, {"DIVVY_SIM_MODEL", "small,H200"},
-        {"DIVVY_SIM_MODEL", ","}, {"DIVVY_SIM_MEMORY", "1"}, {"DIVVY_SIM_MEMORY", "8 GiB"},
-        {"DIVVY_SIM_MEMORY", "99999999999999999999"}, {"DIVVY_SIM_MEMORY", "2000GiB"}, {"DIVVY_SIM_SLICE_US", "1"},
+        {"DIVVY_SIM_DEVICES", "0"},        {"DIVVY_SIM_DEVICES", "17"},
+        {"DIVVY_SIM_DEVICES", "two"},      {"DIVVY_SIM_DEVICES", "-1"},
+        {"DIVVY_SIM_MODEL", "H300"},       {"DIVVY_SIM_MODEL", "small,H200"},
+        {"DIVVY_SIM_MODEL", ","},          {"DIVVY_SIM_MEMORY", "1"},
+        {"DIVVY_SIM_MEMORY", "8 GiB"},     {"DIVVY_SIM_MEMORY", "99999999999999999999"},
+        {"DIVVY_SIM_MEMORY", "2000GiB"},   {"DIVVY_SIM_SLICE_US", "1"},
         {"DIVVY_SIM_SLICE_US", "9999999"}, {"DIVVY_SIM_FAULTS", "fail:cuInit=1;oops"},
     };
 
@@ -287,10 +291,12 @@ static void use(void *arg) {
     }
     if (!divvy_simgpu_context_create(0, &context)) {
         if (!divvy_simgpu_channel_open(context, 0, &channel)) {
-            divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 1000, .flags = DIVVY_SIMGPU_NONBLOCK};
+            divvy_simgpu_item_t item = {
+                .kind = DIVVY_SIMGPU_WORK, .duration_ns = 1000, .flags = DIVVY_SIMGPU_NONBLOCK};
 
             (void)divvy_simgpu_submit(channel, &item, &position);
-            item = (divvy_simgpu_item_t){.kind = DIVVY_SIMGPU_COPY, .run = nothing, .flags = DIVVY_SIMGPU_NONBLOCK};
+            item = (divvy_simgpu_item_t){
+                .kind = DIVVY_SIMGPU_COPY, .run = nothing, .flags = DIVVY_SIMGPU_NONBLOCK};
             (void)divvy_simgpu_submit(channel, &item, &position);
             if (!divvy_simgpu_event_create(&event))
                 (void)divvy_simgpu_event_record(channel, event, DIVVY_SIMGPU_NONBLOCK);
@@ -317,10 +323,13 @@ static void damaged_files_never_crash(void **state) {
         assert_int_equal(in_process(use, NULL), 0);
         for (int i = 0; i < 40; i++) {
             /* header behind the configuration, or the first slots of processes, contexts and events */
-            static const struct { size_t from, bytes; } areas[] = {
+            static const struct {
+                size_t from, bytes;
+            } areas[] = {
                 {offsetof(sim_header_t, lock), 1 << 14},
                 {offsetof(sim_header_t, chunk_words), 64},
-                {offsetof(sim_header_t, history), sizeof(sim_header_t) - offsetof(sim_header_t, history)},
+                {offsetof(sim_header_t, history),
+                 sizeof(sim_header_t) - offsetof(sim_header_t, history)},
                 {offsetof(sim_header_t, devices[0].created_ns), sizeof(sim_device_t)},
                 {offsetof(sim_file_t, procs), 2 * sizeof(sim_proc_t)},
                 {offsetof(sim_file_t, contexts), 2 * sizeof(sim_context_t)},
@@ -328,11 +337,12 @@ static void damaged_files_never_crash(void **state) {
                 {offsetof(sim_file_t, rings), 4096},
             };
             size_t area = (size_t)rand_r(&seed) % (sizeof areas / sizeof *areas);
-            uint64_t values[] = {0, 1, 2, UINT64_MAX, UINT64_MAX / 2, (uint64_t)rand_r(&seed) << 32 | 6, 5};
+            uint64_t values[] = {
+                0, 1, 2, UINT64_MAX, UINT64_MAX / 2, (uint64_t)rand_r(&seed) << 32 | 6, 5};
             uint64_t value = values[rand_r(&seed) % 7];
 
-            write_at((off_t)(areas[area].from + (size_t)rand_r(&seed) % areas[area].bytes / 8 * 8), &value,
-                     sizeof value);
+            write_at((off_t)(areas[area].from + (size_t)rand_r(&seed) % areas[area].bytes / 8 * 8),
+                     &value, sizeof value);
         }
         int status = in_process(use, NULL);
 
@@ -345,14 +355,10 @@ static void damaged_files_never_crash(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        REAL(the_environment_decides),
-        REAL(bad_values_are_named),
-        REAL(a_machine_in_use_stays_as_it_is),
-        REAL(many_make_one_machine),
-        REAL(history_outlives_processes),
-        REAL(foreign_files_are_refused),
-        REAL(a_maker_that_died_is_replaced),
-        REAL(damaged_files_never_crash),
+        REAL(the_environment_decides),         REAL(bad_values_are_named),
+        REAL(a_machine_in_use_stays_as_it_is), REAL(many_make_one_machine),
+        REAL(history_outlives_processes),      REAL(foreign_files_are_refused),
+        REAL(a_maker_that_died_is_replaced),   REAL(damaged_files_never_crash),
     };
 
     return cmocka_run_group_tests_name("simgpu state file", tests, NULL, NULL);
