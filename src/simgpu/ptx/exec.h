@@ -125,6 +125,7 @@ struct divvy_ptx_run {
     uint32_t scans_per_turn;
     void *memory; /* registers, local and shared memory of the resident blocks */
     size_t memory_bytes;
+    uint32_t fence; /* what fences work on */
     divvy_ptx_status_t status;
     divvy_ptx_result_t result;
     divvy_ptx_span_t spans[PTX_SPAN_CACHE];

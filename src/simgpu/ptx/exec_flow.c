@@ -101,8 +101,8 @@ static const ptx_insn_t *trap(ptx_thread_t *thread, const ptx_insn_t *insn) {
 }
 
 static const ptx_insn_t *fence(ptx_thread_t *thread, const ptx_insn_t *insn) {
-    (void)thread;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    /* A locked instruction is a full barrier on x86-64, and one that ThreadSanitizer understands. */
+    __atomic_fetch_add(&thread->run->fence, 0, __ATOMIC_SEQ_CST);
     PTX_NEXT;
 }
 

@@ -8,6 +8,7 @@
 #include "simgpu/ptx/exec.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,7 +318,7 @@ static bool scan_warp(ptx_run_t *run, ptx_block_t *block, uint32_t w, uint64_t *
         ptx_thread_t *thread = &block->threads[first + block->lane_next];
         if (thread->state != PTX_READY)
             continue;
-        if (run->abort_flag && __atomic_load_n(run->abort_flag, __ATOMIC_RELAXED)) {
+        if (run->abort_flag && atomic_load_explicit(run->abort_flag, memory_order_relaxed)) {
             run->status = DIVVY_PTX_ABORTED;
             return false;
         }
