@@ -118,10 +118,16 @@ static CUresult make(const CUstreamBatchMemOpParams *op, divvy_simgpu_item_t *it
     }
 }
 
-CUresult divvy_drv_memop_execute(divvy_drv_stream_t *stream, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params) {
+CUresult divvy_drv_memop_check(const CUDA_BATCH_MEM_OP_NODE_PARAMS *params) {
     divvy_simgpu_item_t item;
     for (unsigned i = 0; i < params->count; i++)
-        DRV_TRY(make(params->paramArray + i, &item)); /* all or none */
+        DRV_TRY(make(params->paramArray + i, &item));
+    return CUDA_SUCCESS;
+}
+
+CUresult divvy_drv_memop_execute(divvy_drv_stream_t *stream, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params) {
+    divvy_simgpu_item_t item;
+    DRV_TRY(divvy_drv_memop_check(params)); /* all or none */
     for (unsigned i = 0; i < params->count; i++) {
         DRV_TRY(make(params->paramArray + i, &item));
         if (item.kind)
@@ -134,13 +140,11 @@ CUresult DRV(cuStreamBatchMemOp_v2)(CUstream hStream, unsigned int count, CUstre
                                     unsigned int flags) {
     divvy_drv_stream_t *stream;
     divvy_drv_op_t op = {.kind = CU_GRAPH_NODE_TYPE_BATCH_MEM_OP};
-    divvy_simgpu_item_t item;
     if (flags || count > 256 || (count && !paramArray))
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_stream_find(hStream, &stream));
-    for (unsigned i = 0; i < count; i++)
-        DRV_TRY(make(paramArray + i, &item));
     op.memop.params = (CUDA_BATCH_MEM_OP_NODE_PARAMS){stream->context->handle, count, paramArray, 0};
+    DRV_TRY(divvy_drv_memop_check(&op.memop.params));
     return divvy_drv_op_run(stream, &op);
 }
 

@@ -121,10 +121,17 @@ typedef struct {
     divvy_ptx_cost_t model;
 } job_t;
 
-/* Memory of another device's pool that lets this device in. */
-static bool pool_reaches(const job_t *job, uint64_t address) {
+/* Whether memory of the engine's device DEVICE is this kernel's to use: its own device's, that of an enabled peer, or
+ * memory whose pool or mapping lets its device in. */
+static bool device_allowed(const job_t *job, uint64_t address, bool write, int device) {
     divvy_drv_mem_t mem;
-    return divvy_drv_mem_find(address, &mem) && divvy_drv_pool_reaches(&mem, job->context->ordinal);
+    int ordinal = job->context->ordinal;
+    bool near = divvy_drv_context_reaches(job->context, device);
+    if (!divvy_drv_mem_find(address, &mem))
+        return near;
+    if (mem.kind == DRV_MEM_MAPPED)
+        return (write ? mem.writers : mem.readers) >> ordinal & 1;
+    return near || divvy_drv_pool_reaches(&mem, ordinal);
 }
 
 /* A kernel may touch memory of its device, of peers that were enabled, and host memory that the driver knows. */
@@ -135,7 +142,7 @@ static bool access_allowed(void *argument, uint64_t address, size_t length, bool
     divvy_drv_mem_t mem;
     if (!divvy_simgpu_mem_lookup(address, &range)) {
         if (length > range.bytes - (address - range.base) || !(write ? range.writable : range.readable) ||
-            !(divvy_drv_context_reaches(job->context, range.device) || pool_reaches(job, address)))
+            !device_allowed(job, address, write, range.device))
             return false;
         *ret_span = (divvy_ptx_span_t){range.base, range.base + range.bytes - 1, range.writable};
         return true;

@@ -149,6 +149,21 @@ bool divvy_drv_mem_set_sync(uint64_t address, bool sync) {
     return mem != NULL;
 }
 
+bool divvy_drv_mem_set_access(uint64_t address, uint32_t touched, uint32_t readers, uint32_t writers,
+                              divvy_drv_mem_t *ret_mem) {
+    pthread_rwlock_wrlock(&lock);
+    divvy_drv_mem_t *mem = containing(address);
+    if (mem && mem->kind != DRV_MEM_MAPPED)
+        mem = NULL;
+    if (mem) {
+        mem->readers = (mem->readers & ~touched) | readers;
+        mem->writers = (mem->writers & ~touched) | writers;
+        *ret_mem = *mem;
+    }
+    pthread_rwlock_unlock(&lock);
+    return mem != NULL;
+}
+
 bool divvy_drv_mem_usable(uint64_t address, uint64_t bytes, bool write) {
     return divvy_simgpu_mem_valid(address, bytes, write) || divvy_drv_mem_is_host(address, bytes);
 }

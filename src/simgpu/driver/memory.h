@@ -33,6 +33,7 @@ struct divvy_drv_mem {
     void *owner;    /* POOL: divvy_drv_pool_t; GRAPH: its memory; MAPPED: none */
     void *block;    /* POOL: its block there */
     uint64_t handle; /* MAPPED */
+    uint32_t readers, writers; /* MAPPED: bit per ordinal, by cuMemSetAccess */
     bool sync_memops;
     /* Of the index: */
     divvy_drv_mem_t *left, *right;
@@ -50,6 +51,9 @@ bool divvy_drv_mem_is_host(uint64_t address, uint64_t bytes);
 /* Whether anything in [address, address+bytes) is entered. */
 bool divvy_drv_mem_overlaps(uint64_t address, uint64_t bytes);
 bool divvy_drv_mem_set_sync(uint64_t address, bool sync);
+/* MAPPED: of the ordinals TOUCHED, those in READERS and WRITERS may use the mapping at ADDRESS; the outcome is copied. */
+bool divvy_drv_mem_set_access(uint64_t address, uint32_t touched, uint32_t readers, uint32_t writers,
+                              divvy_drv_mem_t *ret_mem);
 /* Frees all that CONTEXT owns; its work has ended. */
 void divvy_drv_mem_free_all(divvy_drv_context_t *context);
 

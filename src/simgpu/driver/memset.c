@@ -125,6 +125,7 @@ static CUresult set(const CUDA_MEMSET_NODE_PARAMS *params, CUstream handle, bool
     if (!op.set.set.width)
         return CUDA_SUCCESS;
     op.context = stream->context->handle;
+    op.set.params = *params;
     DRV_TRY(divvy_drv_op_run(stream, &op));
     return sync && op.set.set.to_host ? divvy_drv_stream_synchronize(stream) : CUDA_SUCCESS;
 }

@@ -52,9 +52,10 @@ typedef struct {
     void *argument;
 } divvy_drv_host_op_t;
 
+typedef struct divvy_drv_graph_memory divvy_drv_graph_memory_t;
+
 typedef struct {
-    uint64_t address; /* reserved when the node is made */
-    uint64_t bytes;
+    divvy_drv_graph_memory_t *memory; /* its addresses are reserved when the node is made */
     CUDA_MEM_ALLOC_NODE_PARAMS params;
 } divvy_drv_alloc_op_t;
 
@@ -65,6 +66,7 @@ typedef struct {
 typedef struct {
     CUgraphNodeType kind;
     CUcontext context; /* of copies and sets in graphs, as given */
+    CUfunction kernel_handle; /* of kernels in graphs: the function may go before the graph */
     union {
         divvy_drv_kernel_op_t kernel;
         struct {
@@ -73,6 +75,7 @@ typedef struct {
         } copy;
         struct {
             divvy_drv_set_op_t set;
+            CUDA_MEMSET_NODE_PARAMS params; /* as asked for */
         } set;
         divvy_drv_host_op_t host;
         CUevent event;
@@ -96,6 +99,8 @@ CUresult divvy_drv_copy_execute(divvy_drv_stream_t *stream, const divvy_drv_copy
 CUresult divvy_drv_set_execute(divvy_drv_stream_t *stream, const divvy_drv_set_op_t *op);
 CUresult divvy_drv_host_execute(divvy_drv_stream_t *stream, const divvy_drv_host_op_t *op);
 CUresult divvy_drv_memop_execute(divvy_drv_stream_t *stream, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+/* Whether each operation of the batch is well-formed. */
+CUresult divvy_drv_memop_check(const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
 
 /*
  * Actions of the engine's threads touch memory that this process could take away. Each says when it begins and ends;
