@@ -1,7 +1,11 @@
 #!/bin/sh
-# libadd_path.so preloaded into real programs: addpath.sh PATH-OF-THE-LIBRARY
+# libadd_path.so preloaded into real programs: addpath.sh PATH-OF-THE-LIBRARY [SANITIZER]
 set -u
 library=$1
+if [ -n "${2-}" ]; then
+    echo "a sanitized library cannot be preloaded into programs that are not"
+    exit 77
+fi
 failures=0
 
 expect() { # WHAT EXPECTED GOT
