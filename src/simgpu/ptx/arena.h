@@ -1,5 +1,6 @@
 /*
- * A bump allocator: what a parse builds is freed in one go. Not thread-safe; one arena belongs to one parse.
+ * A bump allocator: what a parse builds is freed in one go. Not thread-safe; one arena belongs to
+ * one parse.
  */
 #ifndef DIVVY_SIMGPU_PTX_ARENA_H
 #define DIVVY_SIMGPU_PTX_ARENA_H
@@ -28,8 +29,8 @@ void divvy_ptx_arena_reset(ptx_arena_t *arena);
 void divvy_ptx_arena_done(ptx_arena_t *arena);
 
 /*
- * Makes room for NEED elements of ELEMENT_BYTES in the malloc'd array *ARRAY of *CAPACITY elements; new
- * elements are zeroed. 0 or -ENOMEM.
+ * Makes room for NEED elements of ELEMENT_BYTES in the malloc'd array *ARRAY of *CAPACITY elements;
+ * new elements are zeroed. 0 or -ENOMEM.
  */
 int divvy_ptx_array_grow(void **array, uint32_t *capacity, uint64_t need, size_t element_bytes);
 

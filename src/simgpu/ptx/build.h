@@ -13,15 +13,15 @@
 
 /* Bounds on what a text may ask for. */
 enum {
-    PTX_DEPTH_MAX = 64,                /* nested scopes, parentheses, braces */
-    PTX_OPERANDS_MAX = 8,              /* of one instruction, lists count once */
-    PTX_LIST_MAX = 4096,               /* arguments of a call */
-    PTX_CODE_MAX = 8 << 20,            /* instructions of a module */
-    PTX_SLOTS_MAX = 1 << 20,           /* registers and constants of a function */
-    PTX_FRAME_MAX_BYTES = 512 << 10,   /* local memory of a function, as on the GPU */
-    PTX_RECURSION_DEPTH = 64,          /* frames that a recursive kernel gets */
+    PTX_DEPTH_MAX = 64,              /* nested scopes, parentheses, braces */
+    PTX_OPERANDS_MAX = 8,            /* of one instruction, lists count once */
+    PTX_LIST_MAX = 4096,             /* arguments of a call */
+    PTX_CODE_MAX = 8 << 20,          /* instructions of a module */
+    PTX_SLOTS_MAX = 1 << 20,         /* registers and constants of a function */
+    PTX_FRAME_MAX_BYTES = 512 << 10, /* local memory of a function, as on the GPU */
+    PTX_RECURSION_DEPTH = 64,        /* frames that a recursive kernel gets */
 };
-#define PTX_VARIABLE_MAX_BYTES (UINT64_C(1) << 40)
+#define PTX_VARIABLE_MAX_BYTES    (UINT64_C(1) << 40)
 #define PTX_INITIALISED_MAX_BYTES (UINT64_C(256) << 20)
 
 /* A constant of the text. */
@@ -142,15 +142,15 @@ typedef struct {
     uint64_t frame_bytes;
     ptx_pragma_t entry_pragma;
     const struct ptx_opcode *opcode; /* of the statement being parsed */
-    uint32_t scratch; /* slot for results that nobody wants */
-    uint32_t sites;   /* memory instructions so far */
+    uint32_t scratch;                /* slot for results that nobody wants */
+    uint32_t sites;                  /* memory instructions so far */
     struct {
         uint64_t value;
         uint32_t slot; /* PTX_SLOT_NONE: empty */
     } constants[PTX_CONSTANT_CACHE];
 } ptx_build_t;
 
-/* ---- Errors ------------------------------------------------------------------------------------------ */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 /* Records CODE and the message for TEXT (an instruction or directive) in LINE. Returns false. */
 bool divvy_ptx_error(ptx_build_t *build, int code, uint32_t line, const char *text, size_t length,
@@ -162,7 +162,7 @@ bool divvy_ptx_error_here(ptx_build_t *build, int code, const char *format, ...)
 
 bool divvy_ptx_error_memory(ptx_build_t *build);
 
-/* ---- Tokens ------------------------------------------------------------------------------------------- */
+/* ---- Tokens ---------------------------------------------------------------------------------- */
 
 void divvy_ptx_advance(ptx_build_t *build);
 bool divvy_ptx_at_punct(const ptx_build_t *build, uint64_t code);
@@ -172,7 +172,7 @@ bool divvy_ptx_skip_punct(ptx_build_t *build, uint64_t code);
 /* Steps over the punctuation or records an error. */
 bool divvy_ptx_expect_punct(ptx_build_t *build, uint64_t code);
 
-/* ---- Parser --------------------------------------------------------------------------------------------- */
+/* ---- Parser ---------------------------------------------------------------------------------- */
 
 /* A constant expression. */
 bool divvy_ptx_parse_number(ptx_build_t *build, ptx_number_t *ret_number);
@@ -220,20 +220,28 @@ bool divvy_ptx_parse_pragma(ptx_build_t *build, ptx_pragma_t *pragma);
 /* .loc, .file and .section: skips them and says so. */
 bool divvy_ptx_skip_debug(ptx_build_t *build, bool *ret_skipped);
 
-/* The symbol NAME as seen from SCOPE, registers of ranges included; NULL when unknown or on error. */
+/*
+ * The symbol NAME as seen from SCOPE, registers of ranges included; NULL when unknown or on error.
+ */
 ptx_symbol_t *divvy_ptx_lookup(ptx_build_t *build, uint32_t scope, const char *name, size_t length);
-/* A new symbol in the current scope, named by the text; NULL on error (also when the name is taken). */
+/*
+ * A new symbol in the current scope, named by the text; NULL on error (also when the name is
+ * taken).
+ */
 ptx_symbol_t *divvy_ptx_declare(ptx_build_t *build, ptx_symbol_kind_t kind, const char *name,
                                 size_t length);
 
-/* ---- Lowering --------------------------------------------------------------------------------------------- */
+/* ---- Lowering -------------------------------------------------------------------------------- */
 
 /* Whether the opcode and its modifiers are known at all. */
 bool divvy_ptx_lower_check(ptx_build_t *build, const ptx_statement_t *statement);
 /* Turns STATEMENT into instructions of the current function. */
 bool divvy_ptx_lower(ptx_build_t *build, ptx_statement_t *statement);
 
-/* Starts and ends a function: .code and so on. END resolves labels and moves everything into the module. */
+/*
+ * Starts and ends a function: .code and so on. END resolves labels and moves everything into the
+ * module.
+ */
 bool divvy_ptx_code_begin(ptx_build_t *build);
 bool divvy_ptx_code_end(ptx_build_t *build, ptx_function_t *function);
 
@@ -242,8 +250,8 @@ bool divvy_ptx_slot_new(ptx_build_t *build, ptx_type_t type, uint32_t *ret_slot)
 /* A slot that holds VALUE from the start. */
 bool divvy_ptx_slot_constant(ptx_build_t *build, uint64_t value, uint32_t *ret_slot);
 /* A slot that holds the address of a variable. */
-bool divvy_ptx_slot_address(ptx_build_t *build, ptx_reloc_kind_t kind, uint32_t index, int64_t addend,
-                            uint32_t *ret_slot);
+bool divvy_ptx_slot_address(ptx_build_t *build, ptx_reloc_kind_t kind, uint32_t index,
+                            int64_t addend, uint32_t *ret_slot);
 /* Appends INSN. */
 bool divvy_ptx_emit(ptx_build_t *build, uint32_t line, const ptx_insn_t *insn);
 /* Room in the current function's frame. */

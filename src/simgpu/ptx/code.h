@@ -1,6 +1,6 @@
 /*
- * What a parsed module consists of: functions as compact instruction arrays, their layouts, the variables.
- * Built by the parser and the lowering, read by the interpreter; immutable in between.
+ * What a parsed module consists of: functions as compact instruction arrays, their layouts, the
+ * variables. Built by the parser and the lowering, read by the interpreter; immutable in between.
  */
 #ifndef DIVVY_SIMGPU_PTX_CODE_H
 #define DIVVY_SIMGPU_PTX_CODE_H
@@ -31,8 +31,8 @@ typedef struct ptx_insn ptx_insn_t;
 typedef const ptx_insn_t *(*ptx_handler_t)(ptx_thread_t *thread, const ptx_insn_t *insn);
 
 /*
- * d and e are destination slots, a, b and c source slots; f and imm mean what the handler says. Immediates
- * of the PTX text are slots too, filled in by the function's template.
+ * d and e are destination slots, a, b and c source slots; f and imm mean what the handler says.
+ * Immediates of the PTX text are slots too, filled in by the function's template.
  */
 struct ptx_insn {
     ptx_handler_t handler;
@@ -61,7 +61,7 @@ typedef struct {
 typedef struct {
     bool from_slot;
     bool to_slot;
-    uint8_t type; /* when a slot meets memory */
+    uint8_t type;  /* when a slot meets memory */
     uint32_t from; /* slot, or offset in the frame it comes from */
     uint32_t to;
     uint32_t size_bytes;
@@ -83,7 +83,10 @@ typedef struct {
     int64_t addend;
 } ptx_reloc_t;
 
-/* A formal parameter or return value. In kernels offset counts in the parameter buffer, else in the frame. */
+/*
+ * A formal parameter or return value. In kernels offset counts in the parameter buffer, else in the
+ * frame.
+ */
 typedef struct {
     uint8_t type;
     bool in_register;

@@ -1,5 +1,6 @@
 /*
- * The cost model: device time of a kernel from what it executed. docs/SIMGPU-PTX.md explains the terms.
+ * The cost model: device time of a kernel from what it executed. docs/SIMGPU-PTX.md explains the
+ * terms.
  */
 #include "simgpu/ptx/exec.h"
 
@@ -10,7 +11,9 @@ enum {
 
 typedef unsigned __int128 wide_t;
 
-static wide_t divide_up(wide_t value, wide_t by) { return (value + by - 1) / by; }
+static wide_t divide_up(wide_t value, wide_t by) {
+    return (value + by - 1) / by;
+}
 
 uint64_t divvy_ptx_cost_ns(const divvy_ptx_cost_t *cost) {
     uint64_t blocks = cost->blocks ? cost->blocks : 1;

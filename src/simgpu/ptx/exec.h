@@ -1,8 +1,9 @@
 /*
- * The interpreter's inside: threads, blocks, runs, and how the lowering finds the handler of an instruction.
+ * The interpreter's inside: threads, blocks, runs, and how the lowering finds the handler of an
+ * instruction.
  *
- * Each GPU thread is a resumable state. The scheduler (run.c) lets one thread go until it stops: at a barrier,
- * at an operation of its whole warp, at the end of its quantum, at exit or fault.
+ * Each GPU thread is a resumable state. The scheduler (run.c) lets one thread go until it stops: at
+ * a barrier, at an operation of its whole warp, at the end of its quantum, at exit or fault.
  */
 #ifndef DIVVY_SIMGPU_PTX_EXEC_H
 #define DIVVY_SIMGPU_PTX_EXEC_H
@@ -131,10 +132,10 @@ struct divvy_ptx_run {
     divvy_ptx_span_t spans[PTX_SPAN_CACHE];
 };
 
-/* ---- Helpers for handlers ---------------------------------------------------------------------------- */
+/* ---- Helpers for handlers -------------------------------------------------------------------- */
 
 #define PTX_SLOT(field) (thread->slots[insn->field])
-#define PTX_NEXT return insn + 1
+#define PTX_NEXT        return insn + 1
 
 /* Stops THREAD with STATUS at INSN. */
 static inline const ptx_insn_t *ptx_fault(ptx_thread_t *thread, const ptx_insn_t *insn,
@@ -147,15 +148,17 @@ static inline const ptx_insn_t *ptx_fault(ptx_thread_t *thread, const ptx_insn_t
 }
 
 /* Stops THREAD at INSN, to go on behind it. */
-static inline const ptx_insn_t *ptx_pause(ptx_thread_t *thread, const ptx_insn_t *insn, ptx_stop_t stop) {
+static inline const ptx_insn_t *ptx_pause(ptx_thread_t *thread, const ptx_insn_t *insn,
+                                          ptx_stop_t stop) {
     thread->waiting = insn;
     thread->pc = insn + 1;
     thread->stop = (uint8_t)stop;
     return NULL;
 }
 
-/* ---- Arithmetic (exec_int.c, exec_float.c) ------------------------------------------------------------ */
+/* ---- Arithmetic (exec_int.c, exec_float.c) --------------------------------------------------- */
 
+/* clang-format off */
 /* Operations found by name and type. */
 typedef enum {
     PTX_OP_ADD, PTX_OP_SUB, PTX_OP_MUL, PTX_OP_MUL_LO, PTX_OP_MUL_HI, PTX_OP_MUL_WIDE,
@@ -183,11 +186,15 @@ typedef enum {
     PTX_CMP_EQU, PTX_CMP_NEU, PTX_CMP_LTU, PTX_CMP_LEU, PTX_CMP_GTU, PTX_CMP_GEU, PTX_CMP_NUM, PTX_CMP_NAN,
     PTX_CMP_MAX
 } ptx_cmp_t;
+/* clang-format on */
 
 /* Handlers, or NULL when the operation does not exist for the type. */
 ptx_handler_t divvy_ptx_exec_int(ptx_op_t op, ptx_type_t type);
 ptx_handler_t divvy_ptx_exec_float(ptx_op_t op, ptx_type_t type);
-/* f is the rounding mode as fesetround() takes it; ADD, SUB, MUL, FMA, DIV, RCP, SQRT of F32, F32Z, F64. */
+/*
+ * f is the rounding mode as fesetround() takes it; ADD, SUB, MUL, FMA, DIV, RCP, SQRT of F32, F32Z,
+ * F64.
+ */
 ptx_handler_t divvy_ptx_exec_float_rounded(ptx_op_t op, ptx_type_t type);
 ptx_handler_t divvy_ptx_exec_compare_int(ptx_cmp_t cmp, ptx_type_t type);
 ptx_handler_t divvy_ptx_exec_compare_float(ptx_cmp_t cmp, ptx_type_t type);
@@ -198,27 +205,29 @@ ptx_handler_t divvy_ptx_exec_combine(void);
 /* d = predicate a ? "true" of a type : 0, for set. */
 ptx_handler_t divvy_ptx_exec_set(ptx_type_t type);
 
-/* ---- Conversion (exec_cvt.c) --------------------------------------------------------------------------- */
+/* ---- Conversion (exec_cvt.c) ----------------------------------------------------------------- */
 
+/* clang-format off */
 typedef enum {
     PTX_ROUND_NONE,
     PTX_ROUND_RN, PTX_ROUND_RZ, PTX_ROUND_RM, PTX_ROUND_RP,
     PTX_ROUND_RNI, PTX_ROUND_RZI, PTX_ROUND_RMI, PTX_ROUND_RPI,
 } ptx_round_t;
+/* clang-format on */
 
 /* As fesetround() takes it; ROUND is one of RN, RZ, RM, RP. */
 uint32_t divvy_ptx_round_mode(ptx_round_t round);
 
 /*
- * The handler of cvt and, through RET_DETAIL, the value of the instruction's imm. Types are those of the
- * instruction. NULL when the conversion does not exist.
+ * The handler of cvt and, through RET_DETAIL, the value of the instruction's imm. Types are those
+ * of the instruction. NULL when the conversion does not exist.
  */
 ptx_handler_t divvy_ptx_exec_cvt(ptx_type_t to, ptx_type_t from, ptx_round_t round, bool saturate,
                                  bool flush, uint64_t *ret_detail);
 /* cvt.rn.{f16x2,bf16x2}.f32 d, a, b. */
 ptx_handler_t divvy_ptx_exec_cvt_pack(ptx_type_t to, ptx_round_t round, uint64_t *ret_detail);
 
-/* ---- Moves and memory (exec_mem.c, exec_atom.c) --------------------------------------------------------- */
+/* ---- Moves and memory (exec_mem.c, exec_atom.c) ---------------------------------------------- */
 
 typedef enum {
     PTX_SPACE_GENERIC, /* also .global and .const */
@@ -237,10 +246,12 @@ ptx_handler_t divvy_ptx_exec_store(ptx_space_t space, ptx_type_t type);
 ptx_handler_t divvy_ptx_exec_load_vector(ptx_space_t space, ptx_type_t type);
 ptx_handler_t divvy_ptx_exec_store_vector(ptx_space_t space, ptx_type_t type);
 /* d = atomic op on [a + imm] with b (and c). SPACE is generic or shared. */
+/* clang-format off */
 typedef enum {
     PTX_ATOM_ADD, PTX_ATOM_MIN, PTX_ATOM_MAX, PTX_ATOM_AND, PTX_ATOM_OR, PTX_ATOM_XOR, PTX_ATOM_EXCH,
     PTX_ATOM_CAS, PTX_ATOM_INC, PTX_ATOM_DEC, PTX_ATOM_MAX_
 } ptx_atom_t;
+/* clang-format on */
 ptx_handler_t divvy_ptx_exec_atom(ptx_atom_t op, ptx_space_t space, ptx_type_t type);
 
 /* d = a, 2, 4 or 8 bytes; a predicate counts as 4. */
@@ -256,8 +267,8 @@ ptx_handler_t divvy_ptx_exec_cvta(ptx_space_t space, bool to_space);
 ptx_handler_t divvy_ptx_exec_isspace(ptx_space_t space);
 
 /*
- * The host memory of a generic ADDRESS, SIZE_BYTES (a power of two up to 16), or NULL with the fault set.
- * SITE tells memory instructions apart.
+ * The host memory of a generic ADDRESS, SIZE_BYTES (a power of two up to 16), or NULL with the
+ * fault set. SITE tells memory instructions apart.
  */
 void *divvy_ptx_memory_generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t address,
                                uint32_t size_bytes, bool write, uint32_t site);
@@ -265,10 +276,10 @@ void *divvy_ptx_memory_generic(ptx_thread_t *thread, const ptx_insn_t *insn, uin
 void *divvy_ptx_memory_shared(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t address,
                               uint32_t size_bytes);
 
-/* ---- Control flow and special registers (exec_flow.c) ---------------------------------------------------- */
+/* ---- Control flow and special registers (exec_flow.c) ---------------------------------------- */
 
 typedef enum {
-    PTX_FLOW_BRANCH,    /* to the instruction f, an index until the function is finished, then in data */
+    PTX_FLOW_BRANCH, /* to the instruction f, an index until the function is finished, then in data */
     PTX_FLOW_BRANCH_IF, /* when predicate a equals e */
     PTX_FLOW_GUARD,     /* goes on when predicate a equals e, else skips f instructions */
     PTX_FLOW_TABLE,     /* brx.idx: a indexes the ptx_table_t in data; function code from f */
@@ -278,12 +289,13 @@ typedef enum {
     PTX_FLOW_TRAP,
     PTX_FLOW_FENCE,
     PTX_FLOW_NOTHING,
-    PTX_FLOW_SLEEP,  /* a: nanoseconds */
-    PTX_FLOW_NOT,    /* predicate d = !a */
+    PTX_FLOW_SLEEP, /* a: nanoseconds */
+    PTX_FLOW_NOT,   /* predicate d = !a */
     PTX_FLOW_MAX
 } ptx_flow_t;
 ptx_handler_t divvy_ptx_exec_flow(ptx_flow_t flow);
 
+/* clang-format off */
 typedef enum {
     PTX_SREG_TID_X, PTX_SREG_TID_Y, PTX_SREG_TID_Z, PTX_SREG_NTID_X, PTX_SREG_NTID_Y, PTX_SREG_NTID_Z,
     PTX_SREG_CTAID_X, PTX_SREG_CTAID_Y, PTX_SREG_CTAID_Z, PTX_SREG_NCTAID_X, PTX_SREG_NCTAID_Y,
@@ -293,23 +305,29 @@ typedef enum {
     PTX_SREG_GLOBALTIMER_LO, PTX_SREG_GLOBALTIMER_HI, PTX_SREG_DYNAMIC_SMEM, PTX_SREG_TOTAL_SMEM,
     PTX_SREG_MAX
 } ptx_sreg_t;
+/* clang-format on */
 /* d = the special register; f is SREG. */
 ptx_handler_t divvy_ptx_exec_sreg(ptx_sreg_t sreg);
 /* The clocks need the thread's exact instruction count, which only the scheduler has. */
 uint64_t divvy_ptx_sreg_clock(const ptx_thread_t *thread, ptx_sreg_t sreg);
 
-/* ---- Barriers and warp operations (exec_sync.c) ------------------------------------------------------------ */
+/* ---- Barriers and warp operations (exec_sync.c) ---------------------------------------------- */
 
 /* bar: f is kind | flags; a number, b thread count (flag), c predicate (red), d result. */
 enum {
-    PTX_BAR_SYNC = 0, PTX_BAR_ARRIVE = 1, PTX_BAR_POPC = 2, PTX_BAR_AND = 3, PTX_BAR_OR = 4,
+    PTX_BAR_SYNC = 0,
+    PTX_BAR_ARRIVE = 1,
+    PTX_BAR_POPC = 2,
+    PTX_BAR_AND = 3,
+    PTX_BAR_OR = 4,
     PTX_BAR_KIND = 7,
     PTX_BAR_COUNTED = 8, /* b is the number of threads */
 };
 
+/* clang-format off */
 /*
- * Warp operations: f is the kind, imm is the segment (only SHFL uses it: 0), a value, b and c operands,
- * e the second destination, d the first. The member mask is in slot imm.
+ * Warp operations: f is the kind, imm is the segment (only SHFL uses it: 0), a value, b and c
+ * operands, e the second destination, d the first. The member mask is in slot imm.
  */
 typedef enum {
     PTX_WARP_SHFL_UP, PTX_WARP_SHFL_DOWN, PTX_WARP_SHFL_BFLY, PTX_WARP_SHFL_IDX, /* a value, b lane, c clamp */
@@ -319,18 +337,24 @@ typedef enum {
     PTX_WARP_REDUX_MAX_U, PTX_WARP_REDUX_AND, PTX_WARP_REDUX_OR, PTX_WARP_REDUX_XOR,
     PTX_WARP_ELECT, PTX_WARP_SYNC, PTX_WARP_MAX
 } ptx_warp_op_t;
+/* clang-format on */
 
 ptx_handler_t divvy_ptx_exec_barrier(void);
 ptx_handler_t divvy_ptx_exec_warp(void);
 ptx_handler_t divvy_ptx_exec_activemask(void);
 
-/* The scheduler's side. A thread has stopped at a barrier: it waits, or all that wait become ready. */
+/*
+ * The scheduler's side. A thread has stopped at a barrier: it waits, or all that wait become ready.
+ */
 void divvy_ptx_barrier_arrive(ptx_thread_t *thread);
 /* A thread has stopped at a warp operation: it waits, or the operation happens. */
 void divvy_ptx_warp_arrive(ptx_thread_t *thread);
 /* A thread has exited; what waited only for it goes on. */
 void divvy_ptx_sync_exit(ptx_thread_t *thread);
-/* Nothing else in the warp can go on: threads at the same activemask see each other. True when some did. */
+/*
+ * Nothing else in the warp can go on: threads at the same activemask see each other. True when some
+ * did.
+ */
 bool divvy_ptx_active_resolve(ptx_block_t *block, uint32_t warp);
 
 #endif

@@ -1,43 +1,43 @@
 /*
- * Atomic read-modify-write operations. They are atomics of C with sequential order, because blocks of other
- * launches, in other threads and processes, work on the same memory at the same time.
+ * Atomic read-modify-write operations. They are atomics of C with sequential order, because blocks
+ * of other launches, in other threads and processes, work on the same memory at the same time.
  */
 #include "simgpu/ptx/exec.h"
 #include "simgpu/ptx/fp.h"
 
-#define FIND_generic(size)                                                                             \
+#define FIND_generic(size)                                                                         \
     divvy_ptx_memory_generic(thread, insn, PTX_SLOT(a).u64 + insn->imm, (size), true, insn->f)
-#define FIND_shared(size)                                                                              \
+#define FIND_shared(size)                                                                          \
     divvy_ptx_memory_shared(thread, insn, (uint32_t)(PTX_SLOT(a).u64 + insn->imm), (size))
 
 /* d = *p, *p = expression of OLD, B and C, as one step. The register is written whole. */
-#define ATOM(name, space, field, expression)                                                           \
-    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                      \
-        typedef __typeof__(PTX_SLOT(b).field) type_t;                                                  \
-        type_t *p = FIND_##space(sizeof(type_t));                                                      \
-        if (!p)                                                                                        \
-            return NULL;                                                                               \
-        type_t B = PTX_SLOT(b).field, C = PTX_SLOT(c).field;                                           \
-        (void)C;                                                                                       \
-        type_t OLD = __atomic_load_n(p, __ATOMIC_RELAXED);                                             \
-        type_t wanted;                                                                                 \
-        do {                                                                                           \
-            wanted = (type_t)(expression);                                                             \
-        } while (!__atomic_compare_exchange_n(p, &OLD, wanted, false, __ATOMIC_SEQ_CST,                \
-                                              __ATOMIC_RELAXED));                                      \
-        PTX_SLOT(d).u64 = (uint64_t)OLD;                                                               \
-        PTX_NEXT;                                                                                      \
+#define ATOM(name, space, field, expression)                                                       \
+    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                  \
+        typedef __typeof__(PTX_SLOT(b).field) type_t;                                              \
+        type_t *p = FIND_##space(sizeof(type_t));                                                  \
+        if (!p)                                                                                    \
+            return NULL;                                                                           \
+        type_t B = PTX_SLOT(b).field, C = PTX_SLOT(c).field;                                       \
+        (void)C;                                                                                   \
+        type_t OLD = __atomic_load_n(p, __ATOMIC_RELAXED);                                         \
+        type_t wanted;                                                                             \
+        do {                                                                                       \
+            wanted = (type_t)(expression);                                                         \
+        } while (!__atomic_compare_exchange_n(p, &OLD, wanted, false, __ATOMIC_SEQ_CST,            \
+                                              __ATOMIC_RELAXED));                                  \
+        PTX_SLOT(d).u64 = (uint64_t)OLD;                                                           \
+        PTX_NEXT;                                                                                  \
     }
 
 /* The same in one instruction of the host. */
-#define FETCH(name, space, field, builtin)                                                             \
-    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                      \
-        typedef __typeof__(PTX_SLOT(b).field) type_t;                                                  \
-        type_t *p = FIND_##space(sizeof(type_t));                                                      \
-        if (!p)                                                                                        \
-            return NULL;                                                                               \
-        PTX_SLOT(d).u64 = (uint64_t)builtin(p, PTX_SLOT(b).field, __ATOMIC_SEQ_CST);                   \
-        PTX_NEXT;                                                                                      \
+#define FETCH(name, space, field, builtin)                                                         \
+    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                  \
+        typedef __typeof__(PTX_SLOT(b).field) type_t;                                              \
+        type_t *p = FIND_##space(sizeof(type_t));                                                  \
+        if (!p)                                                                                    \
+            return NULL;                                                                           \
+        PTX_SLOT(d).u64 = (uint64_t)builtin(p, PTX_SLOT(b).field, __ATOMIC_SEQ_CST);               \
+        PTX_NEXT;                                                                                  \
     }
 
 static uint32_t add_f32(uint32_t a, uint32_t b) {
@@ -53,29 +53,29 @@ static uint16_t add_bf16(uint16_t a, uint16_t b) {
     return divvy_ptx_bfloat_from((double)ptx_bfloat_to(a) + (double)ptx_bfloat_to(b), PTX_ROUND_RN);
 }
 
-#define WIDTH(space, t)                                                                                \
-    FETCH(add_##space##_##t, space, t, __atomic_fetch_add)                                             \
-    FETCH(and_##space##_##t, space, t, __atomic_fetch_and)                                             \
-    FETCH(or_##space##_##t, space, t, __atomic_fetch_or)                                               \
-    FETCH(xor_##space##_##t, space, t, __atomic_fetch_xor)                                             \
-    FETCH(exch_##space##_##t, space, t, __atomic_exchange_n)                                           \
+#define WIDTH(space, t)                                                                            \
+    FETCH(add_##space##_##t, space, t, __atomic_fetch_add)                                         \
+    FETCH(and_##space##_##t, space, t, __atomic_fetch_and)                                         \
+    FETCH(or_##space##_##t, space, t, __atomic_fetch_or)                                           \
+    FETCH(xor_##space##_##t, space, t, __atomic_fetch_xor)                                         \
+    FETCH(exch_##space##_##t, space, t, __atomic_exchange_n)                                       \
     ATOM(cas_##space##_##t, space, t, OLD == B ? C : OLD)
-#define EXTREMES(space, t)                                                                             \
-    ATOM(min_##space##_##t, space, t, OLD < B ? OLD : B)                                               \
+#define EXTREMES(space, t)                                                                         \
+    ATOM(min_##space##_##t, space, t, OLD < B ? OLD : B)                                           \
     ATOM(max_##space##_##t, space, t, OLD > B ? OLD : B)
-#define SPACE(space)                                                                                   \
-    WIDTH(space, u32)                                                                                  \
-    WIDTH(space, u64)                                                                                  \
-    EXTREMES(space, u32)                                                                               \
-    EXTREMES(space, u64)                                                                               \
-    EXTREMES(space, s32)                                                                               \
-    EXTREMES(space, s64)                                                                               \
-    ATOM(inc_##space##_u32, space, u32, OLD >= B ? 0 : OLD + 1)                                        \
-    ATOM(dec_##space##_u32, space, u32, OLD == 0 || OLD > B ? B : OLD - 1)                             \
-    ATOM(cas_##space##_u16, space, u16, OLD == B ? C : OLD)                                            \
-    ATOM(add_##space##_f32, space, u32, add_f32(OLD, B))                                               \
-    ATOM(add_##space##_f64, space, u64, add_f64(OLD, B))                                               \
-    ATOM(add_##space##_f16, space, u16, add_f16(OLD, B))                                               \
+#define SPACE(space)                                                                               \
+    WIDTH(space, u32)                                                                              \
+    WIDTH(space, u64)                                                                              \
+    EXTREMES(space, u32)                                                                           \
+    EXTREMES(space, u64)                                                                           \
+    EXTREMES(space, s32)                                                                           \
+    EXTREMES(space, s64)                                                                           \
+    ATOM(inc_##space##_u32, space, u32, OLD >= B ? 0 : OLD + 1)                                    \
+    ATOM(dec_##space##_u32, space, u32, OLD == 0 || OLD > B ? B : OLD - 1)                         \
+    ATOM(cas_##space##_u16, space, u16, OLD == B ? C : OLD)                                        \
+    ATOM(add_##space##_f32, space, u32, add_f32(OLD, B))                                           \
+    ATOM(add_##space##_f64, space, u64, add_f64(OLD, B))                                           \
+    ATOM(add_##space##_f16, space, u16, add_f16(OLD, B))                                           \
     ATOM(add_##space##_bf16, space, u16, add_bf16(OLD, B))
 SPACE(generic)
 SPACE(shared)

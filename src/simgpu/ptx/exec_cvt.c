@@ -1,6 +1,7 @@
 /*
- * cvt: every pair of integer and floating-point types, rounding and saturation. The common conversions have
- * a function of their own; the rest goes through one that reads the details from the instruction.
+ * cvt: every pair of integer and floating-point types, rounding and saturation. The common
+ * conversions have a function of their own; the rest goes through one that reads the details from
+ * the instruction.
  */
 #include "simgpu/ptx/exec.h"
 #include "simgpu/ptx/fp.h"
@@ -34,16 +35,17 @@ uint32_t divvy_ptx_round_mode(ptx_round_t round) {
     }
 }
 
-/* ---- Integer to integer ------------------------------------------------------------------------------- */
+/* ---- Integer to integer ---------------------------------------------------------------------- */
 
 /* The result fills the whole register: its signedness decides how it is extended. */
-#define CVT(to, from)                                                                                  \
-    static const ptx_insn_t *to##_##from(ptx_thread_t *thread, const ptx_insn_t *insn) {               \
-        PTX_SLOT(d).u64 = (uint64_t)(int64_t)(__typeof__(PTX_SLOT(d).to))PTX_SLOT(a).from;             \
-        PTX_NEXT;                                                                                      \
+#define CVT(to, from)                                                                              \
+    static const ptx_insn_t *to##_##from(ptx_thread_t *thread, const ptx_insn_t *insn) {           \
+        PTX_SLOT(d).u64 = (uint64_t)(int64_t)(__typeof__(PTX_SLOT(d).to))PTX_SLOT(a).from;         \
+        PTX_NEXT;                                                                                  \
     }
-#define CVT_FROM_ALL(to)                                                                               \
-    CVT(to, u8) CVT(to, u16) CVT(to, u32) CVT(to, u64) CVT(to, s8) CVT(to, s16) CVT(to, s32) CVT(to, s64)
+#define CVT_FROM_ALL(to)                                                                           \
+    CVT(to, u8)                                                                                    \
+    CVT(to, u16) CVT(to, u32) CVT(to, u64) CVT(to, s8) CVT(to, s16) CVT(to, s32) CVT(to, s64)
 CVT_FROM_ALL(u8)
 CVT_FROM_ALL(u16)
 CVT_FROM_ALL(u32)
@@ -62,8 +64,12 @@ static const ptx_handler_t int_to_int[PTX_TYPE_MAX][PTX_TYPE_MAX] = {
 };
 /* clang-format on */
 
-static bool is_signed(unsigned type) { return divvy_ptx_type_class(type) == PTX_CLASS_SIGNED; }
-static unsigned bits_of(unsigned type) { return 8 * divvy_ptx_type_bytes(type); }
+static bool is_signed(unsigned type) {
+    return divvy_ptx_type_class(type) == PTX_CLASS_SIGNED;
+}
+static unsigned bits_of(unsigned type) {
+    return 8 * divvy_ptx_type_bytes(type);
+}
 
 static __int128 read_int(const ptx_slot_t *slot, unsigned type) {
     switch (type) {
@@ -103,16 +109,18 @@ static const ptx_insn_t *int_to_int_saturating(ptx_thread_t *thread, const ptx_i
     PTX_NEXT;
 }
 
-/* ---- Integer to floating point -------------------------------------------------------------------------- */
+/* ---- Integer to floating point --------------------------------------------------------------- */
 
-#define TO_FLOAT(to, from)                                                                             \
-    static const ptx_insn_t *to##_##from(ptx_thread_t *thread, const ptx_insn_t *insn) {               \
-        PTX_SLOT(d).to = (__typeof__(PTX_SLOT(d).to))PTX_SLOT(a).from;                                 \
-        PTX_NEXT;                                                                                      \
+#define TO_FLOAT(to, from)                                                                         \
+    static const ptx_insn_t *to##_##from(ptx_thread_t *thread, const ptx_insn_t *insn) {           \
+        PTX_SLOT(d).to = (__typeof__(PTX_SLOT(d).to))PTX_SLOT(a).from;                             \
+        PTX_NEXT;                                                                                  \
     }
-#define TO_FLOAT_FROM_ALL(to)                                                                          \
-    TO_FLOAT(to, u8) TO_FLOAT(to, u16) TO_FLOAT(to, u32) TO_FLOAT(to, u64)                             \
-    TO_FLOAT(to, s8) TO_FLOAT(to, s16) TO_FLOAT(to, s32) TO_FLOAT(to, s64)
+#define TO_FLOAT_FROM_ALL(to)                                                                      \
+    TO_FLOAT(to, u8)                                                                               \
+    TO_FLOAT(to, u16)                                                                              \
+    TO_FLOAT(to, u32) TO_FLOAT(to, u64) TO_FLOAT(to, s8) TO_FLOAT(to, s16) TO_FLOAT(to, s32)       \
+        TO_FLOAT(to, s64)
 TO_FLOAT_FROM_ALL(f32)
 TO_FLOAT_FROM_ALL(f64)
 static const ptx_handler_t int_to_f32[PTX_TYPE_MAX] = ROW(f32);
@@ -135,11 +143,14 @@ static void write_float(ptx_slot_t *slot, unsigned type, double value, unsigned 
     }
 }
 
-static double saturate(double x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
+static double saturate(double x) {
+    return x > 0 ? (x < 1 ? x : 1) : 0;
+}
 
 /*
- * To f32 the conversion is done in one step in the mode wanted, for 64-bit integers do not fit a double; to
- * the 16-bit formats a detour by double rounded to odd is exact enough: odd results never sit on a tie.
+ * To f32 the conversion is done in one step in the mode wanted, for 64-bit integers do not fit a
+ * double; to the 16-bit formats a detour by double rounded to odd is exact enough: odd results
+ * never sit on a tie.
  */
 static const ptx_insn_t *int_to_float(ptx_thread_t *thread, const ptx_insn_t *insn) {
     detail_t detail = {.imm = insn->imm};
@@ -172,7 +183,7 @@ static const ptx_insn_t *int_to_float(ptx_thread_t *thread, const ptx_insn_t *in
     PTX_NEXT;
 }
 
-/* ---- Floating point to integer ---------------------------------------------------------------------------- */
+/* ---- Floating point to integer --------------------------------------------------------------- */
 
 static double read_float(const ptx_slot_t *slot, unsigned type, bool flush) {
     switch (type) {
@@ -219,7 +230,7 @@ static const ptx_insn_t *float_to_int(ptx_thread_t *thread, const ptx_insn_t *in
     PTX_NEXT;
 }
 
-/* ---- Floating point to floating point ------------------------------------------------------------------------ */
+/* ---- Floating point to floating point -------------------------------------------------------- */
 
 static const ptx_insn_t *f64_f32(ptx_thread_t *thread, const ptx_insn_t *insn) {
     PTX_SLOT(d).f64 = PTX_SLOT(a).f32;
@@ -249,13 +260,15 @@ static const ptx_insn_t *pack(ptx_thread_t *thread, const ptx_insn_t *insn) {
     double high = PTX_SLOT(a).f32;
     double low = PTX_SLOT(b).f32;
     bool half = detail.to == PTX_F16X2;
-    uint32_t h = half ? divvy_ptx_half_from(high, detail.round) : divvy_ptx_bfloat_from(high, detail.round);
-    uint32_t l = half ? divvy_ptx_half_from(low, detail.round) : divvy_ptx_bfloat_from(low, detail.round);
+    uint32_t h =
+        half ? divvy_ptx_half_from(high, detail.round) : divvy_ptx_bfloat_from(high, detail.round);
+    uint32_t l =
+        half ? divvy_ptx_half_from(low, detail.round) : divvy_ptx_bfloat_from(low, detail.round);
     PTX_SLOT(d).u32 = h << 16 | l;
     PTX_NEXT;
 }
 
-/* ---- Choice ----------------------------------------------------------------------------------------------------- */
+/* ---- Choice ---------------------------------------------------------------------------------- */
 
 static bool is_int(ptx_type_t type) {
     ptx_class_t class = divvy_ptx_type_class(type);

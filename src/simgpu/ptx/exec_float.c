@@ -1,6 +1,7 @@
 /*
- * Floating-point arithmetic and comparison. Approximate operations give the correctly rounded result or one
- * within the C library's error, which is inside what PTX allows. Half formats compute in double.
+ * Floating-point arithmetic and comparison. Approximate operations give the correctly rounded
+ * result or one within the C library's error, which is inside what PTX allows. Half formats compute
+ * in double.
  */
 #include "simgpu/ptx/exec.h"
 #include "simgpu/ptx/fp.h"
@@ -8,85 +9,85 @@
 #include <fenv.h>
 #include <math.h>
 
-/* ---- Formats: how each is read, computed with and written ---------------------------------------------- */
+/* ---- Formats: how each is read, computed with and written ------------------------------------ */
 
-#define T_f32 float
-#define LOAD_f32(slot) ((slot).f32)
+#define T_f32              float
+#define LOAD_f32(slot)     ((slot).f32)
 #define STORE_f32(slot, x) ((slot).f32 = ptx_canonical(x))
 
-#define T_f32z float
-#define LOAD_f32z(slot) ptx_flush((slot).f32)
+#define T_f32z              float
+#define LOAD_f32z(slot)     ptx_flush((slot).f32)
 #define STORE_f32z(slot, x) ((slot).f32 = ptx_flush(ptx_canonical(x)))
 
-#define T_f64 double
-#define LOAD_f64(slot) ((slot).f64)
+#define T_f64              double
+#define LOAD_f64(slot)     ((slot).f64)
 #define STORE_f64(slot, x) ((slot).f64 = (x))
 
-#define T_f16 double
-#define LOAD_f16(slot) divvy_ptx_half_to((slot).u16)
+#define T_f16              double
+#define LOAD_f16(slot)     divvy_ptx_half_to((slot).u16)
 #define STORE_f16(slot, x) ((slot).u16 = divvy_ptx_half_from((x), PTX_ROUND_RN))
 
-#define T_bf16 double
-#define LOAD_bf16(slot) ((double)ptx_bfloat_to((slot).u16))
+#define T_bf16              double
+#define LOAD_bf16(slot)     ((double)ptx_bfloat_to((slot).u16))
 #define STORE_bf16(slot, x) ((slot).u16 = divvy_ptx_bfloat_from((x), PTX_ROUND_RN))
 
 /* The math function of C for a format: FN(fma, f32) is fmaf. */
-#define FN_f32(name) name##f
+#define FN_f32(name)  name##f
 #define FN_f32z(name) name##f
-#define FN_f64(name) name
-#define FN_f16(name) name
+#define FN_f64(name)  name
+#define FN_f16(name)  name
 #define FN_bf16(name) name
-#define FN(name, t) FN_##t(name)
+#define FN(name, t)   FN_##t(name)
 
-#define DEFINE(name, t, expression)                                                                    \
-    static const ptx_insn_t *name##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {                \
-        T_##t A = LOAD_##t(PTX_SLOT(a));                                                               \
-        T_##t B = LOAD_##t(PTX_SLOT(b));                                                               \
-        T_##t C = LOAD_##t(PTX_SLOT(c));                                                               \
-        (void)A, (void)B, (void)C;                                                                     \
-        STORE_##t(PTX_SLOT(d), (T_##t)(expression));                                                   \
-        PTX_NEXT;                                                                                      \
+#define DEFINE(name, t, expression)                                                                \
+    static const ptx_insn_t *name##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {            \
+        T_##t A = LOAD_##t(PTX_SLOT(a));                                                           \
+        T_##t B = LOAD_##t(PTX_SLOT(b));                                                           \
+        T_##t C = LOAD_##t(PTX_SLOT(c));                                                           \
+        (void)A, (void)B, (void)C;                                                                 \
+        STORE_##t(PTX_SLOT(d), (T_##t)(expression));                                               \
+        PTX_NEXT;                                                                                  \
     }
 
 /* The half formats come in pairs too; both halves of a slot in turn. */
-#define PAIR(name, single, t)                                                                          \
-    static const ptx_insn_t *name##_##t##x2(ptx_thread_t *thread, const ptx_insn_t *insn) {            \
-        uint32_t a = PTX_SLOT(a).u32, b = PTX_SLOT(b).u32, c = PTX_SLOT(c).u32, result = 0;            \
-        for (unsigned k = 0; k < 32; k += 16) {                                                        \
-            ptx_slot_t sa = {.u32 = a >> k}, sb = {.u32 = b >> k}, sc = {.u32 = c >> k};               \
-            ptx_slot_t sd = {.u64 = 0};                                                                \
-            T_##t A = LOAD_##t(sa), B = LOAD_##t(sb), C = LOAD_##t(sc);                                \
-            (void)A, (void)B, (void)C;                                                                 \
-            STORE_##t(sd, single);                                                                     \
-            result |= (uint32_t)sd.u16 << k;                                                           \
-        }                                                                                              \
-        PTX_SLOT(d).u32 = result;                                                                      \
-        PTX_NEXT;                                                                                      \
+#define PAIR(name, single, t)                                                                      \
+    static const ptx_insn_t *name##_##t##x2(ptx_thread_t *thread, const ptx_insn_t *insn) {        \
+        uint32_t a = PTX_SLOT(a).u32, b = PTX_SLOT(b).u32, c = PTX_SLOT(c).u32, result = 0;        \
+        for (unsigned k = 0; k < 32; k += 16) {                                                    \
+            ptx_slot_t sa = {.u32 = a >> k}, sb = {.u32 = b >> k}, sc = {.u32 = c >> k};           \
+            ptx_slot_t sd = {.u64 = 0};                                                            \
+            T_##t A = LOAD_##t(sa), B = LOAD_##t(sb), C = LOAD_##t(sc);                            \
+            (void)A, (void)B, (void)C;                                                             \
+            STORE_##t(sd, single);                                                                 \
+            result |= (uint32_t)sd.u16 << k;                                                       \
+        }                                                                                          \
+        PTX_SLOT(d).u32 = result;                                                                  \
+        PTX_NEXT;                                                                                  \
     }
 
-#define HALVES(name, expression)                                                                       \
-    DEFINE(name, f16, expression)                                                                      \
-    DEFINE(name, bf16, expression)                                                                     \
-    PAIR(name, expression, f16)                                                                        \
+#define HALVES(name, expression)                                                                   \
+    DEFINE(name, f16, expression)                                                                  \
+    DEFINE(name, bf16, expression)                                                                 \
+    PAIR(name, expression, f16)                                                                    \
     PAIR(name, expression, bf16)
-#define ALL(name, expression)                                                                          \
-    DEFINE(name, f32, expression)                                                                      \
-    DEFINE(name, f32z, expression)                                                                     \
-    DEFINE(name, f64, expression)                                                                      \
+#define ALL(name, expression)                                                                      \
+    DEFINE(name, f32, expression)                                                                  \
+    DEFINE(name, f32z, expression)                                                                 \
+    DEFINE(name, f64, expression)                                                                  \
     HALVES(name, expression)
 
-/* ---- Arithmetic --------------------------------------------------------------------------------------- */
+/* ---- Arithmetic ------------------------------------------------------------------------------ */
 
 ALL(add, A + B)
 ALL(sub, A - B)
-ALL(mul, A *B)
+ALL(mul, (A) * (B))
 
 DEFINE(fma, f32, fmaf(A, B, C))
 DEFINE(fma, f32z, fmaf(A, B, C))
 DEFINE(fma, f64, fma(A, B, C))
 /*
- * The product of two half numbers is exact in double, the sum need not be. It is rounded to odd, so that
- * rounding it once more to the half format gives the same as rounding the exact sum.
+ * The product of two half numbers is exact in double, the sum need not be. It is rounded to odd, so
+ * that rounding it once more to the half format gives the same as rounding the exact sum.
  */
 static double fma_odd(double a, double b, double c) {
     double product = a * b;
@@ -109,8 +110,8 @@ DEFINE(rcp, f32, 1.0f / A)
 DEFINE(rcp, f32z, 1.0f / A)
 DEFINE(rcp, f64, 1.0 / A)
 
-#define UNARY(name, call)                                                                              \
-    DEFINE(name, f32, FN(call, f32)(A))                                                                \
+#define UNARY(name, call)                                                                          \
+    DEFINE(name, f32, FN(call, f32)(A))                                                            \
     DEFINE(name, f32z, FN(call, f32z)(A))
 UNARY(sqrt, sqrt)
 DEFINE(sqrt, f64, sqrt(A))
@@ -135,7 +136,9 @@ static inline double least(double a, double b) {
         return signbit(a) ? a : b;
     return a < b ? a : b;
 }
-static inline double greatest(double a, double b) { return -least(-a, -b); }
+static inline double greatest(double a, double b) {
+    return -least(-a, -b);
+}
 static inline double least_nan(double a, double b) {
     return a != a || b != b ? (double)NAN : least(a, b);
 }
@@ -144,23 +147,23 @@ static inline double greatest_nan(double a, double b) {
 }
 ALL(min, least(A, B))
 ALL(max, greatest(A, B))
-#define PROPAGATING(name, expression)                                                                  \
-    DEFINE(name, f32, expression)                                                                      \
-    DEFINE(name, f32z, expression)                                                                     \
+#define PROPAGATING(name, expression)                                                              \
+    DEFINE(name, f32, expression)                                                                  \
+    DEFINE(name, f32z, expression)                                                                 \
     HALVES(name, expression)
 PROPAGATING(min_nan, least_nan(A, B))
 PROPAGATING(max_nan, greatest_nan(A, B))
 
 /* These work on bits, so that NaN keep their content. */
-#define ON_BITS(name, t, field, expression)                                                            \
-    static const ptx_insn_t *name##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {                \
-        __typeof__(PTX_SLOT(a).field) A = PTX_SLOT(a).field, B = PTX_SLOT(b).field;                    \
-        (void)A, (void)B;                                                                              \
-        PTX_SLOT(d).field = (__typeof__(A))(expression);                                               \
-        PTX_NEXT;                                                                                      \
+#define ON_BITS(name, t, field, expression)                                                        \
+    static const ptx_insn_t *name##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {            \
+        __typeof__(PTX_SLOT(a).field) A = PTX_SLOT(a).field, B = PTX_SLOT(b).field;                \
+        (void)A, (void)B;                                                                          \
+        PTX_SLOT(d).field = (__typeof__(A))(expression);                                           \
+        PTX_NEXT;                                                                                  \
     }
-#define SIGN_OPERATIONS(t, field, mask)                                                                \
-    ON_BITS(neg, t, field, A ^ (mask))                                                                 \
+#define SIGN_OPERATIONS(t, field, mask)                                                            \
+    ON_BITS(neg, t, field, A ^ (mask))                                                             \
     ON_BITS(abs, t, field, A & ~(mask))
 SIGN_OPERATIONS(f32, u32, UINT32_C(0x80000000))
 SIGN_OPERATIONS(f64, u64, UINT64_C(0x8000000000000000))
@@ -203,55 +206,55 @@ static const ptx_insn_t *test_f64(ptx_thread_t *thread, const ptx_insn_t *insn) 
     PTX_NEXT;
 }
 
-/* ---- Directed rounding ------------------------------------------------------------------------------------ */
+/* ---- Directed rounding ----------------------------------------------------------------------- */
 
 /* The volatile accesses keep the operation between the two mode changes. */
-#define ROUNDED(name, t, expression)                                                                   \
-    static const ptx_insn_t *name##_rounded_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {        \
-        volatile T_##t va = LOAD_##t(PTX_SLOT(a)), vb = LOAD_##t(PTX_SLOT(b)),                         \
-                       vc = LOAD_##t(PTX_SLOT(c));                                                     \
-        fesetround((int)insn->f);                                                                      \
-        T_##t A = va, B = vb, C = vc;                                                                  \
-        (void)A, (void)B, (void)C;                                                                     \
-        volatile T_##t result = (expression);                                                          \
-        fesetround(FE_TONEAREST);                                                                      \
-        STORE_##t(PTX_SLOT(d), result);                                                                \
-        PTX_NEXT;                                                                                      \
+#define ROUNDED(name, t, expression)                                                               \
+    static const ptx_insn_t *name##_rounded_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {    \
+        volatile T_##t va = LOAD_##t(PTX_SLOT(a)), vb = LOAD_##t(PTX_SLOT(b)),                     \
+                       vc = LOAD_##t(PTX_SLOT(c));                                                 \
+        fesetround((int)insn->f);                                                                  \
+        T_##t A = va, B = vb, C = vc;                                                              \
+        (void)A, (void)B, (void)C;                                                                 \
+        volatile T_##t result = (expression);                                                      \
+        fesetround(FE_TONEAREST);                                                                  \
+        STORE_##t(PTX_SLOT(d), result);                                                            \
+        PTX_NEXT;                                                                                  \
     }
-#define ROUNDED_ALL(t)                                                                                 \
-    ROUNDED(add, t, A + B)                                                                             \
-    ROUNDED(sub, t, A - B)                                                                             \
-    ROUNDED(mul, t, A *B)                                                                              \
-    ROUNDED(fma, t, FN(fma, t)(A, B, C))                                                               \
-    ROUNDED(div, t, A / B)                                                                             \
-    ROUNDED(rcp, t, 1 / A)                                                                             \
+#define ROUNDED_ALL(t)                                                                             \
+    ROUNDED(add, t, A + B)                                                                         \
+    ROUNDED(sub, t, A - B)                                                                         \
+    ROUNDED(mul, t, (A) * (B))                                                                     \
+    ROUNDED(fma, t, FN(fma, t)(A, B, C))                                                           \
+    ROUNDED(div, t, A / B)                                                                         \
+    ROUNDED(rcp, t, 1 / A)                                                                         \
     ROUNDED(sqrt, t, FN(sqrt, t)(A))
 ROUNDED_ALL(f32)
 ROUNDED_ALL(f32z)
 ROUNDED_ALL(f64)
 
-/* ---- Comparison --------------------------------------------------------------------------------------------- */
+/* ---- Comparison ------------------------------------------------------------------------------ */
 
-#define COMPARE_ONE(name, t, expression)                                                               \
-    static const ptx_insn_t *name##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {                \
-        T_##t A = LOAD_##t(PTX_SLOT(a)), B = LOAD_##t(PTX_SLOT(b));                                    \
-        PTX_SLOT(d).u32 = (expression);                                                                \
-        PTX_NEXT;                                                                                      \
+#define COMPARE_ONE(name, t, expression)                                                           \
+    static const ptx_insn_t *name##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {            \
+        T_##t A = LOAD_##t(PTX_SLOT(a)), B = LOAD_##t(PTX_SLOT(b));                                \
+        PTX_SLOT(d).u32 = (expression);                                                            \
+        PTX_NEXT;                                                                                  \
     }
-#define COMPARE(t)                                                                                     \
-    COMPARE_ONE(eq, t, A == B)                                                                         \
-    COMPARE_ONE(ne, t, A < B || A > B)                                                                 \
-    COMPARE_ONE(lt, t, A < B)                                                                          \
-    COMPARE_ONE(le, t, A <= B)                                                                         \
-    COMPARE_ONE(gt, t, A > B)                                                                          \
-    COMPARE_ONE(ge, t, A >= B)                                                                         \
-    COMPARE_ONE(equ, t, !(A < B || A > B))                                                             \
-    COMPARE_ONE(neu, t, A != B)                                                                        \
-    COMPARE_ONE(ltu, t, !(A >= B))                                                                     \
-    COMPARE_ONE(leu, t, !(A > B))                                                                      \
-    COMPARE_ONE(gtu, t, !(A <= B))                                                                     \
-    COMPARE_ONE(geu, t, !(A < B))                                                                      \
-    COMPARE_ONE(num, t, A == A && B == B)                                                              \
+#define COMPARE(t)                                                                                 \
+    COMPARE_ONE(eq, t, A == B)                                                                     \
+    COMPARE_ONE(ne, t, (A < B) || (A > B))                                                         \
+    COMPARE_ONE(lt, t, A < B)                                                                      \
+    COMPARE_ONE(le, t, A <= B)                                                                     \
+    COMPARE_ONE(gt, t, A > B)                                                                      \
+    COMPARE_ONE(ge, t, A >= B)                                                                     \
+    COMPARE_ONE(equ, t, !(A < B || A > B))                                                         \
+    COMPARE_ONE(neu, t, A != B)                                                                    \
+    COMPARE_ONE(ltu, t, !(A >= B))                                                                 \
+    COMPARE_ONE(leu, t, !(A > B))                                                                  \
+    COMPARE_ONE(gtu, t, !(A <= B))                                                                 \
+    COMPARE_ONE(geu, t, !(A < B))                                                                  \
+    COMPARE_ONE(num, t, A == A && B == B)                                                          \
     COMPARE_ONE(nan, t, A != A || B != B)
 COMPARE(f32)
 COMPARE(f32z)
@@ -259,7 +262,7 @@ COMPARE(f64)
 COMPARE(f16)
 COMPARE(bf16)
 
-/* ---- Tables --------------------------------------------------------------------------------------------------- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 /* clang-format off */
 #define F32(f) [PTX_F32] = f##_f32, [PTX_F32Z] = f##_f32z
@@ -316,7 +319,9 @@ static const ptx_handler_t comparisons[PTX_CMP_MAX][PTX_TYPE_MAX] = {
 };
 /* clang-format on */
 
-ptx_handler_t divvy_ptx_exec_float(ptx_op_t op, ptx_type_t type) { return arithmetic[op][type]; }
+ptx_handler_t divvy_ptx_exec_float(ptx_op_t op, ptx_type_t type) {
+    return arithmetic[op][type];
+}
 
 ptx_handler_t divvy_ptx_exec_float_rounded(ptx_op_t op, ptx_type_t type) {
     return rounded[op][type];

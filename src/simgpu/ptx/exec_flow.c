@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- Branches ------------------------------------------------------------------------------------------ */
+/* ---- Branches -------------------------------------------------------------------------------- */
 
 static const ptx_insn_t *branch(ptx_thread_t *thread, const ptx_insn_t *insn) {
     (void)thread;
@@ -29,11 +29,11 @@ static const ptx_insn_t *table(ptx_thread_t *thread, const ptx_insn_t *insn) {
     return thread->function->code + targets->targets[index];
 }
 
-/* ---- Calls ----------------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 /* One argument or result between two frames. */
-static void transfer(const ptx_transfer_t *t, const ptx_slot_t *from_slots, const uint8_t *from_frame,
-                     ptx_slot_t *to_slots, uint8_t *to_frame) {
+static void transfer(const ptx_transfer_t *t, const ptx_slot_t *from_slots,
+                     const uint8_t *from_frame, ptx_slot_t *to_slots, uint8_t *to_frame) {
     if (!t->from_slot && !t->to_slot) {
         memmove(to_frame + t->to, from_frame + t->from, t->size_bytes);
         return;
@@ -66,8 +66,7 @@ static const ptx_insn_t *call(ptx_thread_t *thread, const ptx_insn_t *insn) {
     memcpy(slots, thread->run->templates[what->callee], callee->slots * sizeof(*slots));
     for (uint32_t k = 0; k < what->arguments; k++)
         transfer(&what->transfers[k], thread->slots, thread->frame, slots, frame);
-    thread->records[thread->depth++] =
-        (ptx_record_t){insn, caller, thread->slots, thread->frame};
+    thread->records[thread->depth++] = (ptx_record_t){insn, caller, thread->slots, thread->frame};
     thread->slots = slots;
     thread->frame = frame;
     thread->function = callee;
@@ -94,14 +93,16 @@ static const ptx_insn_t *return_(ptx_thread_t *thread, const ptx_insn_t *insn) {
     return record->call + 1;
 }
 
-/* ---- The rest ---------------------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static const ptx_insn_t *trap(ptx_thread_t *thread, const ptx_insn_t *insn) {
     return ptx_fault(thread, insn, DIVVY_PTX_TRAP, 0);
 }
 
 static const ptx_insn_t *fence(ptx_thread_t *thread, const ptx_insn_t *insn) {
-    /* A locked instruction is a full barrier on x86-64, and one that ThreadSanitizer understands. */
+    /*
+     * A locked instruction is a full barrier on x86-64, and one that ThreadSanitizer understands.
+     */
     __atomic_fetch_add(&thread->run->fence, 0, __ATOMIC_SEQ_CST);
     PTX_NEXT;
 }
@@ -112,7 +113,10 @@ static const ptx_insn_t *nothing(ptx_thread_t *thread, const ptx_insn_t *insn) {
 }
 
 static const ptx_insn_t *nap(ptx_thread_t *thread, const ptx_insn_t *insn) {
-    /* PTX bounds a sleep by twice the argument and one millisecond; it takes what was asked, up to that. */
+    /*
+     * PTX bounds a sleep by twice the argument and one millisecond; it takes what was asked, up to
+     * that.
+     */
     uint64_t ns = PTX_SLOT(a).u32 < 1000000 ? PTX_SLOT(a).u32 : 1000000;
     thread->extra_cycles += ns * thread->run->clock_khz / 1000000;
     return ptx_pause(thread, insn, PTX_STOP_SLEEP);
@@ -125,20 +129,22 @@ static const ptx_insn_t *not_predicate(ptx_thread_t *thread, const ptx_insn_t *i
 
 ptx_handler_t divvy_ptx_exec_flow(ptx_flow_t flow) {
     static const ptx_handler_t handlers[PTX_FLOW_MAX] = {
-        [PTX_FLOW_BRANCH] = branch,   [PTX_FLOW_BRANCH_IF] = branch_if, [PTX_FLOW_GUARD] = guard,
-        [PTX_FLOW_TABLE] = table,     [PTX_FLOW_CALL] = call,           [PTX_FLOW_RETURN] = return_,
-        [PTX_FLOW_EXIT] = leave,      [PTX_FLOW_TRAP] = trap,           [PTX_FLOW_FENCE] = fence,
-        [PTX_FLOW_NOTHING] = nothing, [PTX_FLOW_SLEEP] = nap,           [PTX_FLOW_NOT] = not_predicate,
+        [PTX_FLOW_BRANCH] = branch, [PTX_FLOW_BRANCH_IF] = branch_if,
+        [PTX_FLOW_GUARD] = guard,   [PTX_FLOW_TABLE] = table,
+        [PTX_FLOW_CALL] = call,     [PTX_FLOW_RETURN] = return_,
+        [PTX_FLOW_EXIT] = leave,    [PTX_FLOW_TRAP] = trap,
+        [PTX_FLOW_FENCE] = fence,   [PTX_FLOW_NOTHING] = nothing,
+        [PTX_FLOW_SLEEP] = nap,     [PTX_FLOW_NOT] = not_predicate,
     };
     return handlers[flow];
 }
 
-/* ---- Special registers ---------------------------------------------------------------------------------------- */
+/* ---- Special registers ----------------------------------------------------------------------- */
 
-#define SREG(name, value)                                                                              \
-    static const ptx_insn_t *sreg_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {               \
-        PTX_SLOT(d).u64 = (value);                                                                     \
-        PTX_NEXT;                                                                                      \
+#define SREG(name, value)                                                                          \
+    static const ptx_insn_t *sreg_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {           \
+        PTX_SLOT(d).u64 = (value);                                                                 \
+        PTX_NEXT;                                                                                  \
     }
 SREG(tid_x, thread->tid[0])
 SREG(tid_y, thread->tid[1])

@@ -1,6 +1,6 @@
 /*
- * Integer and bitwise arithmetic, comparison and selection. One small function per operation and type, all
- * made by the macros below and found through one table.
+ * Integer and bitwise arithmetic, comparison and selection. One small function per operation and
+ * type, all made by the macros below and found through one table.
  */
 #include "simgpu/ptx/exec.h"
 
@@ -11,38 +11,39 @@ typedef __int128 int128_t;
 typedef unsigned __int128 uint128_t;
 
 /*
- * DEFINE(name, out, in, expression): d.out = expression of A, B and C, read as type `in`.
- * Small unsigned types are promoted to int by C; the expressions keep to unsigned where that could overflow.
+ * DEFINE(name, out, in, expression): d.out = expression of A, B and C, read as type `in`. Small
+ * unsigned types are promoted to int by C; the expressions keep to unsigned where that could
+ * overflow.
  */
-#define DEFINE(name, out, in, expression)                                                              \
-    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                      \
-        __typeof__(PTX_SLOT(a).in) A = PTX_SLOT(a).in;                                                 \
-        __typeof__(PTX_SLOT(a).in) B = PTX_SLOT(b).in;                                                 \
-        __typeof__(PTX_SLOT(a).in) C = PTX_SLOT(c).in;                                                 \
-        (void)A, (void)B, (void)C;                                                                     \
-        PTX_SLOT(d).out = (__typeof__(PTX_SLOT(d).out))(expression);                                   \
-        PTX_NEXT;                                                                                      \
+#define DEFINE(name, out, in, expression)                                                          \
+    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                  \
+        __typeof__(PTX_SLOT(a).in) A = PTX_SLOT(a).in;                                             \
+        __typeof__(PTX_SLOT(a).in) B = PTX_SLOT(b).in;                                             \
+        __typeof__(PTX_SLOT(a).in) C = PTX_SLOT(c).in;                                             \
+        (void)A, (void)B, (void)C;                                                                 \
+        PTX_SLOT(d).out = (__typeof__(PTX_SLOT(d).out))(expression);                               \
+        PTX_NEXT;                                                                                  \
     }
 
 #define U16(x) ((uint16_t)(x))
 #define U32(x) ((uint32_t)(x))
 #define U64(x) ((uint64_t)(x))
 
-/* ---- Sums, products, quotients ---------------------------------------------------------------------- */
+/* ---- Sums, products, quotients --------------------------------------------------------------- */
 
 /* Wrapping results are computed unsigned; signedness matters only where the name says so. */
-#define ADD_SUB_MUL(t, wide)                                                                           \
-    DEFINE(add_##t, t, t, (wide)A + (wide)B)                                                           \
-    DEFINE(sub_##t, t, t, (wide)A - (wide)B)                                                           \
-    DEFINE(mul_lo_##t, t, t, (wide)A *(wide)B)                                                         \
-    DEFINE(mad_lo_##t, t, t, (wide)A *(wide)B + (wide)C)                                               \
+#define ADD_SUB_MUL(t, wide)                                                                       \
+    DEFINE(add_##t, t, t, (wide)A + (wide)B)                                                       \
+    DEFINE(sub_##t, t, t, (wide)A - (wide)B)                                                       \
+    DEFINE(mul_lo_##t, t, t, ((wide)A) * ((wide)B))                                                \
+    DEFINE(mad_lo_##t, t, t, ((wide)A) * ((wide)B) + (wide)C)                                      \
     DEFINE(neg_##t, t, t, (wide)0 - (wide)A)
 ADD_SUB_MUL(u16, uint32_t)
 ADD_SUB_MUL(u32, uint32_t)
 ADD_SUB_MUL(u64, uint64_t)
 
-#define MUL_HI(t, wide, bits)                                                                          \
-    DEFINE(mul_hi_##t, t, t, ((wide)A * (wide)B) >> bits)                                              \
+#define MUL_HI(t, wide, bits)                                                                      \
+    DEFINE(mul_hi_##t, t, t, ((wide)A * (wide)B) >> bits)                                          \
     DEFINE(mad_hi_##t, t, t, (uint64_t)(((wide)A * (wide)B) >> bits) + (uint64_t)C)
 MUL_HI(u16, uint32_t, 16)
 MUL_HI(s16, int32_t, 16)
@@ -52,38 +53,41 @@ MUL_HI(u64, uint128_t, 64)
 MUL_HI(s64, int128_t, 64)
 
 DEFINE(mul_wide_u16, u32, u16, U32(A) * U32(B))
-DEFINE(mul_wide_s16, s32, s16, (int32_t)A * (int32_t)B)
+DEFINE(mul_wide_s16, s32, s16, ((int32_t)A) * ((int32_t)B))
 DEFINE(mul_wide_u32, u64, u32, U64(A) * U64(B))
-DEFINE(mul_wide_s32, s64, s32, (int64_t)A * (int64_t)B)
+DEFINE(mul_wide_s32, s64, s32, ((int64_t)A) * ((int64_t)B))
 
 /* The addend of mad.wide is as wide as the result. */
-#define MAD_WIDE(t, out, product)                                                                      \
-    static const ptx_insn_t *mad_wide_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {              \
-        PTX_SLOT(d).out = (__typeof__(PTX_SLOT(d).out))((product) + PTX_SLOT(c).out);                  \
-        PTX_NEXT;                                                                                      \
+#define MAD_WIDE(t, out, product)                                                                  \
+    static const ptx_insn_t *mad_wide_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {          \
+        PTX_SLOT(d).out = (__typeof__(PTX_SLOT(d).out))((product) + PTX_SLOT(c).out);              \
+        PTX_NEXT;                                                                                  \
     }
 MAD_WIDE(u16, u32, U32(PTX_SLOT(a).u16) * PTX_SLOT(b).u16)
-MAD_WIDE(s16, u32, U32((int32_t)PTX_SLOT(a).s16 * PTX_SLOT(b).s16))
+MAD_WIDE(s16, u32, U32(((int32_t)PTX_SLOT(a).s16) * (PTX_SLOT(b).s16)))
 MAD_WIDE(u32, u64, U64(PTX_SLOT(a).u32) * PTX_SLOT(b).u32)
-MAD_WIDE(s32, u64, U64((int64_t)PTX_SLOT(a).s32 * PTX_SLOT(b).s32))
+MAD_WIDE(s32, u64, U64(((int64_t)PTX_SLOT(a).s32) * (PTX_SLOT(b).s32)))
 
 /* Division by zero gives all ones, as quotient and as remainder: what an H200 does. */
-#define DIV_REM_U(t)                                                                                   \
-    DEFINE(div_##t, t, t, B ? A / B : ~UINT64_C(0))                                                    \
+#define DIV_REM_U(t)                                                                               \
+    DEFINE(div_##t, t, t, B ? A / B : ~UINT64_C(0))                                                \
     DEFINE(rem_##t, t, t, B ? A % B : ~UINT64_C(0))
 DIV_REM_U(u16)
 DIV_REM_U(u32)
 DIV_REM_U(u64)
 /* The smallest number over -1 wraps. */
-#define DIV_REM_S(t, unsigned_t)                                                                       \
-    DEFINE(div_##t, t, t, B == 0 ? -1 : B == -1 ? (__typeof__(A))((unsigned_t)0 - (unsigned_t)A) : A / B) \
+#define DIV_REM_S(t, unsigned_t)                                                                   \
+    DEFINE(div_##t, t, t,                                                                          \
+           B == 0    ? -1                                                                          \
+           : B == -1 ? (__typeof__(A))((unsigned_t)0 - (unsigned_t)A)                              \
+                     : A / B)                                                                      \
     DEFINE(rem_##t, t, t, B == 0 ? -1 : B == -1 ? 0 : A % B)
 DIV_REM_S(s16, uint16_t)
 DIV_REM_S(s32, uint32_t)
 DIV_REM_S(s64, uint64_t)
 
-#define MIN_MAX(t)                                                                                     \
-    DEFINE(min_##t, t, t, A < B ? A : B)                                                               \
+#define MIN_MAX(t)                                                                                 \
+    DEFINE(min_##t, t, t, A < B ? A : B)                                                           \
     DEFINE(max_##t, t, t, A > B ? A : B)
 MIN_MAX(u16)
 MIN_MAX(u32)
@@ -92,13 +96,14 @@ MIN_MAX(s16)
 MIN_MAX(s32)
 MIN_MAX(s64)
 
-#define ABS(t, unsigned_t) DEFINE(abs_##t, t, t, A < 0 ? (unsigned_t)0 - (unsigned_t)A : (unsigned_t)A)
+#define ABS(t, unsigned_t)                                                                         \
+    DEFINE(abs_##t, t, t, A < 0 ? (unsigned_t)0 - (unsigned_t)A : (unsigned_t)A)
 ABS(s16, uint16_t)
 ABS(s32, uint32_t)
 ABS(s64, uint64_t)
 
 /* d = c + |a - b| */
-#define SAD(t, wide)                                                                                   \
+#define SAD(t, wide)                                                                               \
     DEFINE(sad_##t, t, t, (wide)C + (A > B ? (wide)A - (wide)B : (wide)B - (wide)A))
 SAD(u16, uint32_t)
 SAD(u32, uint32_t)
@@ -119,7 +124,9 @@ DEFINE(mad_hi_sat_s32, s32, s32, clamp_s32((((int64_t)A * B) >> 32) + C))
 static int64_t product24_s(int32_t a, int32_t b) {
     return (int64_t)((int32_t)(U32(a) << 8) >> 8) * ((int32_t)(U32(b) << 8) >> 8);
 }
-static uint64_t product24_u(uint32_t a, uint32_t b) { return U64(a & 0xffffff) * (b & 0xffffff); }
+static uint64_t product24_u(uint32_t a, uint32_t b) {
+    return U64(a & 0xffffff) * (b & 0xffffff);
+}
 
 DEFINE(mul24_lo_u32, u32, u32, product24_u(A, B))
 DEFINE(mul24_hi_u32, u32, u32, product24_u(A, B) >> 16)
@@ -131,75 +138,78 @@ DEFINE(mad24_lo_s32, u32, s32, product24_s(A, B) + C)
 DEFINE(mad24_hi_s32, u32, s32, (product24_s(A, B) >> 16) + C)
 DEFINE(mad24_hi_sat_s32, s32, s32, clamp_s32((int32_t)(product24_s(A, B) >> 16) + (int64_t)C))
 
-/* ---- Extended precision ------------------------------------------------------------------------------ */
+/* ---- Extended precision ---------------------------------------------------------------------- */
 
 /*
- * x + y + carry in, all of type t. `use` and `set` are 0 or 1: whether the carry flag is read and written.
- * Subtraction adds the complement, with the flag as borrow.
+ * x + y + carry in, all of type t. `use` and `set` are 0 or 1: whether the carry flag is read and
+ * written. Subtraction adds the complement, with the flag as borrow.
  */
-#define CARRY(name, t, x, y, use, set)                                                                 \
-    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                      \
-        uint128_t sum = (uint128_t)(__typeof__(PTX_SLOT(d).t))(x) + (__typeof__(PTX_SLOT(d).t))(y);    \
-        sum += use ? thread->carry : 0;                                                                \
-        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))sum;                                                \
-        if (set)                                                                                       \
-            thread->carry = (uint32_t)(sum >> (8 * sizeof(PTX_SLOT(d).t))) & 1;                        \
-        PTX_NEXT;                                                                                      \
+#define CARRY(name, t, x, y, use, set)                                                             \
+    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                  \
+        uint128_t sum =                                                                            \
+            (uint128_t)(__typeof__(PTX_SLOT(d).t))(x) + (__typeof__(PTX_SLOT(d).t))(y);            \
+        sum += use ? thread->carry : 0;                                                            \
+        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))sum;                                            \
+        if (set)                                                                                   \
+            thread->carry = (uint32_t)(sum >> (8 * sizeof(PTX_SLOT(d).t))) & 1;                    \
+        PTX_NEXT;                                                                                  \
     }
-#define BORROW(name, t, use, set)                                                                      \
-    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                      \
-        uint128_t taken = (uint128_t)PTX_SLOT(b).t + (use ? thread->carry : 0);                        \
-        uint128_t from = PTX_SLOT(a).t;                                                                \
-        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))(from - taken);                                     \
-        if (set)                                                                                       \
-            thread->carry = from < taken;                                                              \
-        PTX_NEXT;                                                                                      \
+#define BORROW(name, t, use, set)                                                                  \
+    static const ptx_insn_t *name(ptx_thread_t *thread, const ptx_insn_t *insn) {                  \
+        uint128_t taken = (uint128_t)PTX_SLOT(b).t + (use ? thread->carry : 0);                    \
+        uint128_t from = PTX_SLOT(a).t;                                                            \
+        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))(from - taken);                                 \
+        if (set)                                                                                   \
+            thread->carry = from < taken;                                                          \
+        PTX_NEXT;                                                                                  \
     }
-#define CARRIES(t, hi)                                                                                 \
-    CARRY(add_cc_##t, t, PTX_SLOT(a).t, PTX_SLOT(b).t, 0, 1)                                           \
-    CARRY(addc_##t, t, PTX_SLOT(a).t, PTX_SLOT(b).t, 1, 0)                                             \
-    CARRY(addc_cc_##t, t, PTX_SLOT(a).t, PTX_SLOT(b).t, 1, 1)                                          \
-    BORROW(sub_cc_##t, t, 0, 1)                                                                        \
-    BORROW(subc_##t, t, 1, 0)                                                                          \
-    BORROW(subc_cc_##t, t, 1, 1)                                                                       \
-    CARRY(mad_lo_cc_##t, t, PTX_SLOT(a).t *PTX_SLOT(b).t, PTX_SLOT(c).t, 0, 1)                         \
-    CARRY(madc_lo_##t, t, PTX_SLOT(a).t *PTX_SLOT(b).t, PTX_SLOT(c).t, 1, 0)                           \
-    CARRY(madc_lo_cc_##t, t, PTX_SLOT(a).t *PTX_SLOT(b).t, PTX_SLOT(c).t, 1, 1)
+#define CARRIES(t, hi)                                                                             \
+    CARRY(add_cc_##t, t, PTX_SLOT(a).t, PTX_SLOT(b).t, 0, 1)                                       \
+    CARRY(addc_##t, t, PTX_SLOT(a).t, PTX_SLOT(b).t, 1, 0)                                         \
+    CARRY(addc_cc_##t, t, PTX_SLOT(a).t, PTX_SLOT(b).t, 1, 1)                                      \
+    BORROW(sub_cc_##t, t, 0, 1)                                                                    \
+    BORROW(subc_##t, t, 1, 0)                                                                      \
+    BORROW(subc_cc_##t, t, 1, 1)                                                                   \
+    CARRY(mad_lo_cc_##t, t, (PTX_SLOT(a).t) * (PTX_SLOT(b).t), PTX_SLOT(c).t, 0, 1)                \
+    CARRY(madc_lo_##t, t, (PTX_SLOT(a).t) * (PTX_SLOT(b).t), PTX_SLOT(c).t, 1, 0)                  \
+    CARRY(madc_lo_cc_##t, t, (PTX_SLOT(a).t) * (PTX_SLOT(b).t), PTX_SLOT(c).t, 1, 1)
 CARRIES(u32, 32)
 CARRIES(u64, 64)
-#define CARRIES_HI(t, unsigned_t, wide, bits)                                                          \
-    CARRY(mad_hi_cc_##t, unsigned_t, ((wide)PTX_SLOT(a).t * PTX_SLOT(b).t) >> bits,                    \
-          PTX_SLOT(c).unsigned_t, 0, 1)                                                                \
-    CARRY(madc_hi_##t, unsigned_t, ((wide)PTX_SLOT(a).t * PTX_SLOT(b).t) >> bits,                      \
-          PTX_SLOT(c).unsigned_t, 1, 0)                                                                \
-    CARRY(madc_hi_cc_##t, unsigned_t, ((wide)PTX_SLOT(a).t * PTX_SLOT(b).t) >> bits,                   \
+#define CARRIES_HI(t, unsigned_t, wide, bits)                                                      \
+    CARRY(mad_hi_cc_##t, unsigned_t, ((wide)PTX_SLOT(a).t * PTX_SLOT(b).t) >> bits,                \
+          PTX_SLOT(c).unsigned_t, 0, 1)                                                            \
+    CARRY(madc_hi_##t, unsigned_t, ((wide)PTX_SLOT(a).t * PTX_SLOT(b).t) >> bits,                  \
+          PTX_SLOT(c).unsigned_t, 1, 0)                                                            \
+    CARRY(madc_hi_cc_##t, unsigned_t, ((wide)PTX_SLOT(a).t * PTX_SLOT(b).t) >> bits,               \
           PTX_SLOT(c).unsigned_t, 1, 1)
 CARRIES_HI(u32, u32, uint64_t, 32)
 CARRIES_HI(s32, u32, int64_t, 32)
 CARRIES_HI(u64, u64, uint128_t, 64)
 CARRIES_HI(s64, u64, int128_t, 64)
 
-/* ---- Bits --------------------------------------------------------------------------------------------- */
+/* ---- Bits ------------------------------------------------------------------------------------ */
 
-#define BITS(t)                                                                                        \
-    DEFINE(and_##t, t, t, A &B)                                                                        \
-    DEFINE(or_##t, t, t, A | B)                                                                        \
-    DEFINE(xor_##t, t, t, A ^ B)                                                                       \
-    DEFINE(not_##t, t, t, ~A)                                                                          \
+#define BITS(t)                                                                                    \
+    DEFINE(and_##t, t, t, (A) & (B))                                                               \
+    DEFINE(or_##t, t, t, A | B)                                                                    \
+    DEFINE(xor_##t, t, t, A ^ B)                                                                   \
+    DEFINE(not_##t, t, t, ~A)                                                                      \
     DEFINE(cnot_##t, t, t, A == 0)
 BITS(u16)
 BITS(u32)
 BITS(u64)
-DEFINE(and_pred, u32, u32, A &B)
+DEFINE(and_pred, u32, u32, (A) & (B))
 DEFINE(or_pred, u32, u32, A | B)
 DEFINE(xor_pred, u32, u32, A ^ B)
 DEFINE(not_pred, u32, u32, A ^ 1)
 
-/* Shift amounts are 32 bits wide and stop at the width; right shifts of signed types keep the sign. */
-#define SHIFTS(u, s, bits)                                                                             \
-    DEFINE(shl_##u, u, u64, PTX_SLOT(b).u32 < bits ? U64(PTX_SLOT(a).u) << PTX_SLOT(b).u32 : 0)        \
-    DEFINE(shr_##u, u, u64, PTX_SLOT(b).u32 < bits ? U64(PTX_SLOT(a).u) >> PTX_SLOT(b).u32 : 0)        \
-    DEFINE(shr_##s, s, u64,                                                                            \
+/*
+ * Shift amounts are 32 bits wide and stop at the width; right shifts of signed types keep the sign.
+ */
+#define SHIFTS(u, s, bits)                                                                         \
+    DEFINE(shl_##u, u, u64, PTX_SLOT(b).u32 < bits ? U64(PTX_SLOT(a).u) << PTX_SLOT(b).u32 : 0)    \
+    DEFINE(shr_##u, u, u64, PTX_SLOT(b).u32 < bits ? U64(PTX_SLOT(a).u) >> PTX_SLOT(b).u32 : 0)    \
+    DEFINE(shr_##s, s, u64,                                                                        \
            (int64_t)PTX_SLOT(a).s >> (PTX_SLOT(b).u32 < bits ? PTX_SLOT(b).u32 : bits - 1))
 SHIFTS(u16, s16, 16)
 SHIFTS(u32, s32, 32)
@@ -220,13 +230,16 @@ DEFINE(brev_u32, u32, u32, reverse64(A) >> 32)
 DEFINE(brev_u64, u64, u64, reverse64(A))
 
 /*
- * PTX leaves positions and lengths above 255 open. On an H200 the 32-bit forms look at the low byte only, the
- * 64-bit forms at all bits.
+ * PTX leaves positions and lengths above 255 open. On an H200 the 32-bit forms look at the low byte
+ * only, the 64-bit forms at all bits.
  */
-static uint32_t field_limit(unsigned width) { return width == 32 ? 0xff : UINT32_MAX; }
+static uint32_t field_limit(unsigned width) {
+    return width == 32 ? 0xff : UINT32_MAX;
+}
 
 /* Bits pos to pos+len-1; beyond the top a signed field repeats the sign bit. */
-static uint64_t extract(uint64_t value, unsigned width, uint32_t pos, uint32_t len, bool is_signed) {
+static uint64_t extract(uint64_t value, unsigned width, uint32_t pos, uint32_t len,
+                        bool is_signed) {
     pos &= field_limit(width);
     len &= field_limit(width);
     if (len == 0)
@@ -243,9 +256,9 @@ static uint64_t extract(uint64_t value, unsigned width, uint32_t pos, uint32_t l
         field |= ~UINT64_C(0) << keep;
     return field;
 }
-#define BFE(t, width, is_signed)                                                                       \
-    DEFINE(bfe_##t, t, u64,                                                                            \
-           extract(U64(PTX_SLOT(a).t) & (~UINT64_C(0) >> (64 - width)), width, PTX_SLOT(b).u32,        \
+#define BFE(t, width, is_signed)                                                                   \
+    DEFINE(bfe_##t, t, u64,                                                                        \
+           extract(U64(PTX_SLOT(a).t) & (~UINT64_C(0) >> (64 - width)), width, PTX_SLOT(b).u32,    \
                    PTX_SLOT(c).u32, is_signed))
 BFE(u32, 32, false)
 BFE(s32, 32, true)
@@ -273,8 +286,8 @@ static uint32_t find_bit(uint64_t value, unsigned width, bool shift_amount) {
     unsigned bit = 63 - (unsigned)__builtin_clzll(value);
     return shift_amount ? width - 1 - bit : bit;
 }
-#define BFIND(t, unsigned_t, width)                                                                    \
-    DEFINE(bfind_##t, u32, t, find_bit((unsigned_t)(A < 0 ? ~A : A), width, false))                    \
+#define BFIND(t, unsigned_t, width)                                                                \
+    DEFINE(bfind_##t, u32, t, find_bit((unsigned_t)(A < 0 ? ~A : A), width, false))                \
     DEFINE(bfind_shift_##t, u32, t, find_bit((unsigned_t)(A < 0 ? ~A : A), width, true))
 BFIND(s32, uint32_t, 32)
 BFIND(s64, uint64_t, 64)
@@ -283,7 +296,7 @@ DEFINE(bfind_u64, u32, u64, find_bit(A, 64, false))
 DEFINE(bfind_shift_u32, u32, u32, find_bit(A, 32, true))
 DEFINE(bfind_shift_u64, u32, u64, find_bit(A, 64, true))
 
-/* ---- Bytes --------------------------------------------------------------------------------------------- */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 /* One byte of {b, a}; bit 3 of the selector repeats the byte's sign bit. */
 static uint32_t select_byte(uint64_t bytes, unsigned selector, bool signs) {
@@ -352,14 +365,14 @@ DEFINE(dp4a_u32, u32, u32, dot4(A, B, C, insn->f))
 DEFINE(dp2a_lo_u32, u32, u32, dot2(A, B, C, insn->f, 0))
 DEFINE(dp2a_hi_u32, u32, u32, dot2(A, B, C, insn->f, 16))
 
-/* ---- Comparison and selection --------------------------------------------------------------------------- */
+/* ---- Comparison and selection ---------------------------------------------------------------- */
 
-#define COMPARE(t)                                                                                     \
-    DEFINE(eq_##t, u32, t, A == B)                                                                     \
-    DEFINE(ne_##t, u32, t, A != B)                                                                     \
-    DEFINE(lt_##t, u32, t, A < B)                                                                      \
-    DEFINE(le_##t, u32, t, A <= B)                                                                     \
-    DEFINE(gt_##t, u32, t, A > B)                                                                      \
+#define COMPARE(t)                                                                                 \
+    DEFINE(eq_##t, u32, t, A == B)                                                                 \
+    DEFINE(ne_##t, u32, t, A != B)                                                                 \
+    DEFINE(lt_##t, u32, t, A < B)                                                                  \
+    DEFINE(le_##t, u32, t, A <= B)                                                                 \
+    DEFINE(gt_##t, u32, t, A > B)                                                                  \
     DEFINE(ge_##t, u32, t, A >= B)
 COMPARE(u16)
 COMPARE(u32)
@@ -371,8 +384,8 @@ COMPARE(s64)
 DEFINE(select_u16, u16, u16, PTX_SLOT(c).u32 ? A : B)
 DEFINE(select_u32, u32, u32, PTX_SLOT(c).u32 ? A : B)
 DEFINE(select_u64, u64, u64, PTX_SLOT(c).u32 ? A : B)
-#define SLCT(t)                                                                                        \
-    DEFINE(slct_s32_##t, t, t, PTX_SLOT(c).s32 >= 0 ? A : B)                                           \
+#define SLCT(t)                                                                                    \
+    DEFINE(slct_s32_##t, t, t, PTX_SLOT(c).s32 >= 0 ? A : B)                                       \
     DEFINE(slct_f32_##t, t, t, PTX_SLOT(c).f32 >= 0 ? A : B)
 SLCT(u16)
 SLCT(u32)
@@ -396,7 +409,9 @@ static const ptx_insn_t *combine(ptx_thread_t *thread, const ptx_insn_t *insn) {
     PTX_SLOT(e).u32 = q;
     PTX_NEXT;
 }
-ptx_handler_t divvy_ptx_exec_combine(void) { return combine; }
+ptx_handler_t divvy_ptx_exec_combine(void) {
+    return combine;
+}
 
 DEFINE(set_u32, u32, u32, A ? UINT32_MAX : 0)
 DEFINE(set_f32, f32, u32, A ? 1.0f : 0.0f)
@@ -406,7 +421,7 @@ ptx_handler_t divvy_ptx_exec_set(ptx_type_t type) {
     return type == PTX_U32 || type == PTX_S32 ? set_u32 : NULL;
 }
 
-/* ---- Tables ----------------------------------------------------------------------------------------------- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 /* clang-format off */
 #define ANY16(f) [PTX_U16] = f##_u16, [PTX_S16] = f##_u16, [PTX_B16] = f##_u16
@@ -505,7 +520,9 @@ static const ptx_handler_t comparisons[PTX_CMP_MAX][PTX_TYPE_MAX] = {
 };
 /* clang-format on */
 
-ptx_handler_t divvy_ptx_exec_int(ptx_op_t op, ptx_type_t type) { return arithmetic[op][type]; }
+ptx_handler_t divvy_ptx_exec_int(ptx_op_t op, ptx_type_t type) {
+    return arithmetic[op][type];
+}
 
 ptx_handler_t divvy_ptx_exec_compare_int(ptx_cmp_t cmp, ptx_type_t type) {
     return comparisons[cmp][type];

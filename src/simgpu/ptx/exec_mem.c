@@ -1,23 +1,24 @@
 /*
  * Moves, loads, stores and the windows between address spaces.
  *
- * Generic (and .global, .const) addresses are host addresses. Shared memory, local memory and the parameter
- * buffer are windows at the host address where they happen to lie; everything else is asked from the
- * caller's access function, whose answers are remembered per memory instruction in run->spans.
+ * Generic (and .global, .const) addresses are host addresses. Shared memory, local memory and the
+ * parameter buffer are windows at the host address where they happen to lie; everything else is
+ * asked from the caller's access function, whose answers are remembered per memory instruction in
+ * run->spans.
  */
 #include "simgpu/ptx/exec.h"
 
 #include <string.h>
 
-/* ---- Finding the memory -------------------------------------------------------------------------------- */
+/* ---- Finding the memory ---------------------------------------------------------------------- */
 
 static inline bool inside(uint64_t offset, uint32_t size, uint64_t window) {
     return offset < window && window - offset >= size;
 }
 
 /* The slow path: windows first, then the caller's answer. */
-static void *find_generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t address, uint32_t size,
-                          bool write, uint32_t site) {
+static void *find_generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t address,
+                          uint32_t size, bool write, uint32_t site) {
     ptx_run_t *run = thread->run;
     if (inside(address - (uintptr_t)thread->shared, size, thread->shared_bytes) ||
         inside(address - (uintptr_t)thread->local, size, run->entry->frame_bytes) ||
@@ -33,8 +34,8 @@ static void *find_generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t
     return (void *)(uintptr_t)address;
 }
 
-static inline void *generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t address, uint32_t size,
-                            bool write, uint32_t site) {
+static inline void *generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t address,
+                            uint32_t size, bool write, uint32_t site) {
     if (address & (size - 1)) {
         ptx_fault(thread, insn, DIVVY_PTX_MISALIGNED_ADDRESS, address);
         return NULL;
@@ -46,8 +47,8 @@ static inline void *generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64
     return find_generic(thread, insn, address, size, write, site);
 }
 
-static inline void *window(ptx_thread_t *thread, const ptx_insn_t *insn, uint8_t *base, uint64_t bytes,
-                           uint64_t address, uint32_t size) {
+static inline void *window(ptx_thread_t *thread, const ptx_insn_t *insn, uint8_t *base,
+                           uint64_t bytes, uint64_t address, uint32_t size) {
     if (address & (size - 1)) {
         ptx_fault(thread, insn, DIVVY_PTX_MISALIGNED_ADDRESS, address);
         return NULL;
@@ -70,52 +71,56 @@ void *divvy_ptx_memory_shared(ptx_thread_t *thread, const ptx_insn_t *insn, uint
 }
 
 /*
- * Per space: the pointer for ADDRESS, or NULL. Shared and local addresses may come in 32-bit registers, whose
- * upper half is whatever was there before; windows are far smaller than 4 GiB.
+ * Per space: the pointer for ADDRESS, or NULL. Shared and local addresses may come in 32-bit
+ * registers, whose upper half is whatever was there before; windows are far smaller than 4 GiB.
  */
-#define FIND_generic(address, size, write) generic(thread, insn, (address), (size), (write), insn->f)
-#define FIND_shared(address, size, write)                                                              \
+#define FIND_generic(address, size, write)                                                         \
+    generic(thread, insn, (address), (size), (write), insn->f)
+#define FIND_shared(address, size, write)                                                          \
     window(thread, insn, thread->shared, thread->shared_bytes, (uint32_t)(address), (size))
-#define FIND_local(address, size, write)                                                               \
-    window(thread, insn, thread->local, thread->run->entry->frame_bytes, (uint32_t)(address), (size))
-#define FIND_param(address, size, write)                                                               \
-    window(thread, insn, thread->run->params, thread->run->params_bytes, (uint32_t)(address), (size))
-#define FIND_frame(address, size, write)                                                               \
+#define FIND_local(address, size, write)                                                           \
+    window(thread, insn, thread->local, thread->run->entry->frame_bytes, (uint32_t)(address),      \
+           (size))
+#define FIND_param(address, size, write)                                                           \
+    window(thread, insn, thread->run->params, thread->run->params_bytes, (uint32_t)(address),      \
+           (size))
+#define FIND_frame(address, size, write)                                                           \
     window(thread, insn, thread->frame, thread->function->frame_bytes, (uint32_t)(address), (size))
 
-/* ---- Scalars ---------------------------------------------------------------------------------------------- */
+/* ---- Scalars --------------------------------------------------------------------------------- */
 
 /*
- * The accesses are C atomics, since other kernels and processes may touch the same memory; on x86-64 these
- * are plain moves and give acquire loads and release stores. Loads fill the whole register.
+ * The accesses are C atomics, since other kernels and processes may touch the same memory; on
+ * x86-64 these are plain moves and give acquire loads and release stores. Loads fill the whole
+ * register.
  */
-#define LOAD(space, t, ctype)                                                                          \
-    static const ptx_insn_t *load_##space##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {        \
-        const ctype *p = FIND_##space(PTX_SLOT(a).u64 + insn->imm, sizeof(ctype), false);              \
-        if (!p)                                                                                        \
-            return NULL;                                                                               \
-        PTX_SLOT(d).u64 = (uint64_t)(int64_t)__atomic_load_n(p, __ATOMIC_ACQUIRE);                     \
-        PTX_NEXT;                                                                                      \
+#define LOAD(space, t, ctype)                                                                      \
+    static const ptx_insn_t *load_##space##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {    \
+        const ctype *p = FIND_##space(PTX_SLOT(a).u64 + insn->imm, sizeof(ctype), false);          \
+        if (!p)                                                                                    \
+            return NULL;                                                                           \
+        PTX_SLOT(d).u64 = (uint64_t)(int64_t)__atomic_load_n(p, __ATOMIC_ACQUIRE);                 \
+        PTX_NEXT;                                                                                  \
     }
-#define STORE(space, t, ctype)                                                                         \
-    static const ptx_insn_t *store_##space##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {       \
-        ctype *p = FIND_##space(PTX_SLOT(a).u64 + insn->imm, sizeof(ctype), true);                     \
-        if (!p)                                                                                        \
-            return NULL;                                                                               \
-        __atomic_store_n(p, PTX_SLOT(b).t, __ATOMIC_RELEASE);                                          \
-        PTX_NEXT;                                                                                      \
+#define STORE(space, t, ctype)                                                                     \
+    static const ptx_insn_t *store_##space##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {   \
+        ctype *p = FIND_##space(PTX_SLOT(a).u64 + insn->imm, sizeof(ctype), true);                 \
+        if (!p)                                                                                    \
+            return NULL;                                                                           \
+        __atomic_store_n(p, PTX_SLOT(b).t, __ATOMIC_RELEASE);                                      \
+        PTX_NEXT;                                                                                  \
     }
-#define SPACE(space)                                                                                   \
-    LOAD(space, u8, uint8_t)                                                                           \
-    LOAD(space, s8, int8_t)                                                                            \
-    LOAD(space, u16, uint16_t)                                                                         \
-    LOAD(space, s16, int16_t)                                                                          \
-    LOAD(space, u32, uint32_t)                                                                         \
-    LOAD(space, s32, int32_t)                                                                          \
-    LOAD(space, u64, uint64_t)                                                                         \
-    STORE(space, u8, uint8_t)                                                                          \
-    STORE(space, u16, uint16_t)                                                                        \
-    STORE(space, u32, uint32_t)                                                                        \
+#define SPACE(space)                                                                               \
+    LOAD(space, u8, uint8_t)                                                                       \
+    LOAD(space, s8, int8_t)                                                                        \
+    LOAD(space, u16, uint16_t)                                                                     \
+    LOAD(space, s16, int16_t)                                                                      \
+    LOAD(space, u32, uint32_t)                                                                     \
+    LOAD(space, s32, int32_t)                                                                      \
+    LOAD(space, u64, uint64_t)                                                                     \
+    STORE(space, u8, uint8_t)                                                                      \
+    STORE(space, u16, uint16_t)                                                                    \
+    STORE(space, u32, uint32_t)                                                                    \
     STORE(space, u64, uint64_t)
 SPACE(generic)
 SPACE(shared)
@@ -123,39 +128,40 @@ SPACE(local)
 SPACE(param)
 SPACE(frame)
 
-/* ---- Vectors ------------------------------------------------------------------------------------------------ */
+/* ---- Vectors --------------------------------------------------------------------------------- */
 
 /* Aligned to the whole vector; each element is loaded on its own, as the GPU may do too. */
-#define VECTOR(space, t, ctype)                                                                        \
-    static const ptx_insn_t *load_vector_##space##_##t(ptx_thread_t *thread, const ptx_insn_t *insn) { \
-        const ptx_vector_t *vector = insn->data;                                                       \
-        uint32_t size = vector->count * (uint32_t)sizeof(ctype);                                       \
-        const ctype *p = FIND_##space(PTX_SLOT(a).u64 + (uint64_t)vector->offset, size, false);        \
-        if (!p)                                                                                        \
-            return NULL;                                                                               \
-        for (uint32_t k = 0; k < vector->count; k++)                                                   \
-            thread->slots[vector->slots[k]].u64 =                                                      \
-                (uint64_t)(int64_t)__atomic_load_n(p + k, __ATOMIC_ACQUIRE);                           \
-        PTX_NEXT;                                                                                      \
-    }                                                                                                  \
-    static const ptx_insn_t *store_vector_##space##_##t(ptx_thread_t *thread,                          \
-                                                        const ptx_insn_t *insn) {                      \
-        const ptx_vector_t *vector = insn->data;                                                       \
-        uint32_t size = vector->count * (uint32_t)sizeof(ctype);                                       \
-        ctype *p = FIND_##space(PTX_SLOT(a).u64 + (uint64_t)vector->offset, size, true);               \
-        if (!p)                                                                                        \
-            return NULL;                                                                               \
-        for (uint32_t k = 0; k < vector->count; k++)                                                   \
-            __atomic_store_n(p + k, (ctype)thread->slots[vector->slots[k]].t, __ATOMIC_RELEASE);       \
-        PTX_NEXT;                                                                                      \
+#define VECTOR(space, t, ctype)                                                                    \
+    static const ptx_insn_t *load_vector_##space##_##t(ptx_thread_t *thread,                       \
+                                                       const ptx_insn_t *insn) {                   \
+        const ptx_vector_t *vector = insn->data;                                                   \
+        uint32_t size = vector->count * (uint32_t)sizeof(ctype);                                   \
+        const ctype *p = FIND_##space(PTX_SLOT(a).u64 + (uint64_t)vector->offset, size, false);    \
+        if (!p)                                                                                    \
+            return NULL;                                                                           \
+        for (uint32_t k = 0; k < vector->count; k++)                                               \
+            thread->slots[vector->slots[k]].u64 =                                                  \
+                (uint64_t)(int64_t)__atomic_load_n(p + k, __ATOMIC_ACQUIRE);                       \
+        PTX_NEXT;                                                                                  \
+    }                                                                                              \
+    static const ptx_insn_t *store_vector_##space##_##t(ptx_thread_t *thread,                      \
+                                                        const ptx_insn_t *insn) {                  \
+        const ptx_vector_t *vector = insn->data;                                                   \
+        uint32_t size = vector->count * (uint32_t)sizeof(ctype);                                   \
+        ctype *p = FIND_##space(PTX_SLOT(a).u64 + (uint64_t)vector->offset, size, true);           \
+        if (!p)                                                                                    \
+            return NULL;                                                                           \
+        for (uint32_t k = 0; k < vector->count; k++)                                               \
+            __atomic_store_n(p + k, (ctype)thread->slots[vector->slots[k]].t, __ATOMIC_RELEASE);   \
+        PTX_NEXT;                                                                                  \
     }
-#define VECTOR_SPACE(space)                                                                            \
-    VECTOR(space, u8, uint8_t)                                                                         \
-    VECTOR(space, s8, int8_t)                                                                          \
-    VECTOR(space, u16, uint16_t)                                                                       \
-    VECTOR(space, s16, int16_t)                                                                        \
-    VECTOR(space, u32, uint32_t)                                                                       \
-    VECTOR(space, s32, int32_t)                                                                        \
+#define VECTOR_SPACE(space)                                                                        \
+    VECTOR(space, u8, uint8_t)                                                                     \
+    VECTOR(space, s8, int8_t)                                                                      \
+    VECTOR(space, u16, uint16_t)                                                                   \
+    VECTOR(space, s16, int16_t)                                                                    \
+    VECTOR(space, u32, uint32_t)                                                                   \
+    VECTOR(space, s32, int32_t)                                                                    \
     VECTOR(space, u64, uint64_t)
 VECTOR_SPACE(generic)
 VECTOR_SPACE(shared)
@@ -163,7 +169,7 @@ VECTOR_SPACE(local)
 VECTOR_SPACE(param)
 VECTOR_SPACE(frame)
 
-/* ---- Tables -------------------------------------------------------------------------------------------------- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 /* clang-format off */
 #define TYPES(f) {[PTX_B8] = f##_u8, [PTX_U8] = f##_u8, [PTX_S8] = f##_s8, \
@@ -196,8 +202,12 @@ static const ptx_handler_t vector_loads[PTX_SPACE_MAX][PTX_TYPE_MAX] = SPACES(lo
 static const ptx_handler_t vector_stores[PTX_SPACE_MAX][PTX_TYPE_MAX] = SPACES(store_vector);
 /* clang-format on */
 
-ptx_handler_t divvy_ptx_exec_load(ptx_space_t space, ptx_type_t type) { return loads[space][type]; }
-ptx_handler_t divvy_ptx_exec_store(ptx_space_t space, ptx_type_t type) { return stores[space][type]; }
+ptx_handler_t divvy_ptx_exec_load(ptx_space_t space, ptx_type_t type) {
+    return loads[space][type];
+}
+ptx_handler_t divvy_ptx_exec_store(ptx_space_t space, ptx_type_t type) {
+    return stores[space][type];
+}
 ptx_handler_t divvy_ptx_exec_load_vector(ptx_space_t space, ptx_type_t type) {
     return vector_loads[space][type];
 }
@@ -205,12 +215,12 @@ ptx_handler_t divvy_ptx_exec_store_vector(ptx_space_t space, ptx_type_t type) {
     return vector_stores[space][type];
 }
 
-/* ---- Moves ---------------------------------------------------------------------------------------------------- */
+/* ---- Moves ----------------------------------------------------------------------------------- */
 
-#define MOVE(t)                                                                                        \
-    static const ptx_insn_t *move_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {                  \
-        PTX_SLOT(d).t = PTX_SLOT(a).t;                                                                 \
-        PTX_NEXT;                                                                                      \
+#define MOVE(t)                                                                                    \
+    static const ptx_insn_t *move_##t(ptx_thread_t *thread, const ptx_insn_t *insn) {              \
+        PTX_SLOT(d).t = PTX_SLOT(a).t;                                                             \
+        PTX_NEXT;                                                                                  \
     }
 MOVE(u16)
 MOVE(u32)
@@ -221,14 +231,14 @@ ptx_handler_t divvy_ptx_exec_move(uint32_t size_bytes) {
 }
 
 /* All sources are read before the destination is written: they may be the same register. */
-#define PACK(name, whole, part, bits, ...)                                                             \
-    static const ptx_insn_t *pack_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {               \
-        const uint64_t parts[] = {__VA_ARGS__};                                                        \
-        uint64_t value = 0;                                                                            \
-        for (unsigned k = 0; k < sizeof(parts) / sizeof(parts[0]); k++)                                \
-            value |= parts[k] << bits * k;                                                             \
-        PTX_SLOT(d).whole = (__typeof__(PTX_SLOT(d).whole))value;                                      \
-        PTX_NEXT;                                                                                      \
+#define PACK(name, whole, part, bits, ...)                                                         \
+    static const ptx_insn_t *pack_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {           \
+        const uint64_t parts[] = {__VA_ARGS__};                                                    \
+        uint64_t value = 0;                                                                        \
+        for (unsigned k = 0; k < sizeof(parts) / sizeof(parts[0]); k++)                            \
+            value |= parts[k] << bits * k;                                                         \
+        PTX_SLOT(d).whole = (__typeof__(PTX_SLOT(d).whole))value;                                  \
+        PTX_NEXT;                                                                                  \
     }
 PACK(2x1, u16, u8, 8, PTX_SLOT(a).u8, PTX_SLOT(b).u8)
 PACK(2x2, u32, u16, 16, PTX_SLOT(a).u16, PTX_SLOT(b).u16)
@@ -253,21 +263,21 @@ ptx_handler_t divvy_ptx_exec_pack(uint32_t count, uint32_t element_bytes) {
     }
 }
 
-#define UNPACK2(name, t, bits)                                                                         \
-    static const ptx_insn_t *unpack_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {             \
-        uint64_t value = PTX_SLOT(a).u64;                                                              \
-        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))value;                                              \
-        PTX_SLOT(e).t = (__typeof__(PTX_SLOT(d).t))(value >> bits);                                    \
-        PTX_NEXT;                                                                                      \
+#define UNPACK2(name, t, bits)                                                                     \
+    static const ptx_insn_t *unpack_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {         \
+        uint64_t value = PTX_SLOT(a).u64;                                                          \
+        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))value;                                          \
+        PTX_SLOT(e).t = (__typeof__(PTX_SLOT(d).t))(value >> bits);                                \
+        PTX_NEXT;                                                                                  \
     }
-#define UNPACK4(name, t, bits)                                                                         \
-    static const ptx_insn_t *unpack_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {             \
-        uint64_t value = PTX_SLOT(a).u64;                                                              \
-        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))value;                                              \
-        PTX_SLOT(e).t = (__typeof__(PTX_SLOT(d).t))(value >> bits);                                    \
-        PTX_SLOT(b).t = (__typeof__(PTX_SLOT(d).t))(value >> 2 * bits);                                \
-        PTX_SLOT(c).t = (__typeof__(PTX_SLOT(d).t))(value >> 3 * bits);                                \
-        PTX_NEXT;                                                                                      \
+#define UNPACK4(name, t, bits)                                                                     \
+    static const ptx_insn_t *unpack_##name(ptx_thread_t *thread, const ptx_insn_t *insn) {         \
+        uint64_t value = PTX_SLOT(a).u64;                                                          \
+        PTX_SLOT(d).t = (__typeof__(PTX_SLOT(d).t))value;                                          \
+        PTX_SLOT(e).t = (__typeof__(PTX_SLOT(d).t))(value >> bits);                                \
+        PTX_SLOT(b).t = (__typeof__(PTX_SLOT(d).t))(value >> 2 * bits);                            \
+        PTX_SLOT(c).t = (__typeof__(PTX_SLOT(d).t))(value >> 3 * bits);                            \
+        PTX_NEXT;                                                                                  \
     }
 UNPACK2(2x1, u8, 8)
 UNPACK2(2x2, u16, 16)
@@ -292,26 +302,28 @@ ptx_handler_t divvy_ptx_exec_unpack(uint32_t count, uint32_t element_bytes) {
     }
 }
 
-/* ---- Windows --------------------------------------------------------------------------------------------------- */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 static const ptx_insn_t *frame_address(ptx_thread_t *thread, const ptx_insn_t *insn) {
     PTX_SLOT(d).u64 = (uint64_t)(thread->frame - thread->local) + insn->imm;
     PTX_NEXT;
 }
-ptx_handler_t divvy_ptx_exec_frame_address(void) { return frame_address; }
+ptx_handler_t divvy_ptx_exec_frame_address(void) {
+    return frame_address;
+}
 
-#define WINDOW(space, base, bytes)                                                                     \
-    static const ptx_insn_t *from_##space(ptx_thread_t *thread, const ptx_insn_t *insn) {              \
-        PTX_SLOT(d).u64 = (uint32_t)PTX_SLOT(a).u64 + (uint64_t)(uintptr_t)(base);                     \
-        PTX_NEXT;                                                                                      \
-    }                                                                                                  \
-    static const ptx_insn_t *to_##space(ptx_thread_t *thread, const ptx_insn_t *insn) {                \
-        PTX_SLOT(d).u64 = PTX_SLOT(a).u64 - (uint64_t)(uintptr_t)(base);                               \
-        PTX_NEXT;                                                                                      \
-    }                                                                                                  \
-    static const ptx_insn_t *is_##space(ptx_thread_t *thread, const ptx_insn_t *insn) {                \
-        PTX_SLOT(d).u32 = PTX_SLOT(a).u64 - (uint64_t)(uintptr_t)(base) < (bytes);                     \
-        PTX_NEXT;                                                                                      \
+#define WINDOW(space, base, bytes)                                                                 \
+    static const ptx_insn_t *from_##space(ptx_thread_t *thread, const ptx_insn_t *insn) {          \
+        PTX_SLOT(d).u64 = (uint32_t)PTX_SLOT(a).u64 + (uint64_t)(uintptr_t)(base);                 \
+        PTX_NEXT;                                                                                  \
+    }                                                                                              \
+    static const ptx_insn_t *to_##space(ptx_thread_t *thread, const ptx_insn_t *insn) {            \
+        PTX_SLOT(d).u64 = PTX_SLOT(a).u64 - (uint64_t)(uintptr_t)(base);                           \
+        PTX_NEXT;                                                                                  \
+    }                                                                                              \
+    static const ptx_insn_t *is_##space(ptx_thread_t *thread, const ptx_insn_t *insn) {            \
+        PTX_SLOT(d).u32 = PTX_SLOT(a).u64 - (uint64_t)(uintptr_t)(base) < (bytes);                 \
+        PTX_NEXT;                                                                                  \
     }
 WINDOW(shared, thread->shared, thread->shared_bytes)
 WINDOW(local, thread->local, thread->run->entry->frame_bytes)

@@ -1,6 +1,7 @@
 /*
- * Where threads meet: barriers of a block, operations of a warp (shuffle, vote, match, redux), activemask.
- * The handlers only stop the thread; the scheduler then calls the arrive functions here.
+ * Where threads meet: barriers of a block, operations of a warp (shuffle, vote, match, redux),
+ * activemask. The handlers only stop the thread; the scheduler then calls the arrive functions
+ * here.
  */
 #include "simgpu/ptx/exec.h"
 
@@ -15,17 +16,25 @@ static const ptx_insn_t *warp_op(ptx_thread_t *thread, const ptx_insn_t *insn) {
 static const ptx_insn_t *activemask(ptx_thread_t *thread, const ptx_insn_t *insn) {
     return ptx_pause(thread, insn, PTX_STOP_ACTIVE);
 }
-ptx_handler_t divvy_ptx_exec_barrier(void) { return barrier; }
-ptx_handler_t divvy_ptx_exec_warp(void) { return warp_op; }
-ptx_handler_t divvy_ptx_exec_activemask(void) { return activemask; }
+ptx_handler_t divvy_ptx_exec_barrier(void) {
+    return barrier;
+}
+ptx_handler_t divvy_ptx_exec_warp(void) {
+    return warp_op;
+}
+ptx_handler_t divvy_ptx_exec_activemask(void) {
+    return activemask;
+}
 
-static ptx_slot_t *slot_of(const ptx_thread_t *thread, uint64_t slot) { return &thread->slots[slot]; }
+static ptx_slot_t *slot_of(const ptx_thread_t *thread, uint64_t slot) {
+    return &thread->slots[slot];
+}
 
-/* ---- Barriers ------------------------------------------------------------------------------------------- */
+/* ---- Barriers -------------------------------------------------------------------------------- */
 
 /*
- * A counted barrier counts whole warps: a warp that is short of lanes, because the block ends in it or lanes
- * have exited, counts 32 as soon as all its live lanes are there.
+ * A counted barrier counts whole warps: a warp that is short of lanes, because the block ends in it
+ * or lanes have exited, counts 32 as soon as all its live lanes are there.
  */
 static uint32_t arrived_threads(const ptx_block_t *block, const ptx_barrier_t *at) {
     uint32_t sum = 0;
@@ -49,7 +58,8 @@ static void release(ptx_block_t *block, uint32_t number) {
     uint64_t latest = 0;
     for (uint32_t k = 0; k < threads; k++) {
         ptx_thread_t *thread = &block->threads[k];
-        if (thread->state == PTX_AT_BARRIER && thread->barrier == number && cycles_of(thread) > latest)
+        if (thread->state == PTX_AT_BARRIER && thread->barrier == number &&
+            cycles_of(thread) > latest)
             latest = cycles_of(thread);
     }
     for (uint32_t k = 0; k < threads; k++) {
@@ -74,7 +84,8 @@ static void release_when_complete(ptx_block_t *block, uint32_t number) {
     const ptx_barrier_t *at = &block->barriers[number];
     if (!at->arrived)
         return;
-    bool complete = at->expected ? arrived_threads(block, at) >= at->expected : at->arrived >= block->live;
+    bool complete =
+        at->expected ? arrived_threads(block, at) >= at->expected : at->arrived >= block->live;
     if (complete)
         release(block, number);
 }
@@ -106,7 +117,7 @@ void divvy_ptx_barrier_arrive(ptx_thread_t *thread) {
     release_when_complete(block, number);
 }
 
-/* ---- Warp operations --------------------------------------------------------------------------------------- */
+/* ---- Warp operations ------------------------------------------------------------------------- */
 
 /* The lanes of a warp operation, ready to be worked on. */
 typedef struct {
@@ -115,13 +126,14 @@ typedef struct {
     uint64_t values[DIVVY_PTX_WARP_SIZE];
 } group_t;
 
-#define FOR_EACH_LANE(lane, mask)                                                                      \
-    for (uint32_t lane##_left = (mask), lane;                                                          \
-         lane##_left && (lane = (uint32_t)__builtin_ctz(lane##_left), true);                           \
+#define FOR_EACH_LANE(lane, mask)                                                                  \
+    for (uint32_t lane##_left = (mask), lane;                                                      \
+         lane##_left && (lane = (uint32_t)__builtin_ctz(lane##_left), true);                       \
          lane##_left &= lane##_left - 1)
 
 /* Where LANE's value comes from, and whether that lies in its segment. */
-static unsigned shuffle_source(ptx_warp_op_t op, unsigned lane, uint32_t b, uint32_t c, bool *ret_inside) {
+static unsigned shuffle_source(ptx_warp_op_t op, unsigned lane, uint32_t b, uint32_t c,
+                               bool *ret_inside) {
     unsigned segment = c >> 8 & 31;
     unsigned limit = (lane & segment) | (c & 31 & ~segment);
     unsigned first = lane & segment;
@@ -155,7 +167,10 @@ static void shuffle(group_t *group, ptx_warp_op_t op) {
         bool inside;
         unsigned source = shuffle_source(op, lane, slot_of(thread, insn->b)->u32,
                                          slot_of(thread, insn->c)->u32, &inside);
-        /* Reading a lane that does not take part is undefined; it gives the reader's own value here. */
+        /*
+         * Reading a lane that does not take part is undefined; it gives the reader's own value
+         * here.
+         */
         bool takes_part = group->members >> source & 1;
         slot_of(thread, insn->d)->u32 = (uint32_t)group->values[takes_part ? source : lane];
         slot_of(thread, insn->e)->u32 = inside;
@@ -165,7 +180,7 @@ static void shuffle(group_t *group, ptx_warp_op_t op) {
 static uint32_t ballot(const group_t *group) {
     uint32_t mask = 0;
     FOR_EACH_LANE(lane, group->members)
-        mask |= (uint32_t)(group->values[lane] != 0) << lane;
+    mask |= (uint32_t)(group->values[lane] != 0) << lane;
     return mask;
 }
 
@@ -179,7 +194,7 @@ static void vote(group_t *group, ptx_warp_op_t op) {
     else if (op == PTX_WARP_VOTE_UNI)
         result = mask == 0 || mask == group->members;
     FOR_EACH_LANE(lane, group->members)
-        slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
+    slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
 }
 
 static void match(group_t *group, ptx_warp_op_t op) {
@@ -187,7 +202,7 @@ static void match(group_t *group, ptx_warp_op_t op) {
     FOR_EACH_LANE(lane, group->members) {
         uint32_t same = 0;
         FOR_EACH_LANE(other, group->members)
-            same |= (uint32_t)(group->values[lane] == group->values[other]) << other;
+        same |= (uint32_t)(group->values[lane] == group->values[other]) << other;
         ptx_thread_t *thread = &group->lanes[lane];
         bool equal = same == group->members;
         slot_of(thread, thread->waiting->d)->u32 = !all || equal ? same : 0;
@@ -221,9 +236,9 @@ static void reduce(group_t *group, ptx_warp_op_t op) {
     unsigned first = (unsigned)__builtin_ctz(group->members);
     uint32_t result = (uint32_t)group->values[first];
     FOR_EACH_LANE(lane, group->members & ~(UINT32_C(1) << first))
-        result = reduce_step(op, result, (uint32_t)group->values[lane]);
+    result = reduce_step(op, result, (uint32_t)group->values[lane]);
     FOR_EACH_LANE(lane, group->members)
-        slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
+    slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
 }
 
 static void elect(group_t *group) {
@@ -257,7 +272,7 @@ static void perform(ptx_thread_t *lanes, uint32_t members) {
     else if (op == PTX_WARP_ELECT)
         elect(&group);
     FOR_EACH_LANE(lane, members)
-        lanes[lane].state = PTX_READY;
+    lanes[lane].state = PTX_READY;
 }
 
 /* Performs the operation that LANE waits at when all its members are there. */

@@ -5,7 +5,10 @@
 
 #include <math.h>
 
-/* A binary format with FRACTION bits of fraction and exponents from MIN_EXPONENT (of normal numbers) on. */
+/*
+ * A binary format with FRACTION bits of fraction and exponents from MIN_EXPONENT (of normal
+ * numbers) on.
+ */
 typedef struct {
     int fraction;
     int min_exponent;
@@ -17,7 +20,8 @@ static const format_t half = {10, -14, 15, 0x7fff};
 static const format_t bfloat = {7, -126, 127, 0x7fff};
 
 static uint16_t infinity_bits(const format_t *format) {
-    return (uint16_t)((unsigned)(format->max_exponent - format->min_exponent + 2) << format->fraction);
+    return (uint16_t)((unsigned)(format->max_exponent - format->min_exponent + 2)
+                      << format->fraction);
 }
 
 static uint16_t encode(double x, unsigned round, const format_t *format) {
@@ -57,9 +61,13 @@ static uint16_t encode(double x, unsigned round, const format_t *format) {
     return (uint16_t)(sign | bits);
 }
 
-uint16_t divvy_ptx_half_from(double x, unsigned round) { return encode(x, round, &half); }
+uint16_t divvy_ptx_half_from(double x, unsigned round) {
+    return encode(x, round, &half);
+}
 
-uint16_t divvy_ptx_bfloat_from(double x, unsigned round) { return encode(x, round, &bfloat); }
+uint16_t divvy_ptx_bfloat_from(double x, unsigned round) {
+    return encode(x, round, &bfloat);
+}
 
 double divvy_ptx_half_to(uint16_t bits) {
     unsigned exponent = bits >> 10 & 31;

@@ -38,13 +38,17 @@ static inline float ptx_flush(float x) {
 }
 
 /* Single-precision results that are NaN are this NaN. */
-static inline float ptx_canonical(float x) { return x == x ? x : ptx_bits_f32(0x7fffffff); }
+static inline float ptx_canonical(float x) {
+    return x == x ? x : ptx_bits_f32(0x7fffffff);
+}
 
 /* ROUND is one of PTX_ROUND_RN, RZ, RM, RP (exec.h). */
 uint16_t divvy_ptx_half_from(double x, unsigned round);
 uint16_t divvy_ptx_bfloat_from(double x, unsigned round);
 double divvy_ptx_half_to(uint16_t bits);
 
-static inline float ptx_bfloat_to(uint16_t bits) { return ptx_bits_f32((uint32_t)bits << 16); }
+static inline float ptx_bfloat_to(uint16_t bits) {
+    return ptx_bits_f32((uint32_t)bits << 16);
+}
 
 #endif

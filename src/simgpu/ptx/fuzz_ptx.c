@@ -1,6 +1,6 @@
 /*
- * Fuzz target: the parser on any text, and a short run of every kernel of what parses. Kernels may touch one
- * small buffer only; what they do besides must end in an error of the run.
+ * Fuzz target: the parser on any text, and a short run of every kernel of what parses. Kernels may
+ * touch one small buffer only; what they do besides must end in an error of the run.
  */
 #include "simgpu/ptx/ptx.h"
 
@@ -59,7 +59,8 @@ static void run_module(const divvy_ptx_module_t *module) {
         memset(buffer, 0, BUFFER_BYTES);
         for (uint32_t k = 0; k < info.variables; k++) {
             const divvy_ptx_variable_t *variable = divvy_ptx_variable_get(module, k);
-            void *content = variable->size_bytes <= VARIABLE_BYTES ? malloc(variable->size_bytes + 1) : NULL;
+            void *content =
+                variable->size_bytes <= VARIABLE_BYTES ? malloc(variable->size_bytes + 1) : NULL;
             variables[k] = (uintptr_t)buffer;
             if (content)
                 divvy_ptx_variable_init(module, k, variables, content);

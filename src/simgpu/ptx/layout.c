@@ -1,6 +1,6 @@
 /*
- * What is only known once the whole text is read: which functions and shared variables each kernel reaches,
- * where the shared variables lie, and how much stack the deepest call chain takes.
+ * What is only known once the whole text is read: which functions and shared variables each kernel
+ * reaches, where the shared variables lie, and how much stack the deepest call chain takes.
  */
 #include "simgpu/ptx/build.h"
 
@@ -10,7 +10,7 @@
 
 /* Registers of a thread, all frames together; and reachability lists of all kernels together. */
 #define CHAIN_SLOTS_MAX (UINT64_C(1) << 24)
-#define REACH_MAX (UINT64_C(1) << 22)
+#define REACH_MAX       (UINT64_C(1) << 22)
 
 typedef enum { UNSEEN, OPEN, CLOSED } visit_t;
 
@@ -144,7 +144,8 @@ static bool collect_shared(layout_t *layout, uint32_t number, ptx_entry_t *entry
         layout->reached += count;
         entry->shared_count = count;
         entry->shared = divvy_ptx_arena_alloc(&build->module->arena, count * sizeof(uint32_t));
-        entry->shared_offsets = divvy_ptx_arena_alloc(&build->module->arena, count * sizeof(uint32_t));
+        entry->shared_offsets =
+            divvy_ptx_arena_alloc(&build->module->arena, count * sizeof(uint32_t));
         if (!entry->shared || !entry->shared_offsets)
             return divvy_ptx_error_memory(build);
     }
@@ -206,7 +207,8 @@ static bool size_stack(layout_t *layout, ptx_entry_t *entry) {
     }
     if (need.slots > CHAIN_SLOTS_MAX || need.frame_bytes > PTX_FRAME_MAX_BYTES) {
         const ptx_function_t *function = &module->functions[entry->function];
-        return divvy_ptx_error(build, -E2BIG, function->line, function->name, strlen(function->name),
+        return divvy_ptx_error(build, -E2BIG, function->line, function->name,
+                               strlen(function->name),
                                "kernel needs too much local memory or too many registers");
     }
     entry->slots = (uint32_t)need.slots;
@@ -222,9 +224,10 @@ static bool check_variables(ptx_build_t *build) {
     for (uint32_t k = 0; k < module->variable_count; k++) {
         const ptx_variable_t *variable = &module->variables[k];
         if (variable->announced)
-            return divvy_ptx_error(build, -EOPNOTSUPP, variable->line, variable->info.name,
-                                   strlen(variable->info.name),
-                                   "external variable; linking is not supported by the simulated GPU");
+            return divvy_ptx_error(
+                build, -EOPNOTSUPP, variable->line, variable->info.name,
+                strlen(variable->info.name),
+                "external variable; linking is not supported by the simulated GPU");
     }
     return true;
 }

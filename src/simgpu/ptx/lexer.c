@@ -14,13 +14,17 @@ void divvy_ptx_lexer_init(ptx_lexer_t *lexer, const char *text, size_t length_by
     lexer->line = 1;
 }
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 static bool is_name_start(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$';
 }
 
-static bool is_name(char c) { return is_name_start(c) || is_digit(c); }
+static bool is_name(char c) {
+    return is_name_start(c) || is_digit(c);
+}
 
 /* Value of a digit up to base 16; 255 when it is none. */
 static unsigned digit_value(char c) {
@@ -88,7 +92,10 @@ static void read_float_bits(ptx_lexer_t *lexer, ptx_token_t *token, size_t digit
     lexer->next = p;
 }
 
-/* 12.5, 1e-3. The locale must not matter, so the text is taken apart here and only scaled by strtod of C. */
+/*
+ * 12.5, 1e-3. The locale must not matter, so the text is taken apart here and only scaled by strtod
+ * of C.
+ */
 static bool read_decimal_float(ptx_lexer_t *lexer, ptx_token_t *token) {
     const char *p = lexer->next;
     const char *end = lexer->end;
@@ -251,8 +258,8 @@ static void read_punct(ptx_lexer_t *lexer, ptx_token_t *token) {
 
 void divvy_ptx_lexer_next(ptx_lexer_t *lexer, ptx_token_t *ret_token) {
     bool blanks = skip_blanks(lexer);
-    *ret_token = (ptx_token_t){
-        .kind = PTX_TOKEN_END, .line = lexer->line, .text = lexer->next, .length = 0};
+    *ret_token =
+        (ptx_token_t){.kind = PTX_TOKEN_END, .line = lexer->line, .text = lexer->next, .length = 0};
     if (!blanks) {
         bad(ret_token, "comment without end");
         return;

@@ -1,5 +1,6 @@
 /*
- * PTX text to tokens. The lexer copies nothing: tokens point into the text, which must outlive them.
+ * PTX text to tokens. The lexer copies nothing: tokens point into the text, which must outlive
+ * them.
  */
 #ifndef DIVVY_SIMGPU_PTX_LEXER_H
 #define DIVVY_SIMGPU_PTX_LEXER_H

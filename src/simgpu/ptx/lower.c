@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Errors --------------------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 bool divvy_ptx_reject(ptx_build_t *build, const ptx_statement_t *statement, int code,
                       const char *format, ...) {
@@ -23,7 +23,8 @@ bool divvy_ptx_reject(ptx_build_t *build, const ptx_statement_t *statement, int 
                            message);
 }
 
-bool divvy_ptx_reject_operand(ptx_build_t *build, const ptx_statement_t *statement, uint32_t number) {
+bool divvy_ptx_reject_operand(ptx_build_t *build, const ptx_statement_t *statement,
+                              uint32_t number) {
     return divvy_ptx_reject(build, statement, -EINVAL, "operand %u does not fit", number + 1);
 }
 
@@ -48,7 +49,7 @@ bool divvy_ptx_expect(ptx_build_t *build, const ptx_statement_t *statement, uint
     return true;
 }
 
-/* ---- Slots ------------------------------------------------------------------------------------------------ */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 bool divvy_ptx_slot_new(ptx_build_t *build, ptx_type_t type, uint32_t *ret_slot) {
     uint32_t slot = build->slot_count;
@@ -84,8 +85,8 @@ bool divvy_ptx_slot_constant(ptx_build_t *build, uint64_t value, uint32_t *ret_s
     return true;
 }
 
-bool divvy_ptx_slot_address(ptx_build_t *build, ptx_reloc_kind_t kind, uint32_t index, int64_t addend,
-                            uint32_t *ret_slot) {
+bool divvy_ptx_slot_address(ptx_build_t *build, ptx_reloc_kind_t kind, uint32_t index,
+                            int64_t addend, uint32_t *ret_slot) {
     /* The latest ones first: accesses to the same variable come in groups. */
     for (uint32_t k = build->reloc_count; k > 0 && build->reloc_count - k < 16; k--) {
         const ptx_reloc_t *reloc = &build->relocs[k - 1];
@@ -125,7 +126,7 @@ bool divvy_ptx_frame_reserve(ptx_build_t *build, const ptx_declaration_t *declar
     return true;
 }
 
-/* ---- Instructions ------------------------------------------------------------------------------------------- */
+/* ---- Instructions ---------------------------------------------------------------------------- */
 
 ptx_insn_t divvy_ptx_insn(const ptx_build_t *build, ptx_handler_t handler) {
     return (ptx_insn_t){.handler = handler, .d = build->scratch, .e = build->scratch};
@@ -133,7 +134,8 @@ ptx_insn_t divvy_ptx_insn(const ptx_build_t *build, ptx_handler_t handler) {
 
 bool divvy_ptx_emit(ptx_build_t *build, uint32_t line, const ptx_insn_t *insn) {
     if (build->code_total >= PTX_CODE_MAX)
-        return divvy_ptx_error(build, -E2BIG, line, NULL, 0, "more than %u instructions", PTX_CODE_MAX);
+        return divvy_ptx_error(build, -E2BIG, line, NULL, 0, "more than %u instructions",
+                               PTX_CODE_MAX);
     if (divvy_ptx_array_grow((void **)&build->code, &build->code_capacity,
                              (uint64_t)build->code_count + 1, sizeof(ptx_insn_t)) < 0 ||
         divvy_ptx_array_grow((void **)&build->lines, &build->lines_capacity,
@@ -145,7 +147,7 @@ bool divvy_ptx_emit(ptx_build_t *build, uint32_t line, const ptx_insn_t *insn) {
     return true;
 }
 
-/* ---- Operands ---------------------------------------------------------------------------------------------------- */
+/* ---- Operands -------------------------------------------------------------------------------- */
 
 /* Whether a register of type HELD can stand where TYPE is wanted. */
 static bool fits(ptx_type_t held, ptx_type_t type, ptx_fit_t fit) {
@@ -212,8 +214,8 @@ static bool computed(ptx_build_t *build, const ptx_statement_t *statement, ptx_h
 }
 
 /* The address of a variable as a value. */
-static bool symbol_source(ptx_build_t *build, ptx_statement_t *statement, const ptx_operand_t *operand,
-                          uint32_t *ret_slot) {
+static bool symbol_source(ptx_build_t *build, ptx_statement_t *statement,
+                          const ptx_operand_t *operand, uint32_t *ret_slot) {
     const ptx_symbol_t *symbol = operand->symbol;
     switch (symbol->kind) {
     case PTX_SYMBOL_VARIABLE:
@@ -312,23 +314,25 @@ bool divvy_ptx_emit_plain(ptx_build_t *build, ptx_statement_t *statement, ptx_ha
     }
     if (statement->operands[0].second)
         return divvy_ptx_reject_operand(build, statement, 0);
-    return divvy_ptx_destination(build, statement, &statement->operands[0], to, PTX_FIT_EXACT, &insn.d) &&
+    return divvy_ptx_destination(build, statement, &statement->operands[0], to, PTX_FIT_EXACT,
+                                 &insn.d) &&
            divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Statements --------------------------------------------------------------------------------------------------- */
+/* ---- Statements ------------------------------------------------------------------------------ */
 
 bool divvy_ptx_lower_check(ptx_build_t *build, const ptx_statement_t *statement) {
     const ptx_opcode_t *opcode = divvy_ptx_opcode_find(statement->text, statement->opcode_length);
     if (!opcode)
         return divvy_ptx_reject(build, statement, -EINVAL, "no such instruction");
     if (!opcode->lower)
-        return divvy_ptx_reject(build, statement, -EOPNOTSUPP, "not supported by the simulated GPU");
-    if (statement->unknown)
         return divvy_ptx_reject(build, statement, -EOPNOTSUPP,
-                                "modifier '.%.*s' not supported by the simulated GPU",
-                                (int)(statement->unknown_length < 40 ? statement->unknown_length : 40),
-                                statement->unknown);
+                                "not supported by the simulated GPU");
+    if (statement->unknown)
+        return divvy_ptx_reject(
+            build, statement, -EOPNOTSUPP, "modifier '.%.*s' not supported by the simulated GPU",
+            (int)(statement->unknown_length < 40 ? statement->unknown_length : 40),
+            statement->unknown);
     build->opcode = opcode;
     return true;
 }
@@ -362,7 +366,7 @@ bool divvy_ptx_lower(ptx_build_t *build, ptx_statement_t *statement) {
     return true;
 }
 
-/* ---- Functions ------------------------------------------------------------------------------------------------------- */
+/* ---- Functions ------------------------------------------------------------------------------- */
 
 bool divvy_ptx_code_begin(ptx_build_t *build) {
     uint32_t zero;
@@ -379,7 +383,8 @@ bool divvy_ptx_code_begin(ptx_build_t *build) {
 static bool resolve_fixups(ptx_build_t *build, ptx_insn_t *code) {
     for (uint32_t k = 0; k < build->fixup_count; k++) {
         const ptx_fixup_t *fixup = &build->fixups[k];
-        const ptx_symbol_t *label = divvy_ptx_lookup(build, fixup->scope, fixup->name, fixup->length);
+        const ptx_symbol_t *label =
+            divvy_ptx_lookup(build, fixup->scope, fixup->name, fixup->length);
         if (!label || label->kind != PTX_SYMBOL_LABEL)
             return divvy_ptx_error(build, -EINVAL, fixup->line, fixup->name, fixup->length,
                                    "no such label");
@@ -439,6 +444,5 @@ bool divvy_ptx_code_end(ptx_build_t *build, ptx_function_t *function) {
         !function->callees)
         return divvy_ptx_error_memory(build);
     function->defined = true;
-    return resolve_fixups(build, function->code) &&
-           estimate_registers(build, &function->registers);
+    return resolve_fixups(build, function->code) && estimate_registers(build, &function->registers);
 }

@@ -21,7 +21,8 @@ typedef enum {
 bool divvy_ptx_reject(ptx_build_t *build, const ptx_statement_t *statement, int code,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The error for operands that do not fit. */
-bool divvy_ptx_reject_operand(ptx_build_t *build, const ptx_statement_t *statement, uint32_t number);
+bool divvy_ptx_reject_operand(ptx_build_t *build, const ptx_statement_t *statement,
+                              uint32_t number);
 /* The error for a combination of types and modifiers that does not exist. */
 bool divvy_ptx_reject_types(ptx_build_t *build, const ptx_statement_t *statement);
 
@@ -46,8 +47,8 @@ bool divvy_ptx_slot_of(ptx_build_t *build, ptx_symbol_t *symbol, uint32_t *ret_s
 ptx_insn_t divvy_ptx_insn(const ptx_build_t *build, ptx_handler_t handler);
 
 /*
- * Operands 0 (d) and 1 to SOURCES (a, b, c) with the types given, then the instruction. HANDLER NULL is the
- * error for unknown types.
+ * Operands 0 (d) and 1 to SOURCES (a, b, c) with the types given, then the instruction. HANDLER
+ * NULL is the error for unknown types.
  */
 bool divvy_ptx_emit_plain(ptx_build_t *build, ptx_statement_t *statement, ptx_handler_t handler,
                           ptx_type_t to, const ptx_type_t *from, uint32_t sources);

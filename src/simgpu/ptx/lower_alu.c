@@ -1,9 +1,11 @@
 /* Lowering of arithmetic, logic, shifts and bit fields. */
 #include "simgpu/ptx/lower.h"
 
-/* ---- Helpers ---------------------------------------------------------------------------------------------- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
-static bool is_float(ptx_type_t type) { return divvy_ptx_type_class(type) == PTX_CLASS_FLOAT; }
+static bool is_float(ptx_type_t type) {
+    return divvy_ptx_type_class(type) == PTX_CLASS_FLOAT;
+}
 
 ptx_round_t divvy_ptx_take_round(ptx_statement_t *statement) {
     static const struct {
@@ -39,8 +41,8 @@ static bool emit_saturate(ptx_build_t *build, ptx_statement_t *statement, ptx_ty
 }
 
 /*
- * A floating-point operation of one type: rounding, .ftz and .sat are taken from the statement. Operations of
- * which PTX wants a rounding or .approx say so by NEEDS_MODE.
+ * A floating-point operation of one type: rounding, .ftz and .sat are taken from the statement.
+ * Operations of which PTX wants a rounding or .approx say so by NEEDS_MODE.
  */
 static bool float_operation(ptx_build_t *build, ptx_statement_t *statement, ptx_op_t op,
                             uint32_t sources, bool needs_mode) {
@@ -67,7 +69,8 @@ static bool int_operation(ptx_build_t *build, ptx_statement_t *statement, ptx_op
                           uint32_t sources) {
     ptx_type_t type = statement->types[0];
     const ptx_type_t from[3] = {type, type, type};
-    return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_int(op, type), type, from, sources);
+    return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_int(op, type), type, from,
+                                sources);
 }
 
 /* The type of twice the width, for mul.wide. */
@@ -86,7 +89,7 @@ static ptx_type_t widen(ptx_type_t type) {
     }
 }
 
-/* ---- Sums and products -------------------------------------------------------------------------------------- */
+/* ---- Sums and products ----------------------------------------------------------------------- */
 
 bool divvy_ptx_lower_arith(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
     if (!divvy_ptx_expect(build, statement, 1, 3, 3))
@@ -121,7 +124,8 @@ bool divvy_ptx_lower_multiply(ptx_build_t *build, ptx_statement_t *statement, un
 }
 
 /* VARIANT: 1 for fma, which has no integer form. */
-bool divvy_ptx_lower_multiply_add(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
+bool divvy_ptx_lower_multiply_add(ptx_build_t *build, ptx_statement_t *statement,
+                                  unsigned variant) {
     if (!divvy_ptx_expect(build, statement, 1, 4, 4))
         return false;
     ptx_type_t type = statement->types[0];
@@ -185,7 +189,7 @@ bool divvy_ptx_lower_function(ptx_build_t *build, ptx_statement_t *statement, un
     return float_operation(build, statement, variant, 1, true);
 }
 
-/* ---- One operand, minimum and maximum --------------------------------------------------------------------------- */
+/* ---- One operand, minimum and maximum -------------------------------------------------------- */
 
 bool divvy_ptx_lower_unary(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
     if (!divvy_ptx_expect(build, statement, 1, 2, 2))
@@ -209,10 +213,11 @@ bool divvy_ptx_lower_extreme(ptx_build_t *build, ptx_statement_t *statement, uns
     return float_operation(build, statement, op, 2, false);
 }
 
-/* ---- Bits ------------------------------------------------------------------------------------------------------ */
+/* ---- Bits ------------------------------------------------------------------------------------ */
 
 bool divvy_ptx_lower_bits(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
-    return divvy_ptx_expect(build, statement, 1, 3, 3) && int_operation(build, statement, variant, 2);
+    return divvy_ptx_expect(build, statement, 1, 3, 3) &&
+           int_operation(build, statement, variant, 2);
 }
 
 bool divvy_ptx_lower_shift(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
@@ -235,14 +240,16 @@ bool divvy_ptx_lower_field(ptx_build_t *build, ptx_statement_t *statement, unsig
     if (op == PTX_OP_BFIND) {
         if (divvy_ptx_take(statement, PTX_M_SHIFTAMT))
             op = PTX_OP_BFIND_SHIFT;
-        return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_int(op, type), PTX_U32, &type, 1);
+        return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_int(op, type), PTX_U32, &type,
+                                    1);
     }
     const ptx_type_t field[3] = {type, PTX_U32, PTX_U32};
     const ptx_type_t inserted[3] = {type, type, PTX_U32};
     if (op == PTX_OP_BFE)
         return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_int(op, type), type, field, 3);
     uint32_t length;
-    if (!divvy_ptx_source(build, statement, &statement->operands[4], PTX_U32, PTX_FIT_EXACT, &length) ||
+    if (!divvy_ptx_source(build, statement, &statement->operands[4], PTX_U32, PTX_FIT_EXACT,
+                          &length) ||
         !divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_int(op, type), type, inserted, 3))
         return false;
     build->code[build->code_count - 1].f = length;
@@ -284,7 +291,8 @@ bool divvy_ptx_lower_bytes(ptx_build_t *build, ptx_statement_t *statement, unsig
     ptx_type_t type = statement->types[0];
     const ptx_type_t from[3] = {type, type, type};
     if (variant == PTX_OP_COPYSIGN)
-        return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_float(variant, type), type, from, 2);
+        return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_float(variant, type), type,
+                                    from, 2);
     ptx_op_t op = variant;
     if (op == PTX_OP_PRMT)
         op = permute_mode(statement);
@@ -312,9 +320,9 @@ bool divvy_ptx_lower_product24(ptx_build_t *build, ptx_statement_t *statement, u
         return false;
     ptx_op_t op = variant;
     if (divvy_ptx_take(statement, PTX_M_HI))
-        op = !mad                                     ? PTX_OP_MUL24_HI
+        op = !mad                                   ? PTX_OP_MUL24_HI
              : divvy_ptx_take(statement, PTX_M_SAT) ? PTX_OP_MAD24_HI_SAT
-                                                      : PTX_OP_MAD24_HI;
+                                                    : PTX_OP_MAD24_HI;
     else if (!divvy_ptx_take(statement, PTX_M_LO))
         return divvy_ptx_reject(build, statement, -EINVAL, "needs .lo or .hi");
     return int_operation(build, statement, op, mad ? 3 : 2);

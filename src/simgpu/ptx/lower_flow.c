@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- Branches ------------------------------------------------------------------------------------------- */
+/* ---- Branches -------------------------------------------------------------------------------- */
 
 bool divvy_ptx_lower_bra(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
     (void)variant;
@@ -37,8 +37,10 @@ bool divvy_ptx_lower_brx(ptx_build_t *build, ptx_statement_t *statement, unsigne
     if (!divvy_ptx_take(statement, PTX_M_IDX) || !divvy_ptx_expect(build, statement, 0, 2, 2))
         return divvy_ptx_reject_types(build, statement);
     const ptx_operand_t *table = &statement->operands[1];
-    if (table->kind != PTX_OPERAND_NAME || !table->symbol || table->symbol->kind != PTX_SYMBOL_TABLE)
-        return divvy_ptx_reject(build, statement, -EINVAL, "needs the name of a .branchtargets list");
+    if (table->kind != PTX_OPERAND_NAME || !table->symbol ||
+        table->symbol->kind != PTX_SYMBOL_TABLE)
+        return divvy_ptx_reject(build, statement, -EINVAL,
+                                "needs the name of a .branchtargets list");
     ptx_insn_t insn = divvy_ptx_insn(build, divvy_ptx_exec_flow(PTX_FLOW_TABLE));
     insn.data = table->symbol->data;
     return divvy_ptx_source(build, statement, &statement->operands[0], PTX_U32, PTX_FIT_EXACT,
@@ -55,16 +57,20 @@ bool divvy_ptx_lower_simple(ptx_build_t *build, ptx_statement_t *statement, unsi
     return divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------------------ */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
-/* Fills in TRANSFER between ACTUAL, in the caller, and FORMAL. RESULT: the value goes from FORMAL to ACTUAL. */
-static bool lower_transfer(ptx_build_t *build, ptx_statement_t *statement, const ptx_operand_t *actual,
-                           const ptx_formal_t *formal, bool result, ptx_transfer_t *transfer) {
+/*
+ * Fills in TRANSFER between ACTUAL, in the caller, and FORMAL. RESULT: the value goes from FORMAL
+ * to ACTUAL.
+ */
+static bool lower_transfer(ptx_build_t *build, ptx_statement_t *statement,
+                           const ptx_operand_t *actual, const ptx_formal_t *formal, bool result,
+                           ptx_transfer_t *transfer) {
     bool actual_slot = true;
     uint32_t place;
-    if (actual->kind == PTX_OPERAND_SYMBOL && (actual->symbol->kind == PTX_SYMBOL_CALL_PARAM ||
-                                               (actual->symbol->kind == PTX_SYMBOL_FORMAL &&
-                                                !build->is_entry))) {
+    if (actual->kind == PTX_OPERAND_SYMBOL &&
+        (actual->symbol->kind == PTX_SYMBOL_CALL_PARAM ||
+         (actual->symbol->kind == PTX_SYMBOL_FORMAL && !build->is_entry))) {
         if (actual->symbol->size_bytes != formal->size_bytes || actual->offset)
             return divvy_ptx_reject(build, statement, -EINVAL,
                                     "argument '%.*s' does not fit the parameter",
@@ -74,8 +80,8 @@ static bool lower_transfer(ptx_build_t *build, ptx_statement_t *statement, const
     } else {
         if (formal->size_bytes != divvy_ptx_type_bytes(formal->type))
             return divvy_ptx_reject(build, statement, -EINVAL, "register for an array parameter");
-        bool fine = result ? divvy_ptx_destination(build, statement, actual, formal->type, PTX_FIT_WIDER,
-                                                   &place)
+        bool fine = result ? divvy_ptx_destination(build, statement, actual, formal->type,
+                                                   PTX_FIT_WIDER, &place)
                            : divvy_ptx_source(build, statement, actual, formal->type, PTX_FIT_WIDER,
                                               &place);
         if (!fine)
@@ -125,9 +131,9 @@ bool divvy_ptx_lower_call(ptx_build_t *build, ptx_statement_t *statement, unsign
         return divvy_ptx_reject(build, statement, -EINVAL, "kernels cannot be called");
     if (argument_count != callee->formal_count || result_count != callee->result_count)
         return divvy_ptx_reject(build, statement, -EINVAL, "wrong number of arguments or results");
-    ptx_call_t *call = divvy_ptx_arena_alloc(
-        &build->module->arena,
-        sizeof(*call) + (argument_count + result_count) * sizeof(call->transfers[0]));
+    ptx_call_t *call = divvy_ptx_arena_alloc(&build->module->arena,
+                                             sizeof(*call) + (argument_count + result_count) *
+                                                                 sizeof(call->transfers[0]));
     if (!call)
         return divvy_ptx_error_memory(build);
     call->callee = index;
@@ -145,10 +151,11 @@ bool divvy_ptx_lower_call(ptx_build_t *build, ptx_statement_t *statement, unsign
     }
     ptx_insn_t insn = divvy_ptx_insn(build, divvy_ptx_exec_flow(PTX_FLOW_CALL));
     insn.data = call;
-    return add_callee(build, index, statement->line) && divvy_ptx_emit(build, statement->line, &insn);
+    return add_callee(build, index, statement->line) &&
+           divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Waiting ------------------------------------------------------------------------------------------------ */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 bool divvy_ptx_lower_sleep(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
     (void)variant;
@@ -162,9 +169,9 @@ bool divvy_ptx_lower_sleep(ptx_build_t *build, ptx_statement_t *statement, unsig
 
 bool divvy_ptx_lower_fence(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
     (void)variant;
-    static const ptx_modifier_t kinds[] = {PTX_M_CTA,     PTX_M_GL,      PTX_M_SYS,     PTX_M_GPU,
-                                           PTX_M_CLUSTER, PTX_M_SC,      PTX_M_ACQ_REL, PTX_M_ACQUIRE,
-                                           PTX_M_RELEASE};
+    static const ptx_modifier_t kinds[] = {PTX_M_CTA,     PTX_M_GL,      PTX_M_SYS,
+                                           PTX_M_GPU,     PTX_M_CLUSTER, PTX_M_SC,
+                                           PTX_M_ACQ_REL, PTX_M_ACQUIRE, PTX_M_RELEASE};
     if (!divvy_ptx_expect(build, statement, 0, 0, 0))
         return false;
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
@@ -224,7 +231,8 @@ bool divvy_ptx_lower_barrier(ptx_build_t *build, ptx_statement_t *statement, uns
     } else if (divvy_ptx_take(statement, PTX_M_RED)) {
         reduces = true;
         first = 1;
-        if (!take_reduction(build, statement, &kind) || !divvy_ptx_expect(build, statement, 1, 3, 4))
+        if (!take_reduction(build, statement, &kind) ||
+            !divvy_ptx_expect(build, statement, 1, 3, 4))
             return false;
     } else {
         return divvy_ptx_reject_types(build, statement);
@@ -234,25 +242,25 @@ bool divvy_ptx_lower_barrier(ptx_build_t *build, ptx_statement_t *statement, uns
     bool counted = statement->operand_count == first + 2u + reduces;
     insn.f = kind | (counted ? PTX_BAR_COUNTED : 0);
     if (!divvy_ptx_source(build, statement, &operands[first], PTX_U32, PTX_FIT_EXACT, &insn.a) ||
-        (counted && !divvy_ptx_source(build, statement, &operands[first + 1], PTX_U32, PTX_FIT_EXACT,
-                                      &insn.b)))
+        (counted && !divvy_ptx_source(build, statement, &operands[first + 1], PTX_U32,
+                                      PTX_FIT_EXACT, &insn.b)))
         return false;
-    if (reduces &&
-        (!divvy_ptx_source(build, statement, &operands[statement->operand_count - 1], PTX_PRED,
-                           PTX_FIT_EXACT, &insn.c) ||
-         !divvy_ptx_destination(build, statement, &operands[0], statement->types[0], PTX_FIT_EXACT,
-                                &insn.d)))
+    if (reduces && (!divvy_ptx_source(build, statement, &operands[statement->operand_count - 1],
+                                      PTX_PRED, PTX_FIT_EXACT, &insn.c) ||
+                    !divvy_ptx_destination(build, statement, &operands[0], statement->types[0],
+                                           PTX_FIT_EXACT, &insn.d)))
         return false;
     return divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Warp operations -------------------------------------------------------------------------------------------- */
+/* ---- Warp operations ------------------------------------------------------------------------- */
 
 /*
- * d{|p}, sources, mask: the common form. The first source is operand 1 with TYPE, further ones are 32-bit.
+ * d{|p}, sources, mask: the common form. The first source is operand 1 with TYPE, further ones are
+ * 32-bit.
  */
-static bool emit_warp(ptx_build_t *build, ptx_statement_t *statement, ptx_warp_op_t op, ptx_type_t to,
-                      ptx_type_t type, uint32_t sources, bool may_pair) {
+static bool emit_warp(ptx_build_t *build, ptx_statement_t *statement, ptx_warp_op_t op,
+                      ptx_type_t to, ptx_type_t type, uint32_t sources, bool may_pair) {
     ptx_operand_t *operands = statement->operands;
     ptx_insn_t insn = divvy_ptx_insn(build, divvy_ptx_exec_warp());
     uint32_t *const fields[3] = {&insn.a, &insn.b, &insn.c};

@@ -29,22 +29,42 @@ static named_t take_space(ptx_statement_t *statement) {
 /* Cache hints, scopes and memory order: accesses here always have the strongest order. */
 static void take_hints(ptx_statement_t *statement) {
     static const ptx_modifier_t hints[] = {
-        PTX_M_WEAK,           PTX_M_RELAXED,         PTX_M_ACQUIRE,
-        PTX_M_RELEASE,        PTX_M_ACQ_REL,         PTX_M_VOLATILE,
-        PTX_M_MMIO,           PTX_M_CTA,             PTX_M_GPU,
-        PTX_M_SYS,            PTX_M_CLUSTER,         PTX_M_CA,
-        PTX_M_CG,             PTX_M_CS,              PTX_M_LU,
-        PTX_M_CV,             PTX_M_NC,              PTX_M_WB,
-        PTX_M_WT,             PTX_M_UNIFIED,         PTX_M_L1_EVICT_NORMAL,
-        PTX_M_L1_EVICT_UNCHANGED, PTX_M_L1_EVICT_FIRST, PTX_M_L1_EVICT_LAST,
-        PTX_M_L1_NO_ALLOCATE, PTX_M_L2_64B,          PTX_M_L2_128B,
-        PTX_M_L2_256B,        PTX_M_L2_EVICT_LAST,   PTX_M_L2_EVICT_NORMAL,
+        PTX_M_WEAK,
+        PTX_M_RELAXED,
+        PTX_M_ACQUIRE,
+        PTX_M_RELEASE,
+        PTX_M_ACQ_REL,
+        PTX_M_VOLATILE,
+        PTX_M_MMIO,
+        PTX_M_CTA,
+        PTX_M_GPU,
+        PTX_M_SYS,
+        PTX_M_CLUSTER,
+        PTX_M_CA,
+        PTX_M_CG,
+        PTX_M_CS,
+        PTX_M_LU,
+        PTX_M_CV,
+        PTX_M_NC,
+        PTX_M_WB,
+        PTX_M_WT,
+        PTX_M_UNIFIED,
+        PTX_M_L1_EVICT_NORMAL,
+        PTX_M_L1_EVICT_UNCHANGED,
+        PTX_M_L1_EVICT_FIRST,
+        PTX_M_L1_EVICT_LAST,
+        PTX_M_L1_NO_ALLOCATE,
+        PTX_M_L2_64B,
+        PTX_M_L2_128B,
+        PTX_M_L2_256B,
+        PTX_M_L2_EVICT_LAST,
+        PTX_M_L2_EVICT_NORMAL,
     };
     for (size_t k = 0; k < sizeof(hints) / sizeof(hints[0]); k++)
         divvy_ptx_take(statement, hints[k]);
 }
 
-/* ---- Addresses ----------------------------------------------------------------------------------------------- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 /* [base + imm] in SPACE. */
 typedef struct {
@@ -71,8 +91,9 @@ static bool symbol_matches(ptx_symbol_kind_t kind, bool constant, named_t named)
 }
 
 /* A variable's name as base. SIZE bytes must lie within parameters; elsewhere the run checks. */
-static bool symbol_place(ptx_build_t *build, ptx_statement_t *statement, const ptx_operand_t *address,
-                         named_t named, uint32_t size, place_t *place) {
+static bool symbol_place(ptx_build_t *build, ptx_statement_t *statement,
+                         const ptx_operand_t *address, named_t named, uint32_t size,
+                         place_t *place) {
     const ptx_symbol_t *symbol = address->items[0].symbol;
     if (!symbol_matches(symbol->kind, symbol->constant, named))
         return divvy_ptx_reject(build, statement, -EINVAL, "'%.*s' lies in another state space",
@@ -136,10 +157,10 @@ static bool resolve(ptx_build_t *build, ptx_statement_t *statement, uint32_t ope
     }
 }
 
-/* ---- Loads and stores ------------------------------------------------------------------------------------------- */
+/* ---- Loads and stores ------------------------------------------------------------------------ */
 
-static bool lower_vector(ptx_build_t *build, ptx_statement_t *statement, bool store, const place_t *place,
-                         uint32_t count) {
+static bool lower_vector(ptx_build_t *build, ptx_statement_t *statement, bool store,
+                         const place_t *place, uint32_t count) {
     ptx_type_t type = statement->types[0];
     const ptx_operand_t *operand = &statement->operands[store ? 1 : 0];
     if (operand->kind != PTX_OPERAND_VECTOR || operand->count != count)
@@ -153,16 +174,15 @@ static bool lower_vector(ptx_build_t *build, ptx_statement_t *statement, bool st
     vector->offset = (int64_t)place->imm;
     for (uint32_t k = 0; k < count; k++) {
         const ptx_operand_t *item = &operand->items[k];
-        bool fine = store ? divvy_ptx_source(build, statement, item, type, PTX_FIT_WIDER,
-                                             &vector->slots[k])
-                          : divvy_ptx_destination(build, statement, item, type, PTX_FIT_WIDER,
-                                                  &vector->slots[k]);
+        bool fine =
+            store ? divvy_ptx_source(build, statement, item, type, PTX_FIT_WIDER, &vector->slots[k])
+                  : divvy_ptx_destination(build, statement, item, type, PTX_FIT_WIDER,
+                                          &vector->slots[k]);
         if (!fine)
             return false;
     }
-    ptx_insn_t insn =
-        divvy_ptx_insn(build, store ? divvy_ptx_exec_store_vector(place->space, type)
-                                    : divvy_ptx_exec_load_vector(place->space, type));
+    ptx_insn_t insn = divvy_ptx_insn(build, store ? divvy_ptx_exec_store_vector(place->space, type)
+                                                  : divvy_ptx_exec_load_vector(place->space, type));
     if (!insn.handler)
         return divvy_ptx_reject_types(build, statement);
     insn.a = place->base;
@@ -205,15 +225,15 @@ bool divvy_ptx_lower_access(ptx_build_t *build, ptx_statement_t *statement, unsi
     return fine && divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Atomics ------------------------------------------------------------------------------------------------------ */
+/* ---- Atomics --------------------------------------------------------------------------------- */
 
 static bool take_atom(ptx_statement_t *statement, ptx_atom_t *ret_op) {
     static const struct {
         ptx_modifier_t modifier;
         ptx_atom_t op;
     } ops[] = {
-        {PTX_M_ADD, PTX_ATOM_ADD}, {PTX_M_MIN, PTX_ATOM_MIN}, {PTX_M_MAX, PTX_ATOM_MAX},
-        {PTX_M_AND, PTX_ATOM_AND}, {PTX_M_OR, PTX_ATOM_OR},   {PTX_M_XOR, PTX_ATOM_XOR},
+        {PTX_M_ADD, PTX_ATOM_ADD},   {PTX_M_MIN, PTX_ATOM_MIN}, {PTX_M_MAX, PTX_ATOM_MAX},
+        {PTX_M_AND, PTX_ATOM_AND},   {PTX_M_OR, PTX_ATOM_OR},   {PTX_M_XOR, PTX_ATOM_XOR},
         {PTX_M_EXCH, PTX_ATOM_EXCH}, {PTX_M_CAS, PTX_ATOM_CAS}, {PTX_M_INC, PTX_ATOM_INC},
         {PTX_M_DEC, PTX_ATOM_DEC},
     };
@@ -254,8 +274,8 @@ bool divvy_ptx_lower_atom(ptx_build_t *build, ptx_statement_t *statement, unsign
     insn.f = build->sites++;
     if (!divvy_ptx_source(build, statement, &statement->operands[first + 1], type, PTX_FIT_EXACT,
                           &insn.b) ||
-        (op == PTX_ATOM_CAS && !divvy_ptx_source(build, statement, &statement->operands[first + 2], type,
-                                                 PTX_FIT_EXACT, &insn.c)))
+        (op == PTX_ATOM_CAS && !divvy_ptx_source(build, statement, &statement->operands[first + 2],
+                                                 type, PTX_FIT_EXACT, &insn.c)))
         return false;
     if (variant && !divvy_ptx_destination(build, statement, &statement->operands[0], type,
                                           PTX_FIT_EXACT, &insn.d))
@@ -263,7 +283,7 @@ bool divvy_ptx_lower_atom(ptx_build_t *build, ptx_statement_t *statement, unsign
     return divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Windows ---------------------------------------------------------------------------------------------------------- */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 static ptx_space_t window_of(named_t named) {
     return named == NAMED_SHARED  ? PTX_SPACE_SHARED
@@ -283,8 +303,8 @@ bool divvy_ptx_lower_cvta(ptx_build_t *build, ptx_statement_t *statement, unsign
         return divvy_ptx_reject(build, statement, -EINVAL, "needs a state space");
     if (type != PTX_U64 || (named == NAMED_PARAM && !build->is_entry))
         return divvy_ptx_reject_types(build, statement);
-    return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_cvta(window_of(named), to), PTX_U64,
-                                &type, 1);
+    return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_cvta(window_of(named), to),
+                                PTX_U64, &type, 1);
 }
 
 bool divvy_ptx_lower_isspacep(ptx_build_t *build, ptx_statement_t *statement, unsigned variant) {
@@ -295,8 +315,8 @@ bool divvy_ptx_lower_isspacep(ptx_build_t *build, ptx_statement_t *statement, un
     named_t named = take_space(statement);
     if (named == NAMED_NONE || named == NAMED_CONST)
         return divvy_ptx_reject_types(build, statement);
-    return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_isspace(window_of(named)), PTX_PRED,
-                                &address, 1);
+    return divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_isspace(window_of(named)),
+                                PTX_PRED, &address, 1);
 }
 
 /* Only a hint: it checks nothing and does nothing, as on a GPU. */

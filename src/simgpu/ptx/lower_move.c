@@ -1,7 +1,7 @@
 /* Lowering of comparison, selection, conversion and moves. */
 #include "simgpu/ptx/lower.h"
 
-/* ---- Comparison -------------------------------------------------------------------------------------------- */
+/* ---- Comparison ------------------------------------------------------------------------------ */
 
 static bool take_compare(ptx_statement_t *statement, ptx_cmp_t *ret_cmp) {
     static const struct {
@@ -34,19 +34,22 @@ static uint32_t take_boolean(ptx_statement_t *statement) {
 }
 
 /* Emits the comparison of operands 1 and 2 into the slot D. */
-static bool emit_compare(ptx_build_t *build, ptx_statement_t *statement, ptx_type_t type, uint32_t d) {
+static bool emit_compare(ptx_build_t *build, ptx_statement_t *statement, ptx_type_t type,
+                         uint32_t d) {
     ptx_cmp_t cmp;
     if (!take_compare(statement, &cmp))
         return divvy_ptx_reject(build, statement, -EINVAL, "needs a comparison");
     ptx_type_t code_type = divvy_ptx_take_flush(statement, type);
-    ptx_insn_t insn = divvy_ptx_insn(
-        build, divvy_ptx_type_class(type) == PTX_CLASS_FLOAT ? divvy_ptx_exec_compare_float(cmp, code_type)
-                                                             : divvy_ptx_exec_compare_int(cmp, type));
+    ptx_insn_t insn = divvy_ptx_insn(build, divvy_ptx_type_class(type) == PTX_CLASS_FLOAT
+                                                ? divvy_ptx_exec_compare_float(cmp, code_type)
+                                                : divvy_ptx_exec_compare_int(cmp, type));
     if (!insn.handler)
         return divvy_ptx_reject_types(build, statement);
     insn.d = d;
-    return divvy_ptx_source(build, statement, &statement->operands[1], type, PTX_FIT_EXACT, &insn.a) &&
-           divvy_ptx_source(build, statement, &statement->operands[2], type, PTX_FIT_EXACT, &insn.b) &&
+    return divvy_ptx_source(build, statement, &statement->operands[1], type, PTX_FIT_EXACT,
+                            &insn.a) &&
+           divvy_ptx_source(build, statement, &statement->operands[2], type, PTX_FIT_EXACT,
+                            &insn.b) &&
            divvy_ptx_emit(build, statement->line, &insn);
 }
 
@@ -67,11 +70,11 @@ bool divvy_ptx_lower_setp(ptx_build_t *build, ptx_statement_t *statement, unsign
     insn.d = p;
     insn.f = boolean;
     /* The third source first: it may be the destination as well. */
-    if (boolean && !divvy_ptx_source(build, statement, &statement->operands[3], PTX_PRED, PTX_FIT_EXACT,
-                                     &insn.c))
+    if (boolean && !divvy_ptx_source(build, statement, &statement->operands[3], PTX_PRED,
+                                     PTX_FIT_EXACT, &insn.c))
         return false;
-    if (first->second && !divvy_ptx_destination(build, statement, first->second, PTX_PRED, PTX_FIT_EXACT,
-                                                &insn.e))
+    if (first->second &&
+        !divvy_ptx_destination(build, statement, first->second, PTX_PRED, PTX_FIT_EXACT, &insn.e))
         return false;
     if (!divvy_ptx_slot_new(build, PTX_PRED, &result) ||
         !emit_compare(build, statement, statement->types[0], result))
@@ -91,8 +94,8 @@ bool divvy_ptx_lower_set(ptx_build_t *build, ptx_statement_t *statement, unsigne
     if (!divvy_ptx_slot_new(build, PTX_PRED, &result))
         return false;
     ptx_insn_t combine = divvy_ptx_insn(build, divvy_ptx_exec_combine());
-    if (boolean && !divvy_ptx_source(build, statement, &statement->operands[3], PTX_PRED, PTX_FIT_EXACT,
-                                     &combine.c))
+    if (boolean && !divvy_ptx_source(build, statement, &statement->operands[3], PTX_PRED,
+                                     PTX_FIT_EXACT, &combine.c))
         return false;
     if (!emit_compare(build, statement, statement->types[1], result))
         return false;
@@ -140,8 +143,8 @@ bool divvy_ptx_lower_testp(ptx_build_t *build, ptx_statement_t *statement, unsig
     for (size_t k = 0; k < sizeof(tests) / sizeof(tests[0]); k++) {
         if (!divvy_ptx_take(statement, tests[k]))
             continue;
-        if (!divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_float(PTX_OP_TEST, type), PTX_PRED,
-                                  &type, 1))
+        if (!divvy_ptx_emit_plain(build, statement, divvy_ptx_exec_float(PTX_OP_TEST, type),
+                                  PTX_PRED, &type, 1))
             return false;
         build->code[build->code_count - 1].f = tests[k];
         return true;
@@ -149,7 +152,7 @@ bool divvy_ptx_lower_testp(ptx_build_t *build, ptx_statement_t *statement, unsig
     return divvy_ptx_reject(build, statement, -EINVAL, "needs a test such as .finite");
 }
 
-/* ---- Conversion ----------------------------------------------------------------------------------------------- */
+/* ---- Conversion ------------------------------------------------------------------------------ */
 
 static bool lower_pack(ptx_build_t *build, ptx_statement_t *statement) {
     uint64_t detail;
@@ -183,12 +186,14 @@ bool divvy_ptx_lower_cvt(ptx_build_t *build, ptx_statement_t *statement, unsigne
     if (!insn.handler)
         return divvy_ptx_reject(build, statement, -EINVAL,
                                 "types or rounding not allowed for a conversion");
-    return divvy_ptx_source(build, statement, &statement->operands[1], from, PTX_FIT_WIDER, &insn.a) &&
-           divvy_ptx_destination(build, statement, &statement->operands[0], to, PTX_FIT_WIDER, &insn.d) &&
+    return divvy_ptx_source(build, statement, &statement->operands[1], from, PTX_FIT_WIDER,
+                            &insn.a) &&
+           divvy_ptx_destination(build, statement, &statement->operands[0], to, PTX_FIT_WIDER,
+                                 &insn.d) &&
            divvy_ptx_emit(build, statement->line, &insn);
 }
 
-/* ---- Moves -------------------------------------------------------------------------------------------------------- */
+/* ---- Moves ----------------------------------------------------------------------------------- */
 
 /* The bits type of SIZE bytes. */
 static ptx_type_t bits_type(uint32_t size) {
@@ -204,8 +209,8 @@ static bool lower_join(ptx_build_t *build, ptx_statement_t *statement, ptx_type_
     if (!insn.handler || divvy_ptx_type_bytes(type) != element * vector->count)
         return divvy_ptx_reject_operand(build, statement, 1);
     for (uint32_t k = 0; k < vector->count; k++) {
-        if (!divvy_ptx_source(build, statement, &vector->items[k], bits_type(element), PTX_FIT_EXACT,
-                              fields[k]))
+        if (!divvy_ptx_source(build, statement, &vector->items[k], bits_type(element),
+                              PTX_FIT_EXACT, fields[k]))
             return false;
     }
     return divvy_ptx_destination(build, statement, &statement->operands[0], type, PTX_FIT_EXACT,
@@ -226,7 +231,8 @@ static bool lower_split(ptx_build_t *build, ptx_statement_t *statement, ptx_type
                                    PTX_FIT_EXACT, fields[k]))
             return false;
     }
-    return divvy_ptx_source(build, statement, &statement->operands[1], type, PTX_FIT_EXACT, &insn.a) &&
+    return divvy_ptx_source(build, statement, &statement->operands[1], type, PTX_FIT_EXACT,
+                            &insn.a) &&
            divvy_ptx_emit(build, statement->line, &insn);
 }
 
@@ -253,8 +259,10 @@ bool divvy_ptx_lower_mov(ptx_build_t *build, ptx_statement_t *statement, unsigne
         return lower_split(build, statement, type);
     ptx_insn_t insn = divvy_ptx_insn(build, divvy_ptx_exec_move(size));
     uint32_t before = build->code_count;
-    if (!divvy_ptx_source(build, statement, &statement->operands[1], type, PTX_FIT_EXACT, &insn.a) ||
-        !divvy_ptx_destination(build, statement, &statement->operands[0], type, PTX_FIT_EXACT, &insn.d))
+    if (!divvy_ptx_source(build, statement, &statement->operands[1], type, PTX_FIT_EXACT,
+                          &insn.a) ||
+        !divvy_ptx_destination(build, statement, &statement->operands[0], type, PTX_FIT_EXACT,
+                               &insn.d))
         return false;
     bool computed = build->code_count == before + 1 && !statement->operands[1].negated;
     if (computed && retarget_last(build, insn.a, insn.d))

@@ -70,12 +70,13 @@ int divvy_ptx_variable_find(const divvy_ptx_module_t *module, const char *name) 
     return -ENOENT;
 }
 
-const divvy_ptx_variable_t *divvy_ptx_variable_get(const divvy_ptx_module_t *module, uint32_t index) {
+const divvy_ptx_variable_t *divvy_ptx_variable_get(const divvy_ptx_module_t *module,
+                                                   uint32_t index) {
     return index < module->variable_count ? &module->variables[index].info : NULL;
 }
 
-int divvy_ptx_variable_init(const divvy_ptx_module_t *module, uint32_t index, const uint64_t *addresses,
-                            void *dst) {
+int divvy_ptx_variable_init(const divvy_ptx_module_t *module, uint32_t index,
+                            const uint64_t *addresses, void *dst) {
     if (index >= module->variable_count)
         return -EINVAL;
     const ptx_variable_t *variable = &module->variables[index];

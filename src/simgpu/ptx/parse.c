@@ -12,14 +12,16 @@
 /* Longest piece of the text shown in an error. */
 enum { SHOWN_MAX = 80, MESSAGE_MAX = 320 };
 
-/* ---- Errors --------------------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static void record(ptx_build_t *build, int code, uint32_t line, const char *text, size_t length,
                    const char *message) {
     char shown[SHOWN_MAX + 1];
     size_t n = length < SHOWN_MAX ? length : SHOWN_MAX;
     for (size_t k = 0; k < n; k++)
-        shown[k] = text[k] >= ' ' && text[k] < 127 ? text[k] : text[k] == '\n' || text[k] == '\t' ? ' ' : '?';
+        shown[k] = text[k] >= ' ' && text[k] < 127      ? text[k]
+                   : text[k] == '\n' || text[k] == '\t' ? ' '
+                                                        : '?';
     shown[n] = 0;
     build->error = code;
     if (!build->log || !build->log_bytes)
@@ -66,9 +68,11 @@ bool divvy_ptx_error_memory(ptx_build_t *build) {
     return divvy_ptx_error(build, -ENOMEM, build->token.line, NULL, 0, "out of memory");
 }
 
-/* ---- Tokens ---------------------------------------------------------------------------------------------- */
+/* ---- Tokens ---------------------------------------------------------------------------------- */
 
-void divvy_ptx_advance(ptx_build_t *build) { divvy_ptx_lexer_next(&build->lexer, &build->token); }
+void divvy_ptx_advance(ptx_build_t *build) {
+    divvy_ptx_lexer_next(&build->lexer, &build->token);
+}
 
 bool divvy_ptx_at_punct(const ptx_build_t *build, uint64_t code) {
     return build->token.kind == PTX_TOKEN_PUNCT && build->token.u == code;
@@ -92,14 +96,18 @@ bool divvy_ptx_expect_punct(ptx_build_t *build, uint64_t code) {
     return divvy_ptx_error_here(build, -EINVAL, "expected '%c'", (char)code);
 }
 
-/* ---- Symbols ----------------------------------------------------------------------------------------------- */
+/* ---- Symbols --------------------------------------------------------------------------------- */
 
 /* %r7 of a range %r<10> becomes a register of its own when first named. */
-static ptx_symbol_t *lookup_range(ptx_build_t *build, uint32_t scope, const char *name, size_t length) {
+static ptx_symbol_t *lookup_range(ptx_build_t *build, uint32_t scope, const char *name,
+                                  size_t length) {
     size_t prefix = length;
     while (prefix && name[prefix - 1] >= '0' && name[prefix - 1] <= '9')
         prefix--;
-    /* Digits may belong to the prefix (%r1<10> declares %r10 to %r19): the longest number goes first. */
+    /*
+     * Digits may belong to the prefix (%r1<10> declares %r10 to %r19): the longest number goes
+     * first.
+     */
     for (size_t split = prefix; split < length; split++) {
         if (name[split] == '0' && split + 1 < length)
             continue;
@@ -131,7 +139,8 @@ static ptx_symbol_t *lookup_range(ptx_build_t *build, uint32_t scope, const char
     return NULL;
 }
 
-ptx_symbol_t *divvy_ptx_lookup(ptx_build_t *build, uint32_t scope, const char *name, size_t length) {
+ptx_symbol_t *divvy_ptx_lookup(ptx_build_t *build, uint32_t scope, const char *name,
+                               size_t length) {
     while (scope) {
         ptx_symbol_t *symbol = divvy_ptx_symbols_find(&build->locals, scope, name, length, false);
         if (!symbol)
@@ -152,11 +161,8 @@ ptx_symbol_t *divvy_ptx_declare(ptx_build_t *build, ptx_symbol_kind_t kind, cons
         divvy_ptx_error_memory(build);
         return NULL;
     }
-    *symbol = (ptx_symbol_t){.name = name,
-                             .length = length,
-                             .scope = build->scope,
-                             .kind = kind,
-                             .slot = PTX_SLOT_NONE};
+    *symbol = (ptx_symbol_t){
+        .name = name, .length = length, .scope = build->scope, .kind = kind, .slot = PTX_SLOT_NONE};
     int r = divvy_ptx_symbols_add(global ? &build->globals : &build->locals, symbol);
     if (r == -EEXIST)
         divvy_ptx_error(build, -EINVAL, build->token.line, name, length, "already declared");
@@ -165,7 +171,7 @@ ptx_symbol_t *divvy_ptx_declare(ptx_build_t *build, ptx_symbol_kind_t kind, cons
     return r < 0 ? NULL : symbol;
 }
 
-/* ---- Module directives ----------------------------------------------------------------------------------- */
+/* ---- Module directives ----------------------------------------------------------------------- */
 
 /* ".version 8.3": the lexer reads 8.3 as a number, so the digits are taken from the text. */
 static bool parse_version(ptx_build_t *build) {
@@ -189,18 +195,17 @@ static bool parse_version(ptx_build_t *build) {
     info->ptx_minor = part[1];
     if (part[0] > DIVVY_PTX_VERSION_MAJOR ||
         (part[0] == DIVVY_PTX_VERSION_MAJOR && part[1] > DIVVY_PTX_VERSION_MINOR))
-        return divvy_ptx_error_here(build, -EPROTONOSUPPORT,
-                                    "version %u.%u is newer than the newest supported, %u.%u", part[0],
-                                    part[1], DIVVY_PTX_VERSION_MAJOR, DIVVY_PTX_VERSION_MINOR);
+        return divvy_ptx_error_here(
+            build, -EPROTONOSUPPORT, "version %u.%u is newer than the newest supported, %u.%u",
+            part[0], part[1], DIVVY_PTX_VERSION_MAJOR, DIVVY_PTX_VERSION_MINOR);
     divvy_ptx_advance(build);
     return true;
 }
 
 /* One word of .target; platforms other than sm_NN change nothing here. */
 static bool parse_target_word(ptx_build_t *build) {
-    static const char *const others[] = {"texmode_unified",  "texmode_independent",
-                                         "texmode_raw",      "debug",
-                                         "map_f64_to_f32"};
+    static const char *const others[] = {"texmode_unified", "texmode_independent", "texmode_raw",
+                                         "debug", "map_f64_to_f32"};
     const ptx_token_t *token = &build->token;
     if (token->kind != PTX_TOKEN_NAME)
         return divvy_ptx_error_here(build, -EINVAL, "expected a target such as sm_90");
@@ -283,9 +288,8 @@ static ptx_linkage_t parse_linkage(ptx_build_t *build) {
 
 /* Directives that exist in PTX but have no meaning here. */
 static bool is_unsupported(const ptx_build_t *build) {
-    static const char *const names[] = {"tex",       "texref", "samplerref", "surfref",
-                                        "alias",     "local",  "param",      "reg",
-                                        "calltargets"};
+    static const char *const names[] = {"tex",   "texref", "samplerref", "surfref",    "alias",
+                                        "local", "param",  "reg",        "calltargets"};
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
         if (divvy_ptx_at_dot(build, names[k]))
             return true;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Declarations ---------------------------------------------------------------------------------------- */
+/* ---- Declarations ---------------------------------------------------------------------------- */
 
 /* .attribute(.managed) and .attribute(.unified(1, 2)); the second only sets an identity. */
 static bool parse_attribute(ptx_build_t *build, ptx_declaration_t *declaration) {
@@ -89,7 +89,7 @@ bool divvy_ptx_parse_declarator(ptx_build_t *build, ptx_declaration_t *declarati
     return true;
 }
 
-/* ---- Initialisers ------------------------------------------------------------------------------------------ */
+/* ---- Initialisers ---------------------------------------------------------------------------- */
 
 typedef struct {
     ptx_build_t *build;
@@ -130,7 +130,8 @@ static bool parse_address(initialiser_t *init, uint64_t offset, bool generic) {
         return divvy_ptx_error_here(build, -EOPNOTSUPP,
                                     "only addresses of .global and .const variables are supported");
     if (size != 8)
-        return divvy_ptx_error_here(build, -EOPNOTSUPP, "address in an element of other than 64 bits");
+        return divvy_ptx_error_here(build, -EOPNOTSUPP,
+                                    "address in an element of other than 64 bits");
     divvy_ptx_advance(build);
     if (generic && !divvy_ptx_expect_punct(build, ')'))
         return false;
@@ -208,7 +209,10 @@ static uint64_t stride(const ptx_declaration_t *d, uint32_t level) {
     return size;
 }
 
-/* "{ item, ... }" that fills the part of the variable at OFFSET; LEVEL dimensions are fixed already. */
+/*
+ * "{ item, ... }" that fills the part of the variable at OFFSET; LEVEL dimensions are fixed
+ * already.
+ */
 static bool parse_braces(initialiser_t *init, uint32_t level, uint64_t offset) {
     ptx_build_t *build = init->build;
     const ptx_declaration_t *d = init->declaration;
@@ -254,7 +258,7 @@ static bool parse_initialiser(ptx_build_t *build, ptx_declaration_t *declaration
     return true;
 }
 
-/* ---- Module variables ---------------------------------------------------------------------------------------- */
+/* ---- Module variables ------------------------------------------------------------------------ */
 
 /* The entry for the variable just named: new, or the one that an .extern announced. */
 static bool enter_variable(ptx_build_t *build, const ptx_declaration_t *declaration, bool is_extern,
@@ -269,8 +273,8 @@ static bool enter_variable(ptx_build_t *build, const ptx_declaration_t *declarat
             known->size_bytes = 0;
         return true;
     }
-    ptx_symbol_t *symbol = divvy_ptx_declare(build, PTX_SYMBOL_VARIABLE, declaration->name,
-                                             declaration->name_length);
+    ptx_symbol_t *symbol =
+        divvy_ptx_declare(build, PTX_SYMBOL_VARIABLE, declaration->name, declaration->name_length);
     if (!symbol)
         return false;
     if (divvy_ptx_array_grow((void **)&module->variables, &module->variable_capacity,
@@ -325,7 +329,7 @@ bool divvy_ptx_parse_variables(ptx_build_t *build, ptx_linkage_t linkage, bool c
     return divvy_ptx_expect_punct(build, ';');
 }
 
-/* ---- Shared memory --------------------------------------------------------------------------------------------- */
+/* ---- Shared memory --------------------------------------------------------------------------- */
 
 bool divvy_ptx_parse_shared(ptx_build_t *build, ptx_linkage_t linkage) {
     divvy_ptx_module_t *module = build->module;
@@ -341,8 +345,8 @@ bool divvy_ptx_parse_shared(ptx_build_t *build, ptx_linkage_t linkage) {
             return false;
         if (declaration.open && !linkage.is_extern)
             return divvy_ptx_error_here(build, -EINVAL, "array without size");
-        ptx_symbol_t *symbol = divvy_ptx_declare(build, PTX_SYMBOL_SHARED, declaration.name,
-                                                 declaration.name_length);
+        ptx_symbol_t *symbol =
+            divvy_ptx_declare(build, PTX_SYMBOL_SHARED, declaration.name, declaration.name_length);
         if (!symbol)
             return false;
         if (divvy_ptx_array_grow((void **)&module->shared, &module->shared_capacity,

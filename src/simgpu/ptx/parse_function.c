@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Pragmas ----------------------------------------------------------------------------------------------- */
+/* ---- Pragmas --------------------------------------------------------------------------------- */
 
 static bool parse_pragma_value(const char *text, size_t length, uint64_t *ret_value) {
     uint64_t value = 0;
@@ -41,7 +41,8 @@ static bool apply_pragma(ptx_build_t *build, const ptx_token_t *token, ptx_pragm
         if (divvy_ptx_text_compare(token->text, word, kinds[k].word) != 0)
             continue;
         if (!parse_pragma_value(token->text + word, token->length - word, &pragma->value))
-            return divvy_ptx_error_here(build, -EINVAL, "expected a number after %s", kinds[k].word);
+            return divvy_ptx_error_here(build, -EINVAL, "expected a number after %s",
+                                        kinds[k].word);
         pragma->set = true;
         pragma->time = kinds[k].time;
         pragma->executed = kinds[k].executed;
@@ -62,7 +63,7 @@ bool divvy_ptx_parse_pragma(ptx_build_t *build, ptx_pragma_t *pragma) {
     return divvy_ptx_expect_punct(build, ';');
 }
 
-/* ---- Scopes ------------------------------------------------------------------------------------------------- */
+/* ---- Scopes ---------------------------------------------------------------------------------- */
 
 static bool scope_enter(ptx_build_t *build) {
     if (build->depth >= PTX_DEPTH_MAX)
@@ -83,7 +84,7 @@ static void scope_leave(ptx_build_t *build) {
     build->depth--;
 }
 
-/* ---- Parameters ----------------------------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 /* What the header collects before the function's place in the module is known. */
 typedef struct {
@@ -158,8 +159,8 @@ static bool parse_formal(ptx_build_t *build, formals_t *formals) {
         divvy_ptx_text_compare(build->token.text, build->token.length, "_") == 0) {
         /* Prototypes may leave the name out. */
         declaration.size_bytes = divvy_ptx_type_bytes(declaration.type);
-        declaration.align_bytes = declaration.align_bytes ? declaration.align_bytes
-                                                          : (uint32_t)declaration.size_bytes;
+        declaration.align_bytes =
+            declaration.align_bytes ? declaration.align_bytes : (uint32_t)declaration.size_bytes;
         divvy_ptx_advance(build);
     } else if (!divvy_ptx_parse_declarator(build, &declaration)) {
         return false;
@@ -203,7 +204,9 @@ static bool parse_formals(ptx_build_t *build, formals_t *formals) {
     return divvy_ptx_expect_punct(build, ')');
 }
 
-/* Places FORMALS from *USED on: in the parameter buffer of a kernel or in the frame of a function. */
+/*
+ * Places FORMALS from *USED on: in the parameter buffer of a kernel or in the frame of a function.
+ */
 static bool place_formals(ptx_build_t *build, formals_t *formals, uint64_t *used) {
     for (uint32_t k = 0; k < formals->count; k++) {
         ptx_formal_t *formal = &formals->formals[k];
@@ -227,7 +230,7 @@ static bool place_formals(ptx_build_t *build, formals_t *formals, uint64_t *used
     return true;
 }
 
-/* ---- Directives of a function --------------------------------------------------------------------------------- */
+/* ---- Directives of a function ---------------------------------------------------------------- */
 
 /* "nx, ny, nz", each missing one 1. */
 static bool parse_extent(ptx_build_t *build, uint32_t extent[3], uint32_t *ret_threads) {
@@ -285,7 +288,7 @@ static bool parse_directives(ptx_build_t *build, divvy_ptx_entry_t *entry) {
     return true;
 }
 
-/* ---- Bodies ------------------------------------------------------------------------------------------------------ */
+/* ---- Bodies ---------------------------------------------------------------------------------- */
 
 /* After ".reg": .type a, %r<10>; */
 static bool parse_registers(ptx_build_t *build) {
@@ -293,7 +296,8 @@ static bool parse_registers(ptx_build_t *build) {
     if (!divvy_ptx_parse_declaration(build, &declaration))
         return false;
     if (declaration.vector > 1 || declaration.type == PTX_B128)
-        return divvy_ptx_error_here(build, -EOPNOTSUPP, "vector and 128-bit registers are not supported");
+        return divvy_ptx_error_here(build, -EOPNOTSUPP,
+                                    "vector and 128-bit registers are not supported");
     do {
         if (build->token.kind != PTX_TOKEN_NAME)
             return divvy_ptx_error_here(build, -EINVAL, "expected a name");
@@ -472,7 +476,7 @@ static bool parse_body(ptx_build_t *build) {
     }
 }
 
-/* ---- Functions --------------------------------------------------------------------------------------------------- */
+/* ---- Functions ------------------------------------------------------------------------------- */
 
 static bool same_formals(const ptx_formal_t *a, const ptx_formal_t *b, uint32_t count) {
     for (uint32_t k = 0; k < count; k++) {
@@ -529,7 +533,8 @@ static bool enter_function(ptx_build_t *build, const ptx_token_t *name, const fo
     return true;
 }
 
-static bool apply_time(ptx_build_t *build, divvy_ptx_entry_t *entry, const ptx_function_t *function) {
+static bool apply_time(ptx_build_t *build, divvy_ptx_entry_t *entry,
+                       const ptx_function_t *function) {
     const ptx_pragma_t *pragma = build->entry_pragma.set ? &build->entry_pragma : &build->pragma;
     entry->executed = true;
     if (!pragma->set)
@@ -540,8 +545,7 @@ static bool apply_time(ptx_build_t *build, divvy_ptx_entry_t *entry, const ptx_f
         entry->time_ns = pragma->value;
         return true;
     }
-    if (pragma->value >= function->formal_count ||
-        function->formals[pragma->value].size_bytes != 8)
+    if (pragma->value >= function->formal_count || function->formals[pragma->value].size_bytes != 8)
         return divvy_ptx_error(build, -EINVAL, pragma->line, ".pragma", 7,
                                "kernel '%s' has no 64-bit parameter %llu", function->name,
                                (unsigned long long)pragma->value);
@@ -550,7 +554,8 @@ static bool apply_time(ptx_build_t *build, divvy_ptx_entry_t *entry, const ptx_f
 }
 
 /* Adds the kernel that was just read to the module. */
-static bool add_entry(ptx_build_t *build, const divvy_ptx_entry_t *directives, ptx_linkage_t linkage) {
+static bool add_entry(ptx_build_t *build, const divvy_ptx_entry_t *directives,
+                      ptx_linkage_t linkage) {
     divvy_ptx_module_t *module = build->module;
     const ptx_function_t *function = &module->functions[build->function];
     if (divvy_ptx_array_grow((void **)&module->entries, &module->entry_capacity,
@@ -579,7 +584,8 @@ static bool add_entry(ptx_build_t *build, const divvy_ptx_entry_t *directives, p
 }
 
 /* The header's parts in order: (results) name (parameters) directives. */
-static bool parse_header(ptx_build_t *build, formals_t *results, formals_t *formals, ptx_token_t *ret_name) {
+static bool parse_header(ptx_build_t *build, formals_t *results, formals_t *formals,
+                         ptx_token_t *ret_name) {
     if (divvy_ptx_at_dot(build, "noreturn"))
         divvy_ptx_advance(build);
     if (!build->is_entry && !parse_formals(build, results))

@@ -1,6 +1,6 @@
 /*
- * Constant expressions: literals, WARP_SZ and the operators of C on 64-bit integers. Of floating-point
- * constants only literals with a sign occur in PTX.
+ * Constant expressions: literals, WARP_SZ and the operators of C on 64-bit integers. Of
+ * floating-point constants only literals with a sign occur in PTX.
  */
 #include "simgpu/ptx/build.h"
 
@@ -153,7 +153,8 @@ static bool divide(ptx_build_t *build, uint64_t op, const number_t *a, const num
     else if ((int64_t)b->u == -1)
         *ret_value = op == '/' ? 0 - a->u : 0;
     else
-        *ret_value = (uint64_t)(op == '/' ? (int64_t)a->u / (int64_t)b->u : (int64_t)a->u % (int64_t)b->u);
+        *ret_value =
+            (uint64_t)(op == '/' ? (int64_t)a->u / (int64_t)b->u : (int64_t)a->u % (int64_t)b->u);
     return true;
 }
 
@@ -268,9 +269,9 @@ bool divvy_ptx_parse_integer(ptx_build_t *build, uint64_t low, uint64_t high, ui
         return false;
     bool negative = !number.is_unsigned && (int64_t)number.u < 0;
     if (negative || number.u < low || number.u > high)
-        return divvy_ptx_error(build, -EINVAL, line, NULL, 0,
-                               "value %lld is outside %llu to %llu", (long long)number.u,
-                               (unsigned long long)low, (unsigned long long)high);
+        return divvy_ptx_error(build, -EINVAL, line, NULL, 0, "value %lld is outside %llu to %llu",
+                               (long long)number.u, (unsigned long long)low,
+                               (unsigned long long)high);
     *ret_value = number.u;
     return true;
 }

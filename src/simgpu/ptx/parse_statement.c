@@ -6,7 +6,7 @@
 
 static bool parse_operand(ptx_build_t *build, ptx_operand_t *ret_operand);
 
-/* ---- Special registers ------------------------------------------------------------------------------------ */
+/* ---- Special registers ----------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -64,7 +64,7 @@ static bool parse_sreg(ptx_build_t *build, ptx_operand_t *operand) {
                            "unknown register");
 }
 
-/* ---- Operands ---------------------------------------------------------------------------------------------- */
+/* ---- Operands -------------------------------------------------------------------------------- */
 
 /* A name at the current token, without what may follow it. */
 static bool parse_reference(ptx_build_t *build, ptx_operand_t *operand) {
@@ -129,12 +129,14 @@ static bool parse_address(ptx_build_t *build, ptx_operand_t *operand) {
         return false;
     }
     if (divvy_ptx_at_punct(build, ','))
-        return divvy_ptx_error_here(build, -EOPNOTSUPP, "addresses of several parts are not supported");
+        return divvy_ptx_error_here(build, -EOPNOTSUPP,
+                                    "addresses of several parts are not supported");
     return divvy_ptx_expect_punct(build, ']');
 }
 
 /* Items up to CLOSE, which is stepped over. */
-static bool parse_items(ptx_build_t *build, ptx_operand_t *operand, ptx_operand_kind_t kind, char close) {
+static bool parse_items(ptx_build_t *build, ptx_operand_t *operand, ptx_operand_kind_t kind,
+                        char close) {
     operand->kind = kind;
     uint32_t capacity = 0;
     if (divvy_ptx_skip_punct(build, (uint64_t)close))
@@ -216,7 +218,7 @@ static bool parse_operand(ptx_build_t *build, ptx_operand_t *ret_operand) {
     return fine;
 }
 
-/* ---- Instructions --------------------------------------------------------------------------------------------- */
+/* ---- Instructions ---------------------------------------------------------------------------- */
 
 static bool parse_modifier(ptx_build_t *build, ptx_statement_t *statement) {
     const ptx_token_t *token = &build->token;
@@ -236,8 +238,7 @@ static bool parse_modifier(ptx_build_t *build, ptx_statement_t *statement) {
 }
 
 static bool parse_operands(ptx_build_t *build, ptx_statement_t *statement) {
-    bool is_call =
-        divvy_ptx_text_compare(statement->text, statement->opcode_length, "call") == 0;
+    bool is_call = divvy_ptx_text_compare(statement->text, statement->opcode_length, "call") == 0;
     if (divvy_ptx_skip_punct(build, ';'))
         return true;
     do {

@@ -1,9 +1,11 @@
 /*
- * Runs of kernels: memory of the resident blocks, and the scheduler that lets their threads go in turn.
+ * Runs of kernels: memory of the resident blocks, and the scheduler that lets their threads go in
+ * turn.
  *
- * Threads of a warp run one after the other, each until it stops or its quantum ends. Blocks run one after
- * the other too; only when a block takes long, or the launch is cooperative, do others get turns in between,
- * so that a kernel whose blocks wait for each other ends as it would on a GPU.
+ * Threads of a warp run one after the other, each until it stops or its quantum ends. Blocks run
+ * one after the other too; only when a block takes long, or the launch is cooperative, do others
+ * get turns in between, so that a kernel whose blocks wait for each other ends as it would on a
+ * GPU.
  */
 #include "simgpu/ptx/exec.h"
 
@@ -18,11 +20,13 @@ enum {
 };
 /* Memory of resident blocks: the most a cooperative launch may take, and what others aim at. */
 #define COOPERATIVE_MAX_BYTES (UINT64_C(4) << 30)
-#define RESIDENT_BYTES (UINT64_C(64) << 20)
+#define RESIDENT_BYTES        (UINT64_C(64) << 20)
 
-/* ---- Preparation ---------------------------------------------------------------------------------------- */
+/* ---- Preparation ----------------------------------------------------------------------------- */
 
-static uint64_t align_up(uint64_t value) { return (value + ALIGN_BYTES - 1) & ~(uint64_t)(ALIGN_BYTES - 1); }
+static uint64_t align_up(uint64_t value) {
+    return (value + ALIGN_BYTES - 1) & ~(uint64_t)(ALIGN_BYTES - 1);
+}
 
 /* Memory of one resident block, in this order. */
 typedef struct {
@@ -96,7 +100,8 @@ static int prepare_templates(ptx_run_t *run, const uint64_t *variables) {
 }
 
 /* What stays the same for all blocks that use the resident place BLOCK. */
-static void prepare_block(ptx_run_t *run, ptx_block_t *block, uint8_t *memory, const extent_t *extent) {
+static void prepare_block(ptx_run_t *run, ptx_block_t *block, uint8_t *memory,
+                          const extent_t *extent) {
     const ptx_entry_t *entry = run->entry;
     uint8_t *slots = memory + extent->threads;
     uint8_t *records = slots + extent->slots;
@@ -203,7 +208,7 @@ void divvy_ptx_run_free(divvy_ptx_run_t *run) {
     free(run);
 }
 
-/* ---- Scheduling ------------------------------------------------------------------------------------------- */
+/* ---- Scheduling ------------------------------------------------------------------------------ */
 
 /* Puts the next block of the grid into the resident place BLOCK. */
 static void start_block(ptx_run_t *run, ptx_block_t *block) {
@@ -307,8 +312,8 @@ static void stopped(ptx_run_t *run, ptx_thread_t *thread) {
 }
 
 /*
- * One turn for each ready lane of warp W, from lane_next on. False when the step's budget or the run is over;
- * lane_next then says where to go on.
+ * One turn for each ready lane of warp W, from lane_next on. False when the step's budget or the
+ * run is over; lane_next then says where to go on.
  */
 static bool scan_warp(ptx_run_t *run, ptx_block_t *block, uint32_t w, uint64_t *budget) {
     uint32_t first = w * DIVVY_PTX_WARP_SIZE;
@@ -336,7 +341,10 @@ static bool scan_warp(ptx_run_t *run, ptx_block_t *block, uint32_t w, uint64_t *
     return true;
 }
 
-/* True when a lane of warp W was stopped before and may go on now, so that the warp deserves another turn. */
+/*
+ * True when a lane of warp W was stopped before and may go on now, so that the warp deserves
+ * another turn.
+ */
 static bool warp_released(const ptx_run_t *run, const ptx_block_t *block, uint32_t w) {
     uint32_t first = w * DIVVY_PTX_WARP_SIZE;
     uint32_t end = first + DIVVY_PTX_WARP_SIZE;
@@ -351,8 +359,8 @@ static bool warp_released(const ptx_run_t *run, const ptx_block_t *block, uint32
 }
 
 /*
- * Runs BLOCK until it ends (running is false then), its turn is over, the budget is used up or the run's
- * status changes.
+ * Runs BLOCK until it ends (running is false then), its turn is over, the budget is used up or the
+ * run's status changes.
  */
 static void run_block(ptx_run_t *run, ptx_block_t *block, uint64_t *budget) {
     while (block->live) {

@@ -14,7 +14,7 @@ static const type_t types[PTX_TYPE_MAX] = {
 #define X(id, text, bytes, class) [PTX_##id] = {text, bytes, PTX_CLASS_##class},
     PTX_TYPES(X)
 #undef X
-    [PTX_F32Z] = {"f32", 4, PTX_CLASS_FLOAT},
+        [PTX_F32Z] = {"f32", 4, PTX_CLASS_FLOAT},
 };
 
 static const char *const modifiers[PTX_MODIFIER_MAX] = {
@@ -57,10 +57,18 @@ int divvy_ptx_modifier_find(const char *text, size_t length) {
     return -1;
 }
 
-const char *divvy_ptx_type_name(ptx_type_t type) { return types[type].text; }
+const char *divvy_ptx_type_name(ptx_type_t type) {
+    return types[type].text;
+}
 
-const char *divvy_ptx_modifier_name(unsigned modifier) { return modifiers[modifier]; }
+const char *divvy_ptx_modifier_name(unsigned modifier) {
+    return modifiers[modifier];
+}
 
-uint32_t divvy_ptx_type_bytes(ptx_type_t type) { return types[type].bytes; }
+uint32_t divvy_ptx_type_bytes(ptx_type_t type) {
+    return types[type].bytes;
+}
 
-ptx_class_t divvy_ptx_type_class(ptx_type_t type) { return (ptx_class_t)types[type].class; }
+ptx_class_t divvy_ptx_type_class(ptx_type_t type) {
+    return (ptx_class_t)types[type].class;
+}

@@ -1,6 +1,7 @@
 /*
- * The same instructions on the interpreter and on a real GPU. Needs a driver (libcuda.so.1) and a GPU of sm_90
- * or later; exits 77 (skipped) without. Prints every difference; fails when there is one.
+ * The same instructions on the interpreter and on a real GPU. Needs a driver (libcuda.so.1) and a
+ * GPU of sm_90 or later; exits 77 (skipped) without. Prints every difference; fails when there is
+ * one.
  */
 #include "cases.h"
 #include "kit.h"
@@ -14,20 +15,20 @@ enum { THREADS = 64, BLOCKS = 16, COUNT = THREADS * BLOCKS, SKIPPED = 77 };
 enum { JIT_ERROR_LOG = 5, JIT_ERROR_LOG_BYTES = 6, CAPABILITY_MAJOR = 75 };
 
 /* X(function, parameters): the part of the driver's interface that is used here. */
-#define DRIVER(X)                                                                                      \
-    X(cuInit, (unsigned))                                                                              \
-    X(cuDeviceGet, (int *, int))                                                                       \
-    X(cuDeviceGetAttribute, (int *, int, int))                                                         \
-    X(cuDevicePrimaryCtxRetain, (void **, int))                                                        \
-    X(cuCtxSetCurrent, (void *))                                                                       \
-    X(cuModuleLoadDataEx, (void **, const void *, unsigned, int *, void **))                           \
-    X(cuModuleUnload, (void *))                                                                        \
-    X(cuModuleGetFunction, (void **, void *, const char *))                                            \
-    X(cuMemAlloc_v2, (uint64_t *, size_t))                                                             \
-    X(cuMemcpyHtoD_v2, (uint64_t, const void *, size_t))                                               \
-    X(cuMemcpyDtoH_v2, (void *, uint64_t, size_t))                                                     \
-    X(cuLaunchKernel, (void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,   \
-                       void *, void **, void **))
+#define DRIVER(X)                                                                                  \
+    X(cuInit, (unsigned))                                                                          \
+    X(cuDeviceGet, (int *, int))                                                                   \
+    X(cuDeviceGetAttribute, (int *, int, int))                                                     \
+    X(cuDevicePrimaryCtxRetain, (void **, int))                                                    \
+    X(cuCtxSetCurrent, (void *))                                                                   \
+    X(cuModuleLoadDataEx, (void **, const void *, unsigned, int *, void **))                       \
+    X(cuModuleUnload, (void *))                                                                    \
+    X(cuModuleGetFunction, (void **, void *, const char *))                                        \
+    X(cuMemAlloc_v2, (uint64_t *, size_t))                                                         \
+    X(cuMemcpyHtoD_v2, (uint64_t, const void *, size_t))                                           \
+    X(cuMemcpyDtoH_v2, (void *, uint64_t, size_t))                                                 \
+    X(cuLaunchKernel, (void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,         \
+                       unsigned, void *, void **, void **))
 #define X(name, parameters) static int(*name) parameters;
 DRIVER(X)
 #undef X
@@ -39,9 +40,9 @@ static bool open_driver(void) {
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
     if (!library)
         return false;
-#define X(name, parameters)                                                                            \
-    *(void **)&name = dlsym(library, #name);                                                           \
-    if (!name)                                                                                         \
+#define X(name, parameters)                                                                        \
+    *(void **)&name = dlsym(library, #name);                                                       \
+    if (!name)                                                                                     \
         return false;
     DRIVER(X)
 #undef X
@@ -50,7 +51,8 @@ static bool open_driver(void) {
     return cuInit(0) == 0 && cuDeviceGet(&device, 0) == 0 &&
            cuDeviceGetAttribute(&major, CAPABILITY_MAJOR, device) == 0 && major >= 9 &&
            cuDevicePrimaryCtxRetain(&context, device) == 0 && cuCtxSetCurrent(context) == 0 &&
-           cuMemAlloc_v2(&device_in, sizeof(in)) == 0 && cuMemAlloc_v2(&device_out, sizeof(real)) == 0;
+           cuMemAlloc_v2(&device_in, sizeof(in)) == 0 &&
+           cuMemAlloc_v2(&device_out, sizeof(real)) == 0;
 }
 
 /* Runs TEXT on the GPU; false with a message when that fails. */
@@ -104,7 +106,10 @@ static int compare(const case_t *c, uint64_t *state) {
     for (int k = 0; k < COUNT; k++) {
         value_t reference = {.u64 = 0};
         c->reference(in[k], &reference);
-        /* Where the reference gives no opinion (NaN of an approximate operation) there is none here either. */
+        /*
+         * Where the reference gives no opinion (NaN of an approximate operation) there is none here
+         * either.
+         */
         if (case_same(c, simulated[k][0], real[k][0]) ||
             (c->tolerance != 0 && reference.f32 != reference.f32))
             continue;

@@ -10,7 +10,9 @@
 
 #define NOT_CHECKED (__builtin_nanf("0x1234"))
 
-static __int128 clamp(__int128 x, __int128 low, __int128 high) { return x < low ? low : x > high ? high : x; }
+static __int128 clamp(__int128 x, __int128 low, __int128 high) {
+    return x < low ? low : x > high ? high : x;
+}
 
 static int64_t sign_bits(int64_t x, unsigned bits) {
     int64_t value = x & ((INT64_C(1) << bits) - 1);
@@ -64,8 +66,12 @@ static uint64_t put(uint64_t a, uint64_t b, unsigned width, uint64_t pos, uint64
     return b;
 }
 
-static uint64_t mix(uint32_t low, uint32_t high) { return (uint64_t)high << 32 | low; }
-static uint32_t both(uint16_t low, uint16_t high) { return (uint32_t)high << 16 | low; }
+static uint64_t mix(uint32_t low, uint32_t high) {
+    return (uint64_t)high << 32 | low;
+}
+static uint32_t both(uint16_t low, uint16_t high) {
+    return (uint32_t)high << 16 | low;
+}
 
 static uint32_t bytes(uint32_t a, uint32_t b, uint32_t c) {
     uint8_t in[8], out[4];
@@ -94,36 +100,46 @@ static int64_t dot(uint32_t a, uint32_t b, int64_t c, bool a_signed, bool b_sign
     return c;
 }
 
-static float flush(float x) { return fpclassify(x) == FP_SUBNORMAL ? copysignf(0, x) : x; }
-static bool normal(float x) { return fpclassify(x) != FP_SUBNORMAL && x != 0; }
-static float unit(float x) { return isnan(x) || x <= 0 ? 0 : x >= 1 ? 1 : x; }
-static bool range(double x, double low, double high) { return fabs(x) >= low && fabs(x) <= high; }
+static float flush(float x) {
+    return fpclassify(x) == FP_SUBNORMAL ? copysignf(0, x) : x;
+}
+static bool normal(float x) {
+    return fpclassify(x) != FP_SUBNORMAL && x != 0;
+}
+static float unit(float x) {
+    return isnan(x) || x <= 0 ? 0 : x >= 1 ? 1 : x;
+}
+static bool range(double x, double low, double high) {
+    return fabs(x) >= low && fabs(x) <= high;
+}
 
 /* Evaluates EXPRESSION of va, vb, vc in rounding MODE. */
-#define ROUNDED(mode, expression)                                                                      \
-    ({                                                                                                 \
-        volatile __typeof__(a) va_ = a, vb_ = b_or_a(b), vc_ = c_or_a(c);                              \
-        fesetround(mode);                                                                              \
-        __typeof__(a) va = va_, vb = vb_, vc = vc_;                                                    \
-        (void)va, (void)vb, (void)vc;                                                                  \
-        volatile __typeof__(a) result_ = (expression);                                                 \
-        fesetround(FE_TONEAREST);                                                                      \
-        result_;                                                                                       \
+#define ROUNDED(mode, expression)                                                                  \
+    ({                                                                                             \
+        volatile __typeof__(a) va_ = a, vb_ = b_or_a(b), vc_ = c_or_a(c);                          \
+        fesetround(mode);                                                                          \
+        __typeof__(a) va = va_, vb = vb_, vc = vc_;                                                \
+        (void)va, (void)vb, (void)vc;                                                              \
+        volatile __typeof__(a) result_ = (expression);                                             \
+        fesetround(FE_TONEAREST);                                                                  \
+        result_;                                                                                   \
     })
 #define b_or_a(x) (__typeof__(a))(x)
 #define c_or_a(x) (__typeof__(a))(x)
-#define ROUNDED_FROM(mode, expression)                                                                 \
-    ({                                                                                                 \
-        volatile __typeof__(a) va = a;                                                                 \
-        fesetround(mode);                                                                              \
-        volatile __typeof__(expression) result_ = (expression);                                        \
-        fesetround(FE_TONEAREST);                                                                      \
-        result_;                                                                                       \
+#define ROUNDED_FROM(mode, expression)                                                             \
+    ({                                                                                             \
+        volatile __typeof__(a) va = a;                                                             \
+        fesetround(mode);                                                                          \
+        volatile __typeof__(expression) result_ = (expression);                                    \
+        fesetround(FE_TONEAREST);                                                                  \
+        result_;                                                                                   \
     })
 
 static double half(uint32_t bits) {
     unsigned e = bits >> 10 & 31, f = bits & 1023;
-    double x = e == 31 ? (f ? (double)NAN : (double)INFINITY) : e ? (1 + f / 1024.0) * exp2((int)e - 15) : f * exp2(-24);
+    double x = e == 31 ? (f ? (double)NAN : (double)INFINITY)
+               : e     ? (1 + f / 1024.0) * exp2((int)e - 15)
+                       : f * exp2(-24);
     return bits & 0x8000 ? -x : x;
 }
 
@@ -135,8 +151,8 @@ static float bfloat(uint32_t bits) {
 }
 
 /*
- * The 16-bit number nearest to x + y, even on a tie, by search. Only signs of (x - v) + y are used, which come
- * out right although the sum may not fit a double.
+ * The 16-bit number nearest to x + y, even on a tie, by search. Only signs of (x - v) + y are used,
+ * which come out right although the sum may not fit a double.
  */
 static uint16_t search(double x, double y, double (*value)(uint32_t), unsigned fraction) {
     uint16_t infinity = fraction == 10 ? 0x7c00 : 0x7f80;
@@ -158,16 +174,27 @@ static uint16_t search(double x, double y, double (*value)(uint32_t), unsigned f
         else
             high = middle;
     }
-    double above = high == infinity ? 2 * value((uint16_t)(infinity - 1)) - value((uint16_t)(infinity - 2))
-                                    : value(high);
+    double above = high == infinity
+                       ? 2 * value((uint16_t)(infinity - 1)) - value((uint16_t)(infinity - 2))
+                       : value(high);
     double beyond = (x - (value(low) + above) / 2) + y;
     return sign | (beyond < 0 ? low : beyond > 0 ? high : low % 2 ? high : low);
 }
-static double bfloat_value(uint32_t bits) { return (double)bfloat(bits); }
-static uint16_t half_of_sum(double x, double y) { return search(x, y, half, 10); }
-static uint16_t bfloat_of_sum(double x, double y) { return search(x, y, bfloat_value, 7); }
-static uint16_t to_half(double x) { return search(x, signbit(x) ? -0.0 : 0.0, half, 10); }
-static uint16_t to_bfloat(double x) { return search(x, signbit(x) ? -0.0 : 0.0, bfloat_value, 7); }
+static double bfloat_value(uint32_t bits) {
+    return (double)bfloat(bits);
+}
+static uint16_t half_of_sum(double x, double y) {
+    return search(x, y, half, 10);
+}
+static uint16_t bfloat_of_sum(double x, double y) {
+    return search(x, y, bfloat_value, 7);
+}
+static uint16_t to_half(double x) {
+    return search(x, signbit(x) ? -0.0 : 0.0, half, 10);
+}
+static uint16_t to_bfloat(double x) {
+    return search(x, signbit(x) ? -0.0 : 0.0, bfloat_value, 7);
+}
 
 static uint16_t half_toward_zero(float x) {
     uint16_t nearest = to_half((double)x);
@@ -187,51 +214,55 @@ static __int128 to_int(double whole, unsigned bits, bool is_signed, bool is_nan,
     return (__int128)whole;
 }
 
-/* ---- The table ------------------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 #define JOIN_(x, y) x##y
-#define JOIN(x, y) JOIN_(x, y)
-#define FIELD(t) JOIN(FIELD_, t)
-#define FIELD__ u64
-#define FIELD_u16 u16
-#define FIELD_s16 s16
-#define FIELD_u32 u32
-#define FIELD_s32 s32
-#define FIELD_u64 u64
-#define FIELD_s64 s64
-#define FIELD_b16 b16
-#define FIELD_b32 b32
-#define FIELD_b64 b64
-#define FIELD_f32 f32
-#define FIELD_f64 f64
-#define FIELD_f16 f16
-#define FIELD_bf16 bf16
-#define FIELD_pred pred
+#define JOIN(x, y)  JOIN_(x, y)
+#define FIELD(t)    JOIN(FIELD_, t)
+#define FIELD__     u64
+#define FIELD_u16   u16
+#define FIELD_s16   s16
+#define FIELD_u32   u32
+#define FIELD_s32   s32
+#define FIELD_u64   u64
+#define FIELD_s64   s64
+#define FIELD_b16   b16
+#define FIELD_b32   b32
+#define FIELD_b64   b64
+#define FIELD_f32   f32
+#define FIELD_f64   f64
+#define FIELD_f16   f16
+#define FIELD_bf16  bf16
+#define FIELD_pred  pred
 
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wshadow"
-#define CASE(instruction, d, ta, tb, tc, tolerance, expression)                                        \
-    static void JOIN(reference_, __LINE__)(const value_t in[3], value_t *out) {                        \
-        __typeof__(in[0].FIELD(ta)) a = in[0].FIELD(ta);                                               \
-        __typeof__(in[1].FIELD(tb)) b = in[1].FIELD(tb);                                               \
-        __typeof__(in[2].FIELD(tc)) c = in[2].FIELD(tc);                                               \
-        (void)a, (void)b, (void)c;                                                                     \
-        out->FIELD(d) = (__typeof__(out->FIELD(d)))(expression);                                       \
+#define CASE(instruction, d, ta, tb, tc, tolerance, expression)                                    \
+    static void JOIN(reference_, __LINE__)(const value_t in[3], value_t *out) {                    \
+        __typeof__(in[0].FIELD(ta)) a = in[0].FIELD(ta);                                           \
+        __typeof__(in[1].FIELD(tb)) b = in[1].FIELD(tb);                                           \
+        __typeof__(in[2].FIELD(tc)) c = in[2].FIELD(tc);                                           \
+        (void)a, (void)b, (void)c;                                                                 \
+        out->FIELD(d) = (__typeof__(out->FIELD(d)))(expression);                                   \
     }
 #include "cases.inc"
 #undef CASE
 
-#define CASE(instruction, d, ta, tb, tc, tolerance, expression)                                        \
+#define CASE(instruction, d, ta, tb, tc, tolerance, expression)                                    \
     {instruction, {#d, #ta, #tb, #tc}, tolerance, JOIN(reference_, __LINE__)},
 const case_t cases[] = {
 #include "cases.inc"
 };
 const size_t case_count = sizeof(cases) / sizeof(cases[0]);
 
-/* ---- Use ----------------------------------------------------------------------------------------------------- */
+/* ---- Use ------------------------------------------------------------------------------------- */
 
-static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
-static bool is_half(const char *type) { return is(type, "f16") || is(type, "bf16"); }
+static bool is(const char *a, const char *b) {
+    return strcmp(a, b) == 0;
+}
+static bool is_half(const char *type) {
+    return is(type, "f16") || is(type, "bf16");
+}
 static const char *register_type(const char *type) {
     return is(type, "_") ? "b64" : is_half(type) ? "b16" : type;
 }
@@ -254,20 +285,23 @@ void case_text(const case_t *c, char *text, size_t size) {
         snprintf(store, sizeof(store), "selp.u32 %%w, 1, 0, %%d; st.global.u32 [%%out], %%w;");
     else
         snprintf(store, sizeof(store), "st.global.%s [%%out], %%d;", register_type(c->types[0]));
-    snprintf(text, size,
-             HEADER ".visible .entry k(.param .u64 pin, .param .u64 pout) {\n"
-                    ".reg .u64 %%in, %%out, %%at; .reg .u32 %%t, %%u, %%n, %%w; .reg .pred %%q;\n"
-                    ".reg .%s %%d; .reg .%s %%a; .reg .%s %%b; .reg .%s %%c;\n"
-                    "ld.param.u64 %%in, [pin]; ld.param.u64 %%out, [pout];\n"
-                    "mov.u32 %%t, %%tid.x; mov.u32 %%u, %%ctaid.x; mov.u32 %%n, %%ntid.x;\n"
-                    "mad.lo.u32 %%t, %%u, %%n, %%t; mul.wide.u32 %%at, %%t, 32; add.u64 %%in, %%in, %%at;\n"
-                    "mul.wide.u32 %%at, %%t, 16; add.u64 %%out, %%out, %%at;\n%s%s\n%s\nret;\n}\n",
-             register_type(c->types[0]), register_type(c->types[1]), register_type(c->types[2]),
-             register_type(c->types[3]), load, c->instruction, store);
+    snprintf(
+        text, size,
+        HEADER
+        ".visible .entry k(.param .u64 pin, .param .u64 pout) {\n"
+        ".reg .u64 %%in, %%out, %%at; .reg .u32 %%t, %%u, %%n, %%w; .reg .pred %%q;\n"
+        ".reg .%s %%d; .reg .%s %%a; .reg .%s %%b; .reg .%s %%c;\n"
+        "ld.param.u64 %%in, [pin]; ld.param.u64 %%out, [pout];\n"
+        "mov.u32 %%t, %%tid.x; mov.u32 %%u, %%ctaid.x; mov.u32 %%n, %%ntid.x;\n"
+        "mad.lo.u32 %%t, %%u, %%n, %%t; mul.wide.u32 %%at, %%t, 32; add.u64 %%in, %%in, %%at;\n"
+        "mul.wide.u32 %%at, %%t, 16; add.u64 %%out, %%out, %%at;\n%s%s\n%s\nret;\n}\n",
+        register_type(c->types[0]), register_type(c->types[1]), register_type(c->types[2]),
+        register_type(c->types[3]), load, c->instruction, store);
 }
 
 value_t case_operand(const char *type, uint64_t *random_state) {
-    static const float f32s[] = {0, 1, 0.5f, 2, 1e-40f, 1e-45f, 3e38f, 1.17549435e-38f, 0.1f, 65504, 1e-5f};
+    static const float f32s[] = {0,    1,     0.5f, 2, 1e-40f, 1e-45f, 3e38f, 1.17549435e-38f,
+                                 0.1f, 65504, 1e-5f};
     value_t v = {.u64 = 0};
     uint64_t bits = kit_random(random_state);
     uint64_t choice = kit_random(random_state);

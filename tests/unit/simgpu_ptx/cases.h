@@ -1,6 +1,6 @@
 /*
- * Single instructions with a reference in C: run by the unit test "arith" on the interpreter, and by
- * "against_gpu" on the interpreter and a real GPU.
+ * Single instructions with a reference in C: run by the unit test "arith" on the interpreter, and
+ * by "against_gpu" on the interpreter and a real GPU.
  */
 #ifndef DIVVY_TESTS_SIMGPU_PTX_CASES_H
 #define DIVVY_TESTS_SIMGPU_PTX_CASES_H
@@ -38,7 +38,10 @@ typedef struct {
 extern const case_t cases[];
 extern const size_t case_count;
 
-/* The PTX of CASE: kernel "k" with parameters in and out, 32 bytes of operands and 16 of result per thread. */
+/*
+ * The PTX of CASE: kernel "k" with parameters in and out, 32 bytes of operands and 16 of result per
+ * thread.
+ */
 void case_text(const case_t *c, char *text, size_t size);
 /* Operands that reach the corners of TYPE. */
 value_t case_operand(const char *type, uint64_t *random_state);

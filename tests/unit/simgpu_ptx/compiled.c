@@ -1,6 +1,6 @@
 /*
- * PTX made by a compiler (compiled/kernels.cu, three ways) against the same computation in C. Blocks, grids and
- * sizes vary; the results must be equal to the bit.
+ * PTX made by a compiler (compiled/kernels.cu, three ways) against the same computation in C.
+ * Blocks, grids and sizes vary; the results must be equal to the bit.
  */
 #include "kit.h"
 
@@ -41,7 +41,8 @@ static void device_init(device_t *device, const char *name) {
         device->addresses[k] =
             (uintptr_t)calloc(1, divvy_ptx_variable_get(device->module, k)->size_bytes + 16);
     for (uint32_t k = 0; k < info.variables; k++)
-        divvy_ptx_variable_init(device->module, k, device->addresses, (void *)(uintptr_t)device->addresses[k]);
+        divvy_ptx_variable_init(device->module, k, device->addresses,
+                                (void *)(uintptr_t)device->addresses[k]);
 }
 
 static void device_done(device_t *device) {
@@ -68,8 +69,8 @@ static void release(device_t *device) {
     device->memory.count = 0;
 }
 
-static void launch(device_t *device, const char *name, uint32_t grid_x, uint32_t grid_y, uint32_t block_x,
-                   uint32_t block_y, const void *params, size_t params_bytes) {
+static void launch(device_t *device, const char *name, uint32_t grid_x, uint32_t grid_y,
+                   uint32_t block_x, uint32_t block_y, const void *params, size_t params_bytes) {
     int entry = divvy_ptx_entry_find(device->module, name);
     assert_true(entry >= 0);
     divvy_ptx_module_info_t info;
@@ -93,7 +94,9 @@ static void launch(device_t *device, const char *name, uint32_t grid_x, uint32_t
                  (unsigned long long)result.fault_address);
 }
 
-static float random_float(device_t *device) { return (float)(kit_random(&device->random) % 2001) / 16 - 60; }
+static float random_float(device_t *device) {
+    return (float)(kit_random(&device->random) % 2001) / 16 - 60;
+}
 
 static void check_vector_add(device_t *device) {
     enum { N = 1000 };
@@ -130,7 +133,8 @@ static void check_saxpy(device_t *device) {
 
 static void check_matrix_product(device_t *device) {
     enum { N = 64 };
-    float *a = allocate(device, N * N * 4), *b = allocate(device, N * N * 4), *c = allocate(device, N * N * 4);
+    float *a = allocate(device, N * N * 4), *b = allocate(device, N * N * 4),
+          *c = allocate(device, N * N * 4);
     for (int k = 0; k < N * N; k++)
         a[k] = random_float(device), b[k] = random_float(device);
     struct {
@@ -160,7 +164,8 @@ static void check_reduce(device_t *device) {
             int *x, *sum;
             int n;
         } params = {x, sum, N};
-        launch(device, "reduce", (N + sizes[s] - 1) / sizes[s], 1, sizes[s], 1, &params, sizeof(params));
+        launch(device, "reduce", (N + sizes[s] - 1) / sizes[s], 1, sizes[s], 1, &params,
+               sizeof(params));
         assert_int_equal(*sum, wanted);
         release(device);
     }

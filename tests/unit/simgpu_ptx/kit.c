@@ -72,9 +72,9 @@ void kit_run(const char *text, uint32_t blocks, uint32_t threads, const uint64_t
     divvy_ptx_result_t result;
     int r = divvy_ptx_execute(&launch, &result);
     if (r != (int)status)
-        fail_msg("expected %s, got %d (%s), line %u, address %#llx", divvy_ptx_status_name(status), r,
-                 r >= 0 ? divvy_ptx_status_name((divvy_ptx_status_t)r) : "error", result.fault_line,
-                 (unsigned long long)result.fault_address);
+        fail_msg("expected %s, got %d (%s), line %u, address %#llx", divvy_ptx_status_name(status),
+                 r, r >= 0 ? divvy_ptx_status_name((divvy_ptx_status_t)r) : "error",
+                 result.fault_line, (unsigned long long)result.fault_address);
     divvy_ptx_module_free(module);
 }
 

@@ -1,13 +1,15 @@
 /*
- * What the tests of the PTX interpreter share: modules from text, memory that kernels may touch, launches.
- * Everything fails the running cmocka test when it goes wrong, unless the name says otherwise.
+ * What the tests of the PTX interpreter share: modules from text, memory that kernels may touch,
+ * launches. Everything fails the running cmocka test when it goes wrong, unless the name says
+ * otherwise.
  */
 #ifndef DIVVY_TESTS_SIMGPU_PTX_KIT_H
 #define DIVVY_TESTS_SIMGPU_PTX_KIT_H
 
 #include "simgpu/ptx/ptx.h"
 
-/* clang-format off: cmocka.h needs these before it */
+/* cmocka.h needs the others before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +35,8 @@ typedef struct {
 } kit_memory_t;
 
 void kit_memory_add(kit_memory_t *memory, void *start, size_t size_bytes, bool writable);
-bool kit_access(void *ctx, uint64_t address, size_t length_bytes, bool write, divvy_ptx_span_t *ret_span);
+bool kit_access(void *ctx, uint64_t address, size_t length_bytes, bool write,
+                divvy_ptx_span_t *ret_span);
 
 /* A launch of kernel NAME with 64-bit parameters PARAMS, which must stay. */
 divvy_ptx_launch_t kit_launch(const divvy_ptx_module_t *module, const char *name, uint32_t blocks,

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REGISTERS                                                                                      \
-    ".reg .u16 %h<8>; .reg .u32 %r<16>; .reg .u64 %d<16>; .reg .pred %p<8>; .reg .f32 %f<8>; .reg .f64 %g<4>;\n"
+#define REGISTERS                                                                                  \
+    ".reg .u16 %h<8>; .reg .u32 %r<16>; .reg .u64 %d<16>; .reg .pred %p<8>; .reg .f32 %f<8>; "     \
+    ".reg .f64 %g<4>;\n"
 /* %d0 is in, %d1 is out, both plus 8 bytes per thread in %d2 and %d3; %r0 the thread's number. */
-#define KERNEL(text)                                                                                   \
-    HEADER ".visible .entry k(.param .u64 in, .param .u64 out) {\n" REGISTERS                          \
-           "ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x;\n"                   \
-           "mul.wide.u32 %d2, %r0, 8; add.u64 %d3, %d1, %d2; add.u64 %d2, %d0, %d2;\n" text            \
+#define KERNEL(text)                                                                               \
+    HEADER ".visible .entry k(.param .u64 in, .param .u64 out) {\n" REGISTERS                      \
+           "ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x;\n"               \
+           "mul.wide.u32 %d2, %r0, 8; add.u64 %d3, %d1, %d2; add.u64 %d2, %d0, %d2;\n" text        \
            "\nret;\n}\n"
 
 typedef struct {
@@ -41,8 +42,9 @@ static void test_extension(void **unused) {
         const char *type;
         unsigned bits;
         bool is_signed;
-    } types[] = {{"u8", 8, false},   {"s8", 8, true},   {"b8", 8, false},   {"u16", 16, false}, {"s16", 16, true},
-                 {"u32", 32, false}, {"s32", 32, true}, {"b32", 32, false}, {"u64", 64, false}, {"s64", 64, true}};
+    } types[] = {{"u8", 8, false},   {"s8", 8, true},    {"b8", 8, false},  {"u16", 16, false},
+                 {"s16", 16, true},  {"u32", 32, false}, {"s32", 32, true}, {"b32", 32, false},
+                 {"u64", 64, false}, {"s64", 64, true}};
     for (size_t k = 0; k < sizeof(types) / sizeof(types[0]); k++) {
         bench_t bench;
         char text[2048];
@@ -66,7 +68,8 @@ static void test_narrow_stores(void **unused) {
     bench_init(&bench);
     run(&bench,
         KERNEL("ld.global.u64 %d4, [%d2]; st.global.u8 [%d3], %d4; st.global.u16 [%d3+2], %d4;\n"
-               "cvt.u32.u64 %r1, %d4; st.global.b32 [%d3+4], %r1; cvt.u16.u32 %h1, %r1; st.global.s8 [%d3+1], %h1;"),
+               "cvt.u32.u64 %r1, %d4; st.global.b32 [%d3+4], %r1; cvt.u16.u32 %h1, %r1; "
+               "st.global.s8 [%d3+1], %h1;"),
         64, DIVVY_PTX_DONE);
     for (int t = 0; t < 64; t++) {
         uint64_t v = bench.in[t];
@@ -80,8 +83,10 @@ static void test_vectors(void **unused) {
     bench_init(&bench);
     run(&bench,
         KERNEL("ld.global.v2.u64 {%d0, %d4}, [%d0+16]; st.global.v2.u64 [%d1], {%d4, %d0};\n"
-               "ld.global.v4.u32 {%r1, _, %r3, %r4}, [%d2+32]; st.global.v4.b32 [%d1+16], {%r4, %r3, 7, %r1};\n"
-               "ld.global.v4.u8 {%r1, %r2, %r3, %r4}, [%d2+8]; st.global.v4.u16 [%d1+32], {%r4, %r3, %r2, %r1};\n"
+               "ld.global.v4.u32 {%r1, _, %r3, %r4}, [%d2+32]; st.global.v4.b32 [%d1+16], {%r4, "
+               "%r3, 7, %r1};\n"
+               "ld.global.v4.u8 {%r1, %r2, %r3, %r4}, [%d2+8]; st.global.v4.u16 [%d1+32], {%r4, "
+               "%r3, %r2, %r1};\n"
                "ld.global.v2.s16 {%r1, %r2}, [%d2]; st.global.v2.u32 [%d1+40], {%r1, %r2};"),
         1, DIVVY_PTX_DONE);
     const uint32_t *words = (const uint32_t *)bench.in;
@@ -101,22 +106,31 @@ static void test_spaces(void **unused) {
     (void)unused;
     bench_t bench;
     bench_init(&bench);
-    /* Each thread turns its word around through shared, then local memory, directly and by generic address. */
+    /*
+     * Each thread turns its word around through shared, then local memory, directly and by generic
+     * address.
+     */
     run(&bench,
-        HEADER ".shared .align 8 .b8 pad[24]; .shared .align 8 .b8 box[512];\n"
-               ".visible .entry k(.param .u64 in, .param .u64 out) {\n" REGISTERS
-               ".local .align 8 .b8 stack[32]; .reg .b32 lo, hi;\n"
-               "ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; st.shared.u8 [pad], %r0;\n"
-               "mul.wide.u32 %d2, %r0, 8; add.u64 %d3, %d1, %d2; add.u64 %d2, %d0, %d2; ld.global.u64 %d4, [%d2];\n"
-               "mov.u32 %r1, box; mad.lo.u32 %r1, %r0, 8, %r1; st.shared.u64 [%r1], %d4;\n"
-               "cvt.u64.u32 %d5, %r1; cvta.shared.u64 %d6, %d5; ld.u64 %d7, [%d6];\n"
-               "mov.u64 %d8, stack; cvta.local.u64 %d9, %d8; st.u64 [%d9+8], %d7; ld.local.u64 %d10, [stack+8];\n"
-               "add.u64 %d11, %d8, 24; st.local.u64 [%d11], %d10; ld.local.v2.u32 {lo, hi}, [%d8+24];\n"
-               "mov.b64 %d12, {hi, lo}; st.global.u64 [%d3], %d12;\n"
-               "isspacep.shared %p1, %d6; isspacep.local %p2, %d9; isspacep.global %p3, %d2; isspacep.global %p4, %d6;\n"
-               "isspacep.shared %p5, %d9; cvta.to.shared.u64 %d13, %d6; setp.eq.u64 %p6, %d13, %d5;\n"
-               "and.pred %p1, %p1, %p2; and.pred %p1, %p1, %p3; and.pred %p1, %p1, %p6; or.pred %p4, %p4, %p5;\n"
-               "not.pred %p4, %p4; and.pred %p1, %p1, %p4; @!%p1 trap; ret;\n}\n",
+        HEADER
+        ".shared .align 8 .b8 pad[24]; .shared .align 8 .b8 box[512];\n"
+        ".visible .entry k(.param .u64 in, .param .u64 out) {\n" REGISTERS
+        ".local .align 8 .b8 stack[32]; .reg .b32 lo, hi;\n"
+        "ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; st.shared.u8 [pad], "
+        "%r0;\n"
+        "mul.wide.u32 %d2, %r0, 8; add.u64 %d3, %d1, %d2; add.u64 %d2, %d0, %d2; ld.global.u64 "
+        "%d4, [%d2];\n"
+        "mov.u32 %r1, box; mad.lo.u32 %r1, %r0, 8, %r1; st.shared.u64 [%r1], %d4;\n"
+        "cvt.u64.u32 %d5, %r1; cvta.shared.u64 %d6, %d5; ld.u64 %d7, [%d6];\n"
+        "mov.u64 %d8, stack; cvta.local.u64 %d9, %d8; st.u64 [%d9+8], %d7; ld.local.u64 %d10, "
+        "[stack+8];\n"
+        "add.u64 %d11, %d8, 24; st.local.u64 [%d11], %d10; ld.local.v2.u32 {lo, hi}, [%d8+24];\n"
+        "mov.b64 %d12, {hi, lo}; st.global.u64 [%d3], %d12;\n"
+        "isspacep.shared %p1, %d6; isspacep.local %p2, %d9; isspacep.global %p3, %d2; "
+        "isspacep.global %p4, %d6;\n"
+        "isspacep.shared %p5, %d9; cvta.to.shared.u64 %d13, %d6; setp.eq.u64 %p6, %d13, %d5;\n"
+        "and.pred %p1, %p1, %p2; and.pred %p1, %p1, %p3; and.pred %p1, %p1, %p6; or.pred %p4, %p4, "
+        "%p5;\n"
+        "not.pred %p4, %p4; and.pred %p1, %p1, %p4; @!%p1 trap; ret;\n}\n",
         64, DIVVY_PTX_DONE);
     for (int t = 0; t < 64; t++)
         assert_int_equal(bench.out[t], bench.in[t] << 32 | bench.in[t] >> 32);
@@ -137,12 +151,15 @@ static void test_params(void **unused) {
         float e;
     } params = {bench.params[1], 200, -5, {{1, 2, 3}, 4.5}, 0.25f};
     divvy_ptx_module_t *module = kit_parse(
-        HEADER ".entry k(.param .u64 out, .param .u8 a, .param .s16 b, .param .align 8 .b8 s[24], .param .f32 e) {\n" REGISTERS
-               "ld.param.u64 %d1, [out]; ld.param.u8 %r1, [a]; ld.param.s16 %r2, [b]; ld.param.u32 %r3, [s+8];\n"
-               "ld.param.f64 %g1, [s+16]; ld.param.f32 %f1, [e]; mov.b64 %d4, s; ld.param.u32 %r4, [%d4+4];\n"
-               "cvta.param.u64 %d5, %d4; ld.u32 %r5, [%d5];\n"
-               "st.global.v4.u32 [%d1], {%r1, %r2, %r3, %r4}; st.global.u32 [%d1+16], %r5;\n"
-               "cvt.f64.f32 %g2, %f1; add.f64 %g1, %g1, %g2; st.global.f64 [%d1+24], %g1; ret; }\n");
+        HEADER
+        ".entry k(.param .u64 out, .param .u8 a, .param .s16 b, .param .align 8 .b8 s[24], .param "
+        ".f32 e) {\n" REGISTERS "ld.param.u64 %d1, [out]; ld.param.u8 %r1, [a]; ld.param.s16 %r2, "
+                                "[b]; ld.param.u32 %r3, [s+8];\n"
+        "ld.param.f64 %g1, [s+16]; ld.param.f32 %f1, [e]; mov.b64 %d4, s; ld.param.u32 %r4, "
+        "[%d4+4];\n"
+        "cvta.param.u64 %d5, %d4; ld.u32 %r5, [%d5];\n"
+        "st.global.v4.u32 [%d1], {%r1, %r2, %r3, %r4}; st.global.u32 [%d1+16], %r5;\n"
+        "cvt.f64.f32 %g2, %f1; add.f64 %g1, %g1, %g2; st.global.f64 [%d1+24], %g1; ret; }\n");
     divvy_ptx_launch_t launch = kit_launch(module, "k", 1, 1, (void *)&params, 0, &bench.memory);
     launch.params_bytes = sizeof(params);
     assert_int_equal(divvy_ptx_execute(&launch, NULL), DIVVY_PTX_DONE);
@@ -161,14 +178,18 @@ static void test_variables(void **unused) {
     bench_t bench;
     bench_init(&bench);
     divvy_ptx_module_t *module = kit_parse(
-        HEADER ".const .u32 table[4] = {10, 20, 30, 40};\n.global .u32 counter = 5;\n.global .u64 pointer = table+8;\n"
-               ".func (.reg .u32 o) get(.reg .u32 i) { .reg .u64 a; mov.u64 a, table; mad.wide.u32 a, i, 4, a;\n"
-               "ld.const.u32 o, [a]; ret; }\n"
-               ".entry k(.param .u64 out) { .reg .u64 d<4>; .reg .u32 r<8>; ld.param.u64 d0, [out];\n"
-               "ld.const.u32 r0, [table+4]; call (r1), get, (3); ld.global.u64 d1, [pointer]; ld.u32 r2, [d1];\n"
-               "atom.global.add.u32 r3, [counter], 2; ld.global.u32 r4, [counter]; mov.u64 d2, table+12;\n"
-               "sub.u64 d2, d2, d1; cvt.u32.u64 r5, d2;\n"
-               "st.global.v4.u32 [d0], {r0, r1, r2, r3}; st.global.v2.u32 [d0+16], {r4, r5}; ret; }\n");
+        HEADER
+        ".const .u32 table[4] = {10, 20, 30, 40};\n.global .u32 counter = 5;\n.global .u64 pointer "
+        "= table+8;\n"
+        ".func (.reg .u32 o) get(.reg .u32 i) { .reg .u64 a; mov.u64 a, table; mad.wide.u32 a, i, "
+        "4, a;\n"
+        "ld.const.u32 o, [a]; ret; }\n"
+        ".entry k(.param .u64 out) { .reg .u64 d<4>; .reg .u32 r<8>; ld.param.u64 d0, [out];\n"
+        "ld.const.u32 r0, [table+4]; call (r1), get, (3); ld.global.u64 d1, [pointer]; ld.u32 r2, "
+        "[d1];\n"
+        "atom.global.add.u32 r3, [counter], 2; ld.global.u32 r4, [counter]; mov.u64 d2, table+12;\n"
+        "sub.u64 d2, d2, d1; cvt.u32.u64 r5, d2;\n"
+        "st.global.v4.u32 [d0], {r0, r1, r2, r3}; st.global.v2.u32 [d0+16], {r4, r5}; ret; }\n");
     uint64_t storage[3][4], addresses[3];
     for (uint32_t k = 0; k < 3; k++)
         addresses[k] = (uintptr_t)storage[k];
@@ -183,7 +204,10 @@ static void test_variables(void **unused) {
     divvy_ptx_module_free(module);
 }
 
-/* Functions with parameters in memory and in registers, of several results' sizes, nested and recursive. */
+/*
+ * Functions with parameters in memory and in registers, of several results' sizes, nested and
+ * recursive.
+ */
 static void test_calls(void **unused) {
     (void)unused;
     bench_t bench;
@@ -191,26 +215,33 @@ static void test_calls(void **unused) {
     for (uint64_t k = 0; k < 64; k++)
         bench.in[k] = k % 20;
     run(&bench,
-        HEADER ".func (.param .b64 r) fib(.param .b64 n);\n"
-               ".func (.param .b64 r) fib(.param .b64 n) {\n" REGISTERS
-               "ld.param.u64 %d1, [n]; setp.lt.u64 %p1, %d1, 2; @%p1 bra DONE;\n"
-               "{ .param .b64 a; .param .b64 o; sub.u64 %d2, %d1, 1; st.param.b64 [a], %d2;\n"
-               "call.uni (o), fib, (a); ld.param.b64 %d3, [o]; }\n"
-               "{ .param .b64 a; .param .b64 o; sub.u64 %d2, %d1, 2; st.param.b64 [a+0], %d2;\n"
-               "call.uni (o), fib, (a); ld.param.b64 %d4, [o+0]; }\n"
-               "add.u64 %d1, %d3, %d4;\nDONE: st.param.b64 [r], %d1; ret; }\n"
-               ".func (.reg .s32 o) twice(.reg .s16 i, .reg .pred p) { .reg .s32 t; mov.u32 o, 0; @!p ret;\n"
-               "cvt.s32.s16 t, i; add.s32 o, t, t; }\n"
-               ".func (.param .align 8 .b8 o[16]) swap(.param .align 8 .b8 i[16]) { .reg .b64 a, b;\n"
-               "ld.param.v2.b64 {a, b}, [i]; st.param.b64 [o], b; st.param.b64 [o+8], a; ret; }\n"
-               ".visible .entry k(.param .u64 in, .param .u64 out) {\n" REGISTERS
-               ".param .align 8 .b8 pi[16]; .param .align 8 .b8 po[16]; .param .b64 fi; .param .b64 fo; .reg .s16 %s;\n"
-               "ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; mul.wide.u32 %d2, %r0, 8;\n"
-               "add.u64 %d3, %d1, %d2; add.u64 %d2, %d0, %d2; ld.global.u64 %d4, [%d2]; st.param.b64 [fi], %d4;\n"
-               "call (fo), fib, (fi); ld.param.b64 %d5, [fo]; setp.ne.u32 %p1, %r0, 1; cvt.s16.u64 %s, %d5; neg.s16 %s, %s;\n"
-               "call (%r1), twice, (%s, %p1); cvt.s64.s32 %d6, %r1; st.param.b64 [pi], %d5; st.param.b64 [pi+8], %d6;\n"
-               "call (po), swap, (pi); ld.param.b64 %d7, [po]; ld.param.b64 %d8, [po+8];\n"
-               "mad.lo.s64 %d7, %d7, 1000000, %d8; st.global.u64 [%d3], %d7; ret; }\n",
+        HEADER
+        ".func (.param .b64 r) fib(.param .b64 n);\n"
+        ".func (.param .b64 r) fib(.param .b64 n) {\n" REGISTERS
+        "ld.param.u64 %d1, [n]; setp.lt.u64 %p1, %d1, 2; @%p1 bra DONE;\n"
+        "{ .param .b64 a; .param .b64 o; sub.u64 %d2, %d1, 1; st.param.b64 [a], %d2;\n"
+        "call.uni (o), fib, (a); ld.param.b64 %d3, [o]; }\n"
+        "{ .param .b64 a; .param .b64 o; sub.u64 %d2, %d1, 2; st.param.b64 [a+0], %d2;\n"
+        "call.uni (o), fib, (a); ld.param.b64 %d4, [o+0]; }\n"
+        "add.u64 %d1, %d3, %d4;\nDONE: st.param.b64 [r], %d1; ret; }\n"
+        ".func (.reg .s32 o) twice(.reg .s16 i, .reg .pred p) { .reg .s32 t; mov.u32 o, 0; @!p "
+        "ret;\n"
+        "cvt.s32.s16 t, i; add.s32 o, t, t; }\n"
+        ".func (.param .align 8 .b8 o[16]) swap(.param .align 8 .b8 i[16]) { .reg .b64 a, b;\n"
+        "ld.param.v2.b64 {a, b}, [i]; st.param.b64 [o], b; st.param.b64 [o+8], a; ret; }\n"
+        ".visible .entry k(.param .u64 in, .param .u64 out) {\n" REGISTERS
+        ".param .align 8 .b8 pi[16]; .param .align 8 .b8 po[16]; .param .b64 fi; .param .b64 fo; "
+        ".reg .s16 %s;\n"
+        "ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; mul.wide.u32 %d2, "
+        "%r0, 8;\n"
+        "add.u64 %d3, %d1, %d2; add.u64 %d2, %d0, %d2; ld.global.u64 %d4, [%d2]; st.param.b64 "
+        "[fi], %d4;\n"
+        "call (fo), fib, (fi); ld.param.b64 %d5, [fo]; setp.ne.u32 %p1, %r0, 1; cvt.s16.u64 %s, "
+        "%d5; neg.s16 %s, %s;\n"
+        "call (%r1), twice, (%s, %p1); cvt.s64.s32 %d6, %r1; st.param.b64 [pi], %d5; st.param.b64 "
+        "[pi+8], %d6;\n"
+        "call (po), swap, (pi); ld.param.b64 %d7, [po]; ld.param.b64 %d8, [po+8];\n"
+        "mad.lo.s64 %d7, %d7, 1000000, %d8; st.global.u64 [%d3], %d7; ret; }\n",
         64, DIVVY_PTX_DONE);
     for (uint64_t k = 0; k < 64; k++) {
         int64_t a = 0, b = 1;
@@ -223,7 +254,8 @@ static void test_calls(void **unused) {
         assert_int_equal((int64_t)bench.out[k], doubled * 1000000 + a);
     }
     run(&bench,
-        HEADER ".func f() { .local .b8 l[64]; call f; ret; }\n.entry k(.param .u64 a, .param .u64 b) { call f; ret; }\n",
+        HEADER ".func f() { .local .b8 l[64]; call f; ret; }\n.entry k(.param .u64 a, .param .u64 "
+               "b) { call f; ret; }\n",
         1, DIVVY_PTX_STACK_OVERFLOW);
 }
 
@@ -249,12 +281,15 @@ static void test_faults(void **unused) {
         {KERNEL(".shared .b32 s[4]; st.shared.u32 [s+16], %r0;"), DIVVY_PTX_ILLEGAL_ADDRESS},
         {KERNEL(".shared .b32 s[4]; st.shared.u32 [s-4], %r0;"), DIVVY_PTX_ILLEGAL_ADDRESS},
         {KERNEL(".shared .b32 s[4]; ld.shared.u32 %r1, [s+2];"), DIVVY_PTX_MISALIGNED_ADDRESS},
-        {KERNEL(".shared .b32 s[4]; atom.shared.add.u32 %r1, [s+16], 1;"), DIVVY_PTX_ILLEGAL_ADDRESS},
-        {KERNEL(".shared .b32 s[4]; mov.u64 %d4, s; cvta.shared.u64 %d4, %d4; ld.u32 %r1, [%d4+4096];"),
+        {KERNEL(".shared .b32 s[4]; atom.shared.add.u32 %r1, [s+16], 1;"),
+         DIVVY_PTX_ILLEGAL_ADDRESS},
+        {KERNEL(".shared .b32 s[4]; mov.u64 %d4, s; cvta.shared.u64 %d4, %d4; ld.u32 %r1, "
+                "[%d4+4096];"),
          DIVVY_PTX_ILLEGAL_ADDRESS},
         {KERNEL(".local .b8 l[16]; st.local.u64 [l+16], %d1;"), DIVVY_PTX_ILLEGAL_ADDRESS},
         {KERNEL("mov.u64 %d4, in; ld.param.u64 %d5, [%d4+16];"), DIVVY_PTX_ILLEGAL_ADDRESS},
-        {KERNEL("mov.u64 %d4, in; cvta.param.u64 %d4, %d4; st.u64 [%d4], %d4;"), DIVVY_PTX_ILLEGAL_ADDRESS},
+        {KERNEL("mov.u64 %d4, in; cvta.param.u64 %d4, %d4; st.u64 [%d4], %d4;"),
+         DIVVY_PTX_ILLEGAL_ADDRESS},
         {KERNEL("trap;"), DIVVY_PTX_TRAP},
         {KERNEL("ts: .branchtargets A, B; A: B: brx.idx 2, ts;"), DIVVY_PTX_INVALID_PC},
     };
@@ -270,9 +305,10 @@ static void test_fault_place(void **unused) {
     (void)unused;
     bench_t bench;
     bench_init(&bench);
-    divvy_ptx_module_t *module = kit_parse(KERNEL(
-        "mov.u32 %r1, %ctaid.y; mov.u32 %r2, %tid.y; mad.lo.u32 %r3, %r1, 100, %r2; setp.ne.u32 %p1, %r3, 203;\n"
-        "setp.ne.or.u32 %p1, %r0, 1, %p1;\n\n@!%p1 st.global.u32 [12345676], %r0;"));
+    divvy_ptx_module_t *module = kit_parse(
+        KERNEL("mov.u32 %r1, %ctaid.y; mov.u32 %r2, %tid.y; mad.lo.u32 %r3, %r1, 100, %r2; "
+               "setp.ne.u32 %p1, %r3, 203;\n"
+               "setp.ne.or.u32 %p1, %r0, 1, %p1;\n\n@!%p1 st.global.u32 [12345676], %r0;"));
     divvy_ptx_launch_t launch = kit_launch(module, "k", 1, 1, bench.params, 2, &bench.memory);
     launch.grid[1] = 4;
     launch.block[0] = 2;
@@ -296,20 +332,42 @@ static void test_spans(void **unused) {
     assert_int_equal(bench.memory.asked, 2);
 }
 
-/* ---- Atomics --------------------------------------------------------------------------------------------------- */
+/* ---- Atomics --------------------------------------------------------------------------------- */
 
 typedef uint64_t (*step_t)(uint64_t old, uint64_t operand);
-static uint64_t add32(uint64_t o, uint64_t v) { return (uint32_t)(o + v); }
-static uint64_t add64(uint64_t o, uint64_t v) { return o + v; }
-static uint64_t min_u(uint64_t o, uint64_t v) { return (uint32_t)o < (uint32_t)v ? (uint32_t)o : (uint32_t)v; }
-static uint64_t max_s(uint64_t o, uint64_t v) { return (uint32_t)((int32_t)o > (int32_t)v ? o : v); }
-static uint64_t min_s64(uint64_t o, uint64_t v) { return (int64_t)o < (int64_t)v ? o : v; }
-static uint64_t max_u64(uint64_t o, uint64_t v) { return o > v ? o : v; }
-static uint64_t and32(uint64_t o, uint64_t v) { return (uint32_t)(o & v); }
-static uint64_t or64(uint64_t o, uint64_t v) { return o | v; }
-static uint64_t xor32(uint64_t o, uint64_t v) { return (uint32_t)(o ^ v); }
-static uint64_t exch(uint64_t o, uint64_t v) { return (void)o, v; }
-static uint64_t inc(uint64_t o, uint64_t v) { return (uint32_t)o >= (uint32_t)v ? 0 : (uint32_t)o + 1; }
+static uint64_t add32(uint64_t o, uint64_t v) {
+    return (uint32_t)(o + v);
+}
+static uint64_t add64(uint64_t o, uint64_t v) {
+    return o + v;
+}
+static uint64_t min_u(uint64_t o, uint64_t v) {
+    return (uint32_t)o < (uint32_t)v ? (uint32_t)o : (uint32_t)v;
+}
+static uint64_t max_s(uint64_t o, uint64_t v) {
+    return (uint32_t)((int32_t)o > (int32_t)v ? o : v);
+}
+static uint64_t min_s64(uint64_t o, uint64_t v) {
+    return (int64_t)o < (int64_t)v ? o : v;
+}
+static uint64_t max_u64(uint64_t o, uint64_t v) {
+    return o > v ? o : v;
+}
+static uint64_t and32(uint64_t o, uint64_t v) {
+    return (uint32_t)(o & v);
+}
+static uint64_t or64(uint64_t o, uint64_t v) {
+    return o | v;
+}
+static uint64_t xor32(uint64_t o, uint64_t v) {
+    return (uint32_t)(o ^ v);
+}
+static uint64_t exch(uint64_t o, uint64_t v) {
+    return (void)o, v;
+}
+static uint64_t inc(uint64_t o, uint64_t v) {
+    return (uint32_t)o >= (uint32_t)v ? 0 : (uint32_t)o + 1;
+}
 static uint64_t dec(uint64_t o, uint64_t v) {
     return (uint32_t)o == 0 || (uint32_t)o > (uint32_t)v ? (uint32_t)v : (uint32_t)o - 1;
 }
@@ -338,11 +396,14 @@ static void test_atomics(void **unused) {
         bool wide;
         step_t step;
     } ops[] = {
-        {"add", "u32", false, add32},  {"add", "u64", true, add64},  {"add", "s32", false, add32},
-        {"min", "u32", false, min_u},  {"max", "s32", false, max_s}, {"min", "s64", true, min_s64},
-        {"max", "u64", true, max_u64}, {"and", "b32", false, and32}, {"or", "b64", true, or64},
-        {"xor", "b32", false, xor32},  {"exch", "b64", true, exch},  {"inc", "u32", false, inc},
-        {"dec", "u32", false, dec},    {"add", "f32", false, add_f32}, {"add", "f64", true, add_f64},
+        {"add", "u32", false, add32},  {"add", "u64", true, add64},
+        {"add", "s32", false, add32},  {"min", "u32", false, min_u},
+        {"max", "s32", false, max_s},  {"min", "s64", true, min_s64},
+        {"max", "u64", true, max_u64}, {"and", "b32", false, and32},
+        {"or", "b64", true, or64},     {"xor", "b32", false, xor32},
+        {"exch", "b64", true, exch},   {"inc", "u32", false, inc},
+        {"dec", "u32", false, dec},    {"add", "f32", false, add_f32},
+        {"add", "f64", true, add_f64},
     };
     uint64_t state = kit_seed();
     for (size_t k = 0; k < 2 * sizeof(ops) / sizeof(ops[0]); k++) {
@@ -359,7 +420,8 @@ static void test_atomics(void **unused) {
             for (int i = 0; i < 64; i++) {
                 float f = (float)(int32_t)bench.in[i] / 16;
                 double g = (double)f;
-                memcpy(&bench.in[i], ops[k / 2].wide ? (void *)&g : (void *)&f, ops[k / 2].wide ? 8 : 4);
+                memcpy(&bench.in[i], ops[k / 2].wide ? (void *)&g : (void *)&f,
+                       ops[k / 2].wide ? 8 : 4);
             }
         }
         /* One thread works through all operands, on the first word of out or of shared memory. */
@@ -372,8 +434,10 @@ static void test_atomics(void **unused) {
         kit_replace(
             KERNEL(".shared .align 8 .b64 box; .reg .TYPE v, o; mov.u32 %r1, 0; mov.u64 %d4, %d1;\n"
                    "st.shared.u64 [box], 0;\n"
-                   "LOOP: ld.global.TYPE v, [%d0]; atom.SPACE.OP.TYPE o, [WHERE], v; st.global.TYPE [%d4+8], o;\n"
-                   "add.u64 %d0, %d0, 8; add.u64 %d4, %d4, 8; add.u32 %r1, %r1, 1; setp.lt.u32 %p1, %r1, 63;\n"
+                   "LOOP: ld.global.TYPE v, [%d0]; atom.SPACE.OP.TYPE o, [WHERE], v; "
+                   "st.global.TYPE [%d4+8], o;\n"
+                   "add.u64 %d0, %d0, 8; add.u64 %d4, %d4, 8; add.u32 %r1, %r1, 1; setp.lt.u32 "
+                   "%p1, %r1, 63;\n"
                    "@%p1 bra LOOP; ld.shared.u64 %d5, [box]; setp.eq.u32 %p2, SHARED, 1;\n"
                    "@%p2 st.global.u64 [%d1], %d5;"),
             words, text, sizeof(text));
@@ -395,8 +459,10 @@ static void test_cas(void **unused) {
     bench.out[0] = 5;
     bench.out[3] = 0x1234567811112222;
     run(&bench,
-        KERNEL("atom.global.cas.b32 %r1, [%d1], 5, 9; atom.global.cas.b32 %r2, [%d1], 5, 11; mov.b64 %d4, {%r1, %r2};\n"
-               "st.global.u64 [%d1+8], %d4; atom.cas.b64 %d5, [%d1+16], 0, 77; st.global.u64 [%d1+32], %d5;\n"
+        KERNEL("atom.global.cas.b32 %r1, [%d1], 5, 9; atom.global.cas.b32 %r2, [%d1], 5, 11; "
+               "mov.b64 %d4, {%r1, %r2};\n"
+               "st.global.u64 [%d1+8], %d4; atom.cas.b64 %d5, [%d1+16], 0, 77; st.global.u64 "
+               "[%d1+32], %d5;\n"
                "atom.global.cas.b16 %h1, [%d1+26], 0x1111, 0x9999; red.global.or.b32 [%d1+24], 1;"),
         1, DIVVY_PTX_DONE);
     assert_int_equal(bench.out[0], 9);
@@ -422,11 +488,13 @@ static void test_concurrent(void **unused) {
     (void)unused;
     bench_t bench;
     bench_init(&bench);
-    divvy_ptx_module_t *module = kit_parse(
-        KERNEL("red.global.add.u32 [%d1], 1; atom.global.add.u64 %d4, [%d1+8], 3; red.add.f32 [%d1+16], 0f3f800000;\n"
-               "LOCK: atom.global.acquire.gpu.cas.b32 %r1, [%d1+24], 0, 1; setp.ne.u32 %p1, %r1, 0; @%p1 bra LOCK;\n"
-               "ld.global.u64 %d5, [%d1+32]; add.u64 %d5, %d5, 1; st.global.u64 [%d1+32], %d5;\n"
-               "atom.global.release.gpu.exch.b32 %r1, [%d1+24], 0; red.global.max.u32 [%d1+40], %r0;"));
+    divvy_ptx_module_t *module = kit_parse(KERNEL(
+        "red.global.add.u32 [%d1], 1; atom.global.add.u64 %d4, [%d1+8], 3; red.add.f32 [%d1+16], "
+        "0f3f800000;\n"
+        "LOCK: atom.global.acquire.gpu.cas.b32 %r1, [%d1+24], 0, 1; setp.ne.u32 %p1, %r1, 0; @%p1 "
+        "bra LOCK;\n"
+        "ld.global.u64 %d5, [%d1+32]; add.u64 %d5, %d5, 1; st.global.u64 [%d1+32], %d5;\n"
+        "atom.global.release.gpu.exch.b32 %r1, [%d1+24], 0; red.global.max.u32 [%d1+40], %r0;"));
     pthread_t threads[LAUNCHES];
     job_t job = {module, &bench};
     for (int k = 0; k < LAUNCHES; k++)
@@ -449,12 +517,12 @@ static void test_concurrent(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extension),  cmocka_unit_test(test_narrow_stores),
-        cmocka_unit_test(test_vectors),    cmocka_unit_test(test_spaces),
-        cmocka_unit_test(test_params),     cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_calls),      cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_extension),   cmocka_unit_test(test_narrow_stores),
+        cmocka_unit_test(test_vectors),     cmocka_unit_test(test_spaces),
+        cmocka_unit_test(test_params),      cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_calls),       cmocka_unit_test(test_faults),
         cmocka_unit_test(test_fault_place), cmocka_unit_test(test_spans),
-        cmocka_unit_test(test_atomics),    cmocka_unit_test(test_cas),
+        cmocka_unit_test(test_atomics),     cmocka_unit_test(test_cas),
         cmocka_unit_test(test_concurrent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,7 @@
-/* The parser: what it refuses and where, layouts, variables, pragmas; garbage and truncation never crash it. */
+/*
+ * The parser: what it refuses and where, layouts, variables, pragmas; garbage and truncation never
+ * crash it.
+ */
 #include "kit.h"
 
 #include "simgpu/ptx/opcode.h"
@@ -10,7 +13,9 @@
 #include <string.h>
 
 /* A kernel whose TEXT starts in line 6. */
-#define BODY(text) HEADER ".visible .entry k(.param .u64 p) {\n.reg .u32 %r<4>; .reg .u64 %d<4>; .reg .pred %p<4>; .reg .f32 %f<4>;\n" text "\nret;\n}\n"
+#define BODY(text)                                                                                 \
+    HEADER ".visible .entry k(.param .u64 p) {\n.reg .u32 %r<4>; .reg .u64 %d<4>; .reg .pred "     \
+           "%p<4>; .reg .f32 %f<4>;\n" text "\nret;\n}\n"
 
 static void test_tables(void **unused) {
     (void)unused;
@@ -45,7 +50,8 @@ static void test_refused(void **unused) {
         {".version", -EINVAL, "malformed version"},
         {".version 8", -EINVAL, "malformed version"},
         {".version x.y", -EINVAL, "malformed version"},
-        {".version 9.9\n.target sm_90", -EPROTONOSUPPORT, "line 1: '.version': version 9.9 is newer"},
+        {".version 9.9\n.target sm_90", -EPROTONOSUPPORT,
+         "line 1: '.version': version 9.9 is newer"},
         {".version 8.0\n", -EINVAL, "missing .target"},
         {".version 8.0\n.target sm_xy", -EINVAL, "line 2: 'sm_xy': unknown target"},
         {".version 8.0\n.target compute_80", -EINVAL, "unknown target"},
@@ -57,15 +63,19 @@ static void test_refused(void **unused) {
         {HEADER "\x01", -EINVAL, "unexpected character"},
         {HEADER ".entry k() { ret; }\n.entry k() { ret; }", -EINVAL, "line 5: 'k': defined twice"},
         {HEADER ".entry k() { ret;", -EINVAL, "line 4: 'end of text'"},
-        {HEADER ".extern .func f();\n.entry k() {\ncall f;\nret; }", -EOPNOTSUPP, "line 6: 'f': function has no body"},
+        {HEADER ".extern .func f();\n.entry k() {\ncall f;\nret; }", -EOPNOTSUPP,
+         "line 6: 'f': function has no body"},
         {HEADER ".extern .global .u32 x;", -EOPNOTSUPP, "line 4: 'x': external variable"},
         {HEADER ".entry k() .reqnctapercluster 2 { ret; }", -EOPNOTSUPP, "'.reqnctapercluster'"},
         /* instructions */
-        {BODY("frobnicate.u32 %r1, %r2;"), -EINVAL, "line 6: 'frobnicate.u32': no such instruction"},
+        {BODY("frobnicate.u32 %r1, %r2;"), -EINVAL,
+         "line 6: 'frobnicate.u32': no such instruction"},
         {BODY("\n\ntex.2d.v4.f32.f32 {%f0,%f1,%f2,%f3}, [t, {%f0,%f1}];"), -EOPNOTSUPP,
          "line 8: 'tex.2d.v4.f32.f32': not supported by the simulated GPU"},
-        {BODY("wmma.load.a.sync.aligned.row.m16n16k16.f16 {%r0}, [%d0];"), -EOPNOTSUPP, "'wmma.load.a.sync"},
-        {BODY("mbarrier.init.shared.b64 [%d0], 1;"), -EOPNOTSUPP, "line 6: 'mbarrier.init.shared.b64'"},
+        {BODY("wmma.load.a.sync.aligned.row.m16n16k16.f16 {%r0}, [%d0];"), -EOPNOTSUPP,
+         "'wmma.load.a.sync"},
+        {BODY("mbarrier.init.shared.b64 [%d0], 1;"), -EOPNOTSUPP,
+         "line 6: 'mbarrier.init.shared.b64'"},
         {BODY("brkpt;"), -EOPNOTSUPP, "'brkpt'"},
         {BODY("add.e4m3.u32 %r0, %r1, %r2;"), -EOPNOTSUPP, "modifier '.e4m3' not supported"},
         {BODY("add.ballot.u32 %r0, %r1, %r2;"), -EOPNOTSUPP, "modifier '.ballot' not supported"},
@@ -123,11 +133,13 @@ static void test_refused(void **unused) {
          "line 5: 'k': kernel uses more than 49152 bytes"},
         {HEADER ".entry k(.param .b8 a[40000]) { ret; }", -E2BIG, "parameters of more than"},
         {HEADER ".entry k() { .local .b8 a[600000]; ret; }", -E2BIG, "bytes of local memory"},
-        {HEADER ".func f(.param .u32 a);\n.func f(.param .u64 a) { ret; }", -EINVAL, "declared differently"},
+        {HEADER ".func f(.param .u32 a);\n.func f(.param .u64 a) { ret; }", -EINVAL,
+         "declared differently"},
         /* pragmas */
         {HEADER ".entry k() { .pragma \"divvy.time_ns\"; ret; }", -EINVAL, "expected a number"},
         {HEADER ".entry k() { .pragma \"divvy.time_ns 12x\"; ret; }", -EINVAL, "expected a number"},
-        {HEADER ".entry k() { .pragma \"divvy.whatever 1\"; ret; }", -EINVAL, "unknown pragma of divvy"},
+        {HEADER ".entry k() { .pragma \"divvy.whatever 1\"; ret; }", -EINVAL,
+         "unknown pragma of divvy"},
         {HEADER ".entry k(.param .u64 a) { .pragma \"divvy.time_only_param 1\"; ret; }", -EINVAL,
          "kernel 'k' has no 64-bit parameter 1"},
         {HEADER ".entry k(.param .u32 a) { .pragma \"divvy.time_param 0\"; ret; }", -EINVAL,
@@ -139,7 +151,8 @@ static void test_refused(void **unused) {
 
 static void test_info(void **unused) {
     (void)unused;
-    divvy_ptx_module_t *module = kit_parse(".version 7.3\n.target sm_90a, debug\n.address_size 64\n");
+    divvy_ptx_module_t *module =
+        kit_parse(".version 7.3\n.target sm_90a, debug\n.address_size 64\n");
     divvy_ptx_module_info_t info;
     divvy_ptx_module_info(module, &info);
     assert_int_equal(info.ptx_major, 7);
@@ -154,10 +167,11 @@ static void test_info(void **unused) {
 
 static void test_params(void **unused) {
     (void)unused;
-    static const divvy_ptx_param_t wanted[] = {
-        {0, 1, 1}, {4, 4, 4}, {8, 2, 2}, {16, 8, 8}, {32, 24, 16}, {56, 4, 4}, {60, 3, 1}, {64, 8, 8}};
+    static const divvy_ptx_param_t wanted[] = {{0, 1, 1},    {4, 4, 4},  {8, 2, 2},  {16, 8, 8},
+                                               {32, 24, 16}, {56, 4, 4}, {60, 3, 1}, {64, 8, 8}};
     divvy_ptx_module_t *module = kit_parse(
-        HEADER ".visible .entry a(.param .u8 a, .param .u32 b, .param .s16 c, .param .u64 .ptr .global .align 4 d,\n"
+        HEADER ".visible .entry a(.param .u8 a, .param .u32 b, .param .s16 c, .param .u64 .ptr "
+               ".global .align 4 d,\n"
                ".param .align 16 .b8 e[24], .param .f32 f, .param .b8 g[3], .param .f64 h)\n"
                ".maxntid 16, 8 .minnctapersm 3\n{ ret; }\n"
                ".entry b() .reqntid 64 { ret; }\n.weak .entry c { ret; }\n");
@@ -195,16 +209,21 @@ static void test_params(void **unused) {
 static void test_memory_layout(void **unused) {
     (void)unused;
     divvy_ptx_module_t *module = kit_parse(
-        HEADER ".shared .align 4 .b8 unused[40000];\n.shared .u8 one;\n.shared .align 16 .f32 many[10];\n"
-               ".extern .shared .align 8 .b8 dynamic[];\n"
-               ".func f() { .reg .u32 %r; .local .align 8 .b8 l[100]; mov.u32 %r, many; ret; }\n"
-               ".func g() { .local .b8 l[40]; call f, (); ret; }\n"
-               ".entry a() { .reg .u32 %r; .local .b8 l[10]; mov.u32 %r, one; call g; ret; }\n"
-               ".entry b() { .reg .u32 %r; .shared .u64 own; mov.u32 %r, own; mov.u32 %r, dynamic; mov.u32 %r, one; ret; }\n"
-               ".entry c() { ret; }\n"
-               ".func h();\n.entry d() { call h; ret; }\n.func h() { .local .b8 l[1000]; call h; ret; }\n");
-    const divvy_ptx_entry_t *a = divvy_ptx_entry_get(module, 0), *b = divvy_ptx_entry_get(module, 1);
-    const divvy_ptx_entry_t *c = divvy_ptx_entry_get(module, 2), *d = divvy_ptx_entry_get(module, 3);
+        HEADER
+        ".shared .align 4 .b8 unused[40000];\n.shared .u8 one;\n.shared .align 16 .f32 many[10];\n"
+        ".extern .shared .align 8 .b8 dynamic[];\n"
+        ".func f() { .reg .u32 %r; .local .align 8 .b8 l[100]; mov.u32 %r, many; ret; }\n"
+        ".func g() { .local .b8 l[40]; call f, (); ret; }\n"
+        ".entry a() { .reg .u32 %r; .local .b8 l[10]; mov.u32 %r, one; call g; ret; }\n"
+        ".entry b() { .reg .u32 %r; .shared .u64 own; mov.u32 %r, own; mov.u32 %r, dynamic; "
+        "mov.u32 %r, one; ret; }\n"
+        ".entry c() { ret; }\n"
+        ".func h();\n.entry d() { call h; ret; }\n.func h() { .local .b8 l[1000]; call h; ret; "
+        "}\n");
+    const divvy_ptx_entry_t *a = divvy_ptx_entry_get(module, 0),
+                            *b = divvy_ptx_entry_get(module, 1);
+    const divvy_ptx_entry_t *c = divvy_ptx_entry_get(module, 2),
+                            *d = divvy_ptx_entry_get(module, 3);
     assert_int_equal(a->shared_static_bytes, 56); /* one, gap, many */
     assert_false(a->shared_dynamic);
     assert_int_equal(a->local_bytes, 16 + 48 + 112);
@@ -219,17 +238,17 @@ static void test_memory_layout(void **unused) {
 
 static void test_variables(void **unused) {
     (void)unused;
-    divvy_ptx_module_t *module = kit_parse(
-        HEADER ".visible .global .align 8 .b8 bytes[10] = {1, 2, 0xff, -1, 012, 0b101};\n"
-                     ".const .f32 f[3] = {0f3f800000, 2.5, -1e3};\n"
-                     ".global .s16 grid[2][3] = {{1, 2}, {-4, 5, 6}};\n"
-                     ".global .v4 .f32 v = {1.0, 2.0, 3.0, 4.0};\n"
-                     ".global .u64 pointers[3] = {bytes, generic(f)+8, grid+2};\n"
-                     ".global .attribute(.managed) .u32 zero;\n"
-                     ".global .u32 counted[] = {7, 8, 9};\n"
-                     ".global .f64 d = 1.5;\n"
-                     ".extern .global .u32 later;\n"
-                     ".global .u32 later = (3 + 4) * 2 << 1 | (5 > 4 ? 1 : 0), more = ~0;\n");
+    divvy_ptx_module_t *module =
+        kit_parse(HEADER ".visible .global .align 8 .b8 bytes[10] = {1, 2, 0xff, -1, 012, 0b101};\n"
+                         ".const .f32 f[3] = {0f3f800000, 2.5, -1e3};\n"
+                         ".global .s16 grid[2][3] = {{1, 2}, {-4, 5, 6}};\n"
+                         ".global .v4 .f32 v = {1.0, 2.0, 3.0, 4.0};\n"
+                         ".global .u64 pointers[3] = {bytes, generic(f)+8, grid+2};\n"
+                         ".global .attribute(.managed) .u32 zero;\n"
+                         ".global .u32 counted[] = {7, 8, 9};\n"
+                         ".global .f64 d = 1.5;\n"
+                         ".extern .global .u32 later;\n"
+                         ".global .u32 later = (3 + 4) * 2 << 1 | (5 > 4 ? 1 : 0), more = ~0;\n");
     uint64_t addresses[16];
     for (uint64_t k = 0; k < 16; k++)
         addresses[k] = 0x1000 * (k + 1);
@@ -285,7 +304,8 @@ static void test_pragmas(void **unused) {
                ".entry inherits() { ret; }\n"
                ".entry own() { .pragma \"nounroll\"; .pragma \"divvy.time_ns 1000000\"; ret; }\n"
                ".entry header() .pragma \"divvy.time_ns 0\"; { ret; }\n"
-               ".entry param(.param .u32 a, .param .u64 b) { .pragma \"divvy.time_only_param 1\"; ret; }\n");
+               ".entry param(.param .u32 a, .param .u64 b) { .pragma \"divvy.time_only_param 1\"; "
+               "ret; }\n");
     uint64_t params[2] = {0, 777};
     uint64_t ns = 1;
     const divvy_ptx_entry_t *entry = divvy_ptx_entry_get(module, 0);
@@ -317,11 +337,13 @@ static void test_accepted(void **unused) {
         ".func (.reg .u32 %o) f(.reg .u32 %i, .reg .pred %p);\n"
         ".visible .entry k (\n.param .u64 k_param_0\n)\n.maxntid 256 , 1 , 1\n{\n"
         ".loc 1 4 2\n.reg.u32 a,b ; .reg .u32 %r1<12>; .reg .u32 %r<3>; .reg .pred %p;\n"
-        "add.u32 a , b,\n 0x10U;\n\t{ .reg .u64 a; mov.u64 a, k_param_0; { bra.uni inner; inner: } }\n"
+        "add.u32 a , b,\n 0x10U;\n\t{ .reg .u64 a; mov.u64 a, k_param_0; { bra.uni inner; inner: } "
+        "}\n"
         "mov.u32 %r10, %r2; mov.u32 %r111, %r1;\n"
         "setp.eq.u32 %p, a, 1; @ !%p bra $L__BB0_1;\n"
         "ld.global.nc.L1::no_allocate.L2::128B.u32 a, [0];\n"
-        "ld.volatile.global.u32 a, [0x10]; st.relaxed.gpu.global.u32 [8], a; ld.acquire.sys.u32 b, [8];\n"
+        "ld.volatile.global.u32 a, [0x10]; st.relaxed.gpu.global.u32 [8], a; ld.acquire.sys.u32 b, "
+        "[8];\n"
         "prefetch.global.L2 [8]; membar.gl; fence.acq_rel.gpu;;\n"
         "call (a), f, (b, %p);\n"
         "$L__BB0_1:\n}\n"
@@ -329,14 +351,15 @@ static void test_accepted(void **unused) {
     divvy_ptx_module_free(module);
 }
 
-/* ---- Hostile texts ------------------------------------------------------------------------------------------- */
+/* ---- Hostile texts --------------------------------------------------------------------------- */
 
 static const char sample[] = HEADER
     ".global .u64 g[4] = {1, 2, g, 3};\n.const .f32 f = 0f3f800000;\n.shared .b8 s[64];\n"
     ".func (.param .b32 r) add1(.param .b32 a) { .reg .b32 %r<3>; ld.param.b32 %r1, [a];\n"
     "add.s32 %r2, %r1, 1; st.param.b32 [r], %r2; ret; }\n"
     ".visible .entry k(.param .u64 p, .param .align 8 .b8 q[24]) .maxntid 32, 1, 1 {\n"
-    ".pragma \"divvy.time_ns 100\"; .reg .pred %p<3>; .reg .b32 %r<9>; .reg .b64 %d<9>; .local .b8 l[8];\n"
+    ".pragma \"divvy.time_ns 100\"; .reg .pred %p<3>; .reg .b32 %r<9>; .reg .b64 %d<9>; .local .b8 "
+    "l[8];\n"
     "ld.param.u64 %d1, [p]; cvta.to.global.u64 %d2, %d1; mov.u32 %r1, %tid.x;\n"
     "mad.wide.u32 %d3, %r1, 4, %d2; setp.lt.and.u32 %p1|%p2, %r1, 10, !%p0;\n"
     "@%p1 bra L; { .param .b32 x; .param .b32 y; st.param.b32 [x], %r1; call.uni (y), add1, (x);\n"
@@ -371,10 +394,11 @@ static void test_truncation(void **unused) {
 static void test_garbage(void **unused) {
     (void)unused;
     uint64_t state = kit_seed();
-    static const char *const words[] = {".reg", ".u32", "%r1", "{",  "}",  "(",     ")",    "[",  "]",  ",",    ";",
-                                        "<",    ">",    "+",   "-",  ":",  "@",     "!",    "|",  "0",  "0f00", "1e9",
-                                        "ret",  "bra",  ".v4", "=",  "\"", "call",  "mov",  ".",  "::", "%",    "/*",
-                                        "*/",   "//",   "\n",  "_",  "k",  ".func", ".global", "?"};
+    static const char *const words[] = {
+        ".reg", ".u32", "%r1", "{", "}",  "(",     ")",       "[", "]",  ",",    ";",
+        "<",    ">",    "+",   "-", ":",  "@",     "!",       "|", "0",  "0f00", "1e9",
+        "ret",  "bra",  ".v4", "=", "\"", "call",  "mov",     ".", "::", "%",    "/*",
+        "*/",   "//",   "\n",  "_", "k",  ".func", ".global", "?"};
     char text[sizeof(sample) + 64];
     for (int round = 0; round < 20000; round++) {
         size_t length = sizeof(sample) - 1;
@@ -437,8 +461,9 @@ static void test_huge(void **unused) {
     }
     char log[64];
     divvy_ptx_module_t *module = NULL;
-    assert_int_equal(divvy_ptx_module_parse(sample, (size_t)DIVVY_PTX_TEXT_MAX_BYTES + 1, log, 64, &module),
-                     -E2BIG);
+    assert_int_equal(
+        divvy_ptx_module_parse(sample, (size_t)DIVVY_PTX_TEXT_MAX_BYTES + 1, log, 64, &module),
+        -E2BIG);
     /* A log that is too short, or none. */
     assert_int_equal(divvy_ptx_module_parse("x", 1, log, 5, &module), -EINVAL);
     assert_int_equal(strlen(log), 4);
@@ -457,19 +482,20 @@ static void test_call_graphs(void **unused) {
     assert_int_equal(parse_only(text, strlen(text)), 0);
     free(text);
     divvy_ptx_module_t *module = kit_parse(
-        HEADER ".func a(); .func b(); .func c();\n.func a() { call b; ret; } .func b() { call c; ret; }\n"
-               ".func c() { call a; ret; } .entry k() { call a; ret; } .entry j() { call c; ret; }");
+        HEADER
+        ".func a(); .func b(); .func c();\n.func a() { call b; ret; } .func b() { call c; ret; }\n"
+        ".func c() { call a; ret; } .entry k() { call a; ret; } .entry j() { call c; ret; }");
     divvy_ptx_module_free(module);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_info),       cmocka_unit_test(test_params),
+        cmocka_unit_test(test_tables),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_info),          cmocka_unit_test(test_params),
         cmocka_unit_test(test_memory_layout), cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_pragmas),    cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_truncation), cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_huge),       cmocka_unit_test(test_call_graphs),
+        cmocka_unit_test(test_pragmas),       cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_truncation),    cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_huge),          cmocka_unit_test(test_call_graphs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

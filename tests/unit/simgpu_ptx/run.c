@@ -1,4 +1,7 @@
-/* Runs as a whole: launches, special registers, steps, abort, clocks, parts of a grid, the cost model. */
+/*
+ * Runs as a whole: launches, special registers, steps, abort, clocks, parts of a grid, the cost
+ * model.
+ */
 #include "kit.h"
 
 #include <errno.h>
@@ -21,21 +24,27 @@ static int set_up(void **unused) {
     return 0;
 }
 
-#define KERNEL(text)                                                                                   \
-    HEADER ".visible .entry k(.param .u64 p) { .reg .u32 %r<16>; .reg .u64 %d<8>; .reg .pred %p<4>; .reg .u16 %h;\n" \
+#define KERNEL(text)                                                                               \
+    HEADER ".visible .entry k(.param .u64 p) { .reg .u32 %r<16>; .reg .u64 %d<8>; .reg .pred "     \
+           "%p<4>; .reg .u16 %h;\n"                                                                \
            "ld.param.u64 %d0, [p];\n" text "\nret; }\n"
 
 static void test_special_registers(void **unused) {
     (void)unused;
     divvy_ptx_module_t *module = kit_parse(KERNEL(
-        "mov.u32 %r1, %tid.x; mov.u32 %r2, %tid.y; mov.u32 %r3, %tid.z; mov.u32 %r4, %ntid.x; mov.u32 %r5, %ntid.y;\n"
+        "mov.u32 %r1, %tid.x; mov.u32 %r2, %tid.y; mov.u32 %r3, %tid.z; mov.u32 %r4, %ntid.x; "
+        "mov.u32 %r5, %ntid.y;\n"
         "mad.lo.u32 %r6, %r3, %r5, %r2; mad.lo.u32 %r6, %r6, %r4, %r1;\n" /* thread */
         "mov.u32 %r7, %ctaid.z; mov.u32 %r8, %nctaid.y; mad.lo.u32 %r7, %r7, %r8, %ctaid.y;\n"
-        "mad.lo.u32 %r7, %r7, %nctaid.x, %ctaid.x; mov.u32 %r9, %ntid.z; mul.lo.u32 %r10, %r4, %r5; mul.lo.u32 %r10, %r10, %r9;\n"
+        "mad.lo.u32 %r7, %r7, %nctaid.x, %ctaid.x; mov.u32 %r9, %ntid.z; mul.lo.u32 %r10, %r4, "
+        "%r5; mul.lo.u32 %r10, %r10, %r9;\n"
         "mad.lo.u32 %r11, %r7, %r10, %r6; mul.wide.u32 %d1, %r11, 32; add.u64 %d0, %d0, %d1;\n"
-        "mov.u32 %r1, %laneid; mov.u32 %r2, %warpid; mov.u32 %r3, %lanemask_lt; mov.u32 %r4, %lanemask_ge;\n"
-        "st.global.v4.u32 [%d0], {%r1, %r2, %r3, %r4}; mov.u32 %r1, %smid; mov.u32 %r2, %nctaid.z; mov.u16 %h, %tid.x;\n"
-        "cvt.u32.u16 %r3, %h; mov.u64 %d2, %gridid; cvt.u32.u64 %r4, %d2; st.global.v4.u32 [%d0+16], {%r1, %r2, %r3, %r4};"));
+        "mov.u32 %r1, %laneid; mov.u32 %r2, %warpid; mov.u32 %r3, %lanemask_lt; mov.u32 %r4, "
+        "%lanemask_ge;\n"
+        "st.global.v4.u32 [%d0], {%r1, %r2, %r3, %r4}; mov.u32 %r1, %smid; mov.u32 %r2, %nctaid.z; "
+        "mov.u16 %h, %tid.x;\n"
+        "cvt.u32.u16 %r3, %h; mov.u64 %d2, %gridid; cvt.u32.u64 %r4, %d2; st.global.v4.u32 "
+        "[%d0+16], {%r1, %r2, %r3, %r4};"));
     divvy_ptx_launch_t launch = kit_launch(module, "k", 1, 1, params, 1, &memory);
     memcpy(launch.grid, ((uint32_t[3]){3, 2, 2}), sizeof(launch.grid));
     memcpy(launch.block, ((uint32_t[3]){5, 4, 3}), sizeof(launch.block));
@@ -81,11 +90,14 @@ static void test_bad_launches(void **unused) {
 /* A run in small steps gives what a run in one gives, and never exceeds its budget. */
 static void test_steps(void **unused) {
     (void)unused;
-    divvy_ptx_module_t *module = kit_parse(KERNEL(
-        ".shared .b32 sum; mov.u32 %r1, %tid.x; setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [sum], 0; bar.sync 0;\n"
-        "mov.u32 %r2, 0; LOOP: atom.shared.add.u32 %r3, [sum], %r1; add.u32 %r2, %r2, 1; setp.lt.u32 %p2, %r2, 10;\n"
-        "@%p2 bra LOOP; bar.sync 0; @!%p1 ret; ld.shared.u32 %r4, [sum]; mov.u32 %r5, %ctaid.x; mul.wide.u32 %d1, %r5, 4;\n"
-        "add.u64 %d0, %d0, %d1; st.global.u32 [%d0], %r4;"));
+    divvy_ptx_module_t *module =
+        kit_parse(KERNEL(".shared .b32 sum; mov.u32 %r1, %tid.x; setp.eq.u32 %p1, %r1, 0; @%p1 "
+                         "st.shared.u32 [sum], 0; bar.sync 0;\n"
+                         "mov.u32 %r2, 0; LOOP: atom.shared.add.u32 %r3, [sum], %r1; add.u32 %r2, "
+                         "%r2, 1; setp.lt.u32 %p2, %r2, 10;\n"
+                         "@%p2 bra LOOP; bar.sync 0; @!%p1 ret; ld.shared.u32 %r4, [sum]; mov.u32 "
+                         "%r5, %ctaid.x; mul.wide.u32 %d1, %r5, 4;\n"
+                         "add.u64 %d0, %d0, %d1; st.global.u32 [%d0], %r4;"));
     divvy_ptx_launch_t launch = kit_launch(module, "k", 20, 70, params, 1, &memory);
     divvy_ptx_result_t whole, part;
     assert_int_equal(divvy_ptx_execute(&launch, &whole), DIVVY_PTX_DONE);
@@ -128,9 +140,10 @@ static void *run_part(void *argument) {
 }
 static void test_parts(void **unused) {
     (void)unused;
-    divvy_ptx_module_t *module = kit_parse(KERNEL(
-        "mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mad.lo.u32 %r1, %r1, %r2, %tid.x; mul.wide.u32 %d1, %r1, 4;\n"
-        "add.u64 %d0, %d0, %d1; atom.global.add.u32 %r2, [%d0], 1;"));
+    divvy_ptx_module_t *module =
+        kit_parse(KERNEL("mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mad.lo.u32 %r1, %r1, %r2, "
+                         "%tid.x; mul.wide.u32 %d1, %r1, 4;\n"
+                         "add.u64 %d0, %d0, %d1; atom.global.add.u32 %r2, [%d0], 1;"));
     part_t parts[4];
     pthread_t threads[4];
     for (uint64_t k = 0; k < 4; k++) {
@@ -176,15 +189,21 @@ static void test_abort(void **unused) {
     }
 }
 
-/* A kernel that waits for two milliseconds of its clock, or its timer, takes about as long by the cost model. */
+/*
+ * A kernel that waits for two milliseconds of its clock, or its timer, takes about as long by the
+ * cost model.
+ */
 static void test_clocks(void **unused) {
     (void)unused;
     static const char *const texts[] = {
-        KERNEL("mov.u64 %d1, %clock64; LOOP: mov.u64 %d2, %clock64; sub.u64 %d3, %d2, %d1; setp.lt.u64 %p1, %d3, 4000000;\n"
+        KERNEL("mov.u64 %d1, %clock64; LOOP: mov.u64 %d2, %clock64; sub.u64 %d3, %d2, %d1; "
+               "setp.lt.u64 %p1, %d3, 4000000;\n"
                "@%p1 bra LOOP;"),
-        KERNEL("mov.u64 %d1, %globaltimer; LOOP: mov.u64 %d2, %globaltimer; sub.u64 %d3, %d2, %d1; setp.lt.u64 %p1, %d3, 2000000;\n"
+        KERNEL("mov.u64 %d1, %globaltimer; LOOP: mov.u64 %d2, %globaltimer; sub.u64 %d3, %d2, %d1; "
+               "setp.lt.u64 %p1, %d3, 2000000;\n"
                "@%p1 bra LOOP; st.global.u64 [%d0], %d1;"),
-        KERNEL("mov.u32 %r1, 0; LOOP: nanosleep.u32 20000; add.u32 %r1, %r1, 1; setp.lt.u32 %p1, %r1, 100; @%p1 bra LOOP;"),
+        KERNEL("mov.u32 %r1, 0; LOOP: nanosleep.u32 20000; add.u32 %r1, %r1, 1; setp.lt.u32 %p1, "
+               "%r1, 100; @%p1 bra LOOP;"),
     };
     for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
         divvy_ptx_module_t *module = kit_parse(texts[k]);
@@ -211,13 +230,18 @@ static void test_clocks(void **unused) {
 
 static void test_cost(void **unused) {
     (void)unused;
-    divvy_ptx_cost_t cost = {.blocks = 132, .threads_per_block = 256, .instructions = 132 * 256 * 1000,
-                             .sm_count = 132, .clock_khz = 1000000, .max_blocks_per_sm = 8};
+    divvy_ptx_cost_t cost = {.blocks = 132,
+                             .threads_per_block = 256,
+                             .instructions = 132 * 256 * 1000,
+                             .sm_count = 132,
+                             .clock_khz = 1000000,
+                             .max_blocks_per_sm = 8};
     uint64_t one = divvy_ptx_cost_ns(&cost);
     assert_int_equal(one, 2000 + 4000); /* 1000 instructions of 4 cycles; issue would take 2000 */
     cost.blocks *= 8;
     cost.instructions *= 8;
-    assert_int_equal(divvy_ptx_cost_ns(&cost), 2000 + 8 * 8 * 1000 / 4); /* one wave, bound by issue */
+    assert_int_equal(divvy_ptx_cost_ns(&cost),
+                     2000 + 8 * 8 * 1000 / 4); /* one wave, bound by issue */
     cost.blocks *= 2;
     cost.instructions *= 2;
     assert_int_equal(divvy_ptx_cost_ns(&cost), 2000 + 16 * 8 * 1000 / 4);
@@ -228,8 +252,12 @@ static void test_cost(void **unused) {
     assert_int_equal(divvy_ptx_cost_ns(&cost), 2000 + 16 * 4000);
     divvy_ptx_cost_t zero = {.blocks = 0};
     assert_in_range(divvy_ptx_cost_ns(&zero), 1, 10000);
-    divvy_ptx_cost_t huge = {.blocks = UINT64_MAX, .threads_per_block = 1024, .instructions = UINT64_MAX,
-                             .critical_cycles = UINT64_MAX, .sm_count = 1, .clock_khz = 1};
+    divvy_ptx_cost_t huge = {.blocks = UINT64_MAX,
+                             .threads_per_block = 1024,
+                             .instructions = UINT64_MAX,
+                             .critical_cycles = UINT64_MAX,
+                             .sm_count = 1,
+                             .clock_khz = 1};
     assert_true(divvy_ptx_cost_ns(&huge) == UINT64_MAX);
     for (unsigned k = 0; k <= DIVVY_PTX_STATUS_MAX; k++)
         assert_true(divvy_ptx_status_name((divvy_ptx_status_t)k)[0] != 0);
@@ -238,7 +266,9 @@ static void test_cost(void **unused) {
 /* Indices beyond 32 bits of threads, dynamic shared memory, and a jump table. */
 static void test_large_grid(void **unused) {
     (void)unused;
-    divvy_ptx_module_t *module = kit_parse(KERNEL("mov.u32 %r1, %ctaid.z; st.global.u32 [%d0], %r1; mov.u32 %r2, %ctaid.x; st.global.u32 [%d0+4], %r2;"));
+    divvy_ptx_module_t *module =
+        kit_parse(KERNEL("mov.u32 %r1, %ctaid.z; st.global.u32 [%d0], %r1; mov.u32 %r2, %ctaid.x; "
+                         "st.global.u32 [%d0+4], %r2;"));
     divvy_ptx_launch_t launch = kit_launch(module, "k", INT32_MAX, 1, params, 1, &memory);
     launch.grid[2] = 3;
     launch.first_block = 3 * (uint64_t)INT32_MAX - 1;
@@ -250,10 +280,12 @@ static void test_large_grid(void **unused) {
 
 static void test_dynamic_shared(void **unused) {
     (void)unused;
-    divvy_ptx_module_t *module = kit_parse(
-        KERNEL(".shared .b8 one; .extern .shared .align 16 .b32 box[]; mov.u32 %r1, box; and.b32 %r1, %r1, 15; @%p0 trap;\n"
-               "st.shared.u32 [box+60], 41; ld.shared.u32 %r2, [box+60]; add.u32 %r2, %r2, %r1; st.shared.u8 [one], %r1;\n"
-               "mov.u32 %r3, %dynamic_smem_size; st.global.v2.u32 [%d0], {%r2, %r3};"));
+    divvy_ptx_module_t *module =
+        kit_parse(KERNEL(".shared .b8 one; .extern .shared .align 16 .b32 box[]; mov.u32 %r1, box; "
+                         "and.b32 %r1, %r1, 15; @%p0 trap;\n"
+                         "st.shared.u32 [box+60], 41; ld.shared.u32 %r2, [box+60]; add.u32 %r2, "
+                         "%r2, %r1; st.shared.u8 [one], %r1;\n"
+                         "mov.u32 %r3, %dynamic_smem_size; st.global.v2.u32 [%d0], {%r2, %r3};"));
     divvy_ptx_launch_t launch = kit_launch(module, "k", 1, 1, params, 1, &memory);
     assert_true(divvy_ptx_entry_get(module, 0)->shared_dynamic);
     assert_int_equal(divvy_ptx_execute(&launch, NULL), DIVVY_PTX_ILLEGAL_ADDRESS);
@@ -266,8 +298,10 @@ static void test_dynamic_shared(void **unused) {
 
 static void test_jump_table(void **unused) {
     (void)unused;
-    kit_run(KERNEL("mov.u32 %r1, %tid.x; mul.wide.u32 %d1, %r1, 4; add.u64 %d0, %d0, %d1; rem.u32 %r2, %r1, 3;\n"
-                   "ts: .branchtargets A, B, C;\nbrx.idx %r2, ts; A: mov.u32 %r3, 10; bra E; B: mov.u32 %r3, 20; bra E;\n"
+    kit_run(KERNEL("mov.u32 %r1, %tid.x; mul.wide.u32 %d1, %r1, 4; add.u64 %d0, %d0, %d1; rem.u32 "
+                   "%r2, %r1, 3;\n"
+                   "ts: .branchtargets A, B, C;\nbrx.idx %r2, ts; A: mov.u32 %r3, 10; bra E; B: "
+                   "mov.u32 %r3, 20; bra E;\n"
                    "C: mov.u32 %r3, 30; E: st.global.u32 [%d0], %r3;"),
             1, 99, params, 1, &memory, DIVVY_PTX_DONE);
     for (uint32_t k = 0; k < 99; k++)
