@@ -20,6 +20,10 @@ static const char *what_follows(void) {
     return divvy_limits_fail_closed() ? consequence : consequence_open;
 }
 
+bool divvy_limits_word_is_true(const char *value) {
+    return value && (strcmp(value, "1") == 0 || divvy_core_word_equal(value, strlen(value), "true"));
+}
+
 static int read_variable(const char *variable, divvy_core_limits_kind_t kind, divvy_core_limits_t *ret_limits,
                          bool *ret_any) {
     const char *text = getenv(variable);
@@ -47,7 +51,11 @@ int divvy_limits_read(struct divvy_limits *ret_limits) {
     ret_limits->any = false;
     percent_status =
         read_variable(UP_VARIABLE, DIVVY_CORE_LIMITS_PERCENT, &ret_limits->percent, &ret_limits->any);
-    bytes_status = read_variable(MEM_VARIABLE, DIVVY_CORE_LIMITS_BYTES, &ret_limits->bytes, &ret_limits->any);
+    ret_limits->bytes.count = 0;
+    bytes_status = 0;
+    if (!divvy_limits_word_is_true(getenv("TF_DISABLE_MEMORY_MANAGER")))
+        bytes_status =
+            read_variable(MEM_VARIABLE, DIVVY_CORE_LIMITS_BYTES, &ret_limits->bytes, &ret_limits->any);
     return percent_status < 0 ? percent_status : bytes_status;
 }
 

@@ -55,6 +55,9 @@ bool divvy_limits_need_index(const struct divvy_limits *limits);
 /* Hash of the limits as written, for telling tenants apart. */
 uint64_t divvy_limits_hash(void);
 
+/* Whether the value of a switch (NULL: not set) means on: 1 or true. */
+bool divvy_limits_word_is_true(const char *value);
+
 /* DIVVY_FAIL_POLICY: true: what cannot be judged is refused (closed, the default). */
 bool divvy_limits_fail_closed(void);
 

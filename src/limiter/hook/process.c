@@ -97,9 +97,7 @@ static int device_enter(const struct divvy_limit_device *device) {
 
 /* TF_SKIP_HOOKS_IF_NO_LIMIT: limits that limit nothing switch the limiter off. */
 static bool skips_idle_limits(void) {
-    const char *value = getenv("TF_SKIP_HOOKS_IF_NO_LIMIT");
-
-    if (!value || (strcmp(value, "1") != 0 && strcmp(value, "true") != 0))
+    if (!divvy_limits_word_is_true(getenv("TF_SKIP_HOOKS_IF_NO_LIMIT")))
         return false;
     for (size_t i = 0; i < limits.percent.count; i++)
         if (limits.percent.entries[i].value != 0 && limits.percent.entries[i].value < 100)

@@ -7,6 +7,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/parse.h"
+#include "limiter/hook/limits.h"
 #include "limiter/hook/loader.h"
 #include "limiter/hook/real.h"
 #include "limiter/hook/table.h"
@@ -40,12 +41,8 @@ const struct divvy_route_row *divvy_route_rows(size_t *ret_count) {
 
 /* ---- switches ---- */
 
-static bool word_is_true(const char *value) {
-    return value && (strcmp(value, "1") == 0 || divvy_core_word_equal(value, strlen(value), "true"));
-}
-
 static bool word_is_false(const char *value) {
-    return value && divvy_core_word_equal(value, strlen(value), "false");
+    return value && (strcmp(value, "0") == 0 || divvy_core_word_equal(value, strlen(value), "false"));
 }
 
 /* 0: not read yet. */
@@ -56,7 +53,7 @@ static unsigned switches_read(void) {
     unsigned value = __atomic_load_n(&switches, __ATOMIC_RELAXED);
 
     if (value == 0) {
-        bool off = word_is_true(getenv("DISABLE_GPU_LIMITER"));
+        bool off = divvy_limits_word_is_true(getenv("DISABLE_GPU_LIMITER")) || divvy_limits_word_is_true(getenv("TF_ENABLE_DISPATCH_FORWARD"));
 
         value = SWITCHES_READ | (off || word_is_false(getenv("ENABLE_CUDA_HOOKS")) ? 0 : SWITCH_CUDA) |
                 (off || word_is_false(getenv("ENABLE_NVML_HOOKS")) ? 0 : SWITCH_NVML);

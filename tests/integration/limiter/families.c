@@ -7,6 +7,9 @@
  */
 #include "cu.h"
 
+#define ROW_BYTES (UINT64_C(16384) * 16)
+#define LAYER_BYTES (UINT64_C(4096) * 1024 * 2)
+
 static CUstream stream;
 static CUmemoryPool pool;
 static nvmlDevice_t nvml_device;
@@ -145,17 +148,17 @@ static CUresult unmap_free(struct held *held) {
 
 /* ---- arrays ---- */
 
-/* 2D of float4, rows of 16 KiB. */
+/* 2D of float4, rows of 256 KiB: devices have limits on the number of rows, slices and layers. */
 static CUresult array_2d(uint64_t bytes, struct held *held) {
     CUDA_ARRAY_DESCRIPTOR descriptor = {
-        .Width = 1024, .Height = bytes / 16384, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
+        .Width = 16384, .Height = bytes / ROW_BYTES, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
 
     return cu.cuArrayCreate_v2(&held->array, &descriptor);
 }
 
 static CUresult array_2d_old(uint64_t bytes, struct held *held) {
     CUDA_ARRAY_DESCRIPTOR_v1 descriptor = {
-        .Width = 1024, .Height = (unsigned)(bytes / 16384), .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
+        .Width = 16384, .Height = (unsigned)(bytes / ROW_BYTES), .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
 
     return cu.cuArrayCreate(&held->array, &descriptor);
 }
@@ -172,9 +175,9 @@ static CUresult array_3d(uint64_t bytes, struct held *held) {
 }
 
 static CUresult array_layered(uint64_t bytes, struct held *held) {
-    CUDA_ARRAY3D_DESCRIPTOR descriptor = {.Width = 1024,
-                                          .Height = 512,
-                                          .Depth = bytes / MIB,
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {.Width = 4096,
+                                          .Height = 1024,
+                                          .Depth = bytes / LAYER_BYTES,
                                           .Format = CU_AD_FORMAT_HALF,
                                           .NumChannels = 1,
                                           .Flags = CUDA_ARRAY3D_LAYERED};
@@ -186,11 +189,11 @@ static CUresult array_free(struct held *held) {
     return cu.cuArrayDestroy(held->array);
 }
 
-/* Layers of 1024 x 512 halves with one more level of a quarter: 1.25 MiB each. */
+/* Layers of 4096 x 1024 halves with one more level of a quarter: 10 MiB each. */
 static CUresult mipmap(uint64_t bytes, struct held *held) {
-    CUDA_ARRAY3D_DESCRIPTOR descriptor = {.Width = 1024,
-                                          .Height = 512,
-                                          .Depth = bytes / (MIB + MIB / 4),
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {.Width = 4096,
+                                          .Height = 1024,
+                                          .Depth = bytes / (LAYER_BYTES + LAYER_BYTES / 4),
                                           .Format = CU_AD_FORMAT_HALF,
                                           .NumChannels = 1,
                                           .Flags = CUDA_ARRAY3D_LAYERED};
@@ -362,11 +365,11 @@ int main(void) {
         {"from pool, ptsz", 1, from_pool_per_thread, async_per_thread_free, 0},
         {"cuMemCreate", vmm_step, create, create_free, 0},
         {"cuMemCreate, mapped", vmm_step, create_and_map, unmap_free, 0},
-        {"array 2D", 16384, array_2d, array_free, 0},
-        {"array 2D (32 bit)", 16384, array_2d_old, array_free, 0},
+        {"array 2D", ROW_BYTES, array_2d, array_free, 0},
+        {"array 2D (32 bit)", ROW_BYTES, array_2d_old, array_free, 0},
         {"array 3D", MIB, array_3d, array_free, 0},
-        {"array layered", MIB, array_layered, array_free, 0},
-        {"mipmap", MIB + MIB / 4, mipmap, mipmap_free, 0},
+        {"array layered", LAYER_BYTES, array_layered, array_free, 0},
+        {"mipmap", LAYER_BYTES + LAYER_BYTES / 4, mipmap, mipmap_free, 0},
         {"graph node", 2 * MIB, graph_node, graph_free, 32 * MIB},
         {"graph, captured", 2 * MIB, graph_captured, graph_free, 32 * MIB},
     };
