@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
     blocks = calloc(live, sizeof(*blocks));
     victims = calloc(live, sizeof(*victims));
     if (blocks == NULL || victims == NULL)
-        return 1;
+        exit(1);
     for (uint64_t i = 0; i < live; i++)
         CHECK(cuMemAlloc_v2(&blocks[i], BLOCK_BYTES));
     /* The order is made beforehand: the newest block is always the one put in last. */

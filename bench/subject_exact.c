@@ -8,6 +8,7 @@
  */
 #include "subject.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,8 +229,9 @@ int main(int argc, char **argv) {
     subject_check(result, family->name);
     CHECK(cuMemGetInfo_v2(&free_bytes, &total_bytes));
     good = search(family, &attempt, 2 * total_bytes / attempt.unit_bytes, &bad);
-    (void)printf("%zu\n%llu\n%llu\n%llu\n", free_bytes, (unsigned long long)(good * attempt.unit_bytes),
-                 (unsigned long long)(bad * attempt.unit_bytes),
-                 (unsigned long long)attempt.unit_bytes);
+    good *= attempt.unit_bytes;
+    bad *= attempt.unit_bytes;
+    (void)printf("%zu\n%" PRIu64 "\n%" PRIu64 "\n%" PRIu64 "\n", free_bytes, good, bad,
+                 attempt.unit_bytes);
     return 0;
 }
