@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DIVVY_ESTIMATOR_RING 16u
+#define DIVVY_ESTIMATOR_RING 8u
 
 struct divvy_estimator {
     uint64_t mean_ns;
