@@ -95,7 +95,6 @@ typedef struct {
     divvy_drv_thread_t *more;
     bool per_thread;       /* inside a _ptsz or _ptds form: stream 0 is this thread's own */
     uint8_t capture_mode;  /* CUstreamCaptureMode of cuThreadExchangeStreamCaptureMode */
-    uint16_t captures;     /* captures that this thread began in a mode other than relaxed */
 } divvy_drv_self_t;
 
 extern __thread divvy_drv_self_t divvy_drv_self __attribute__((tls_model("initial-exec")));

@@ -1,12 +1,25 @@
 /*
  * Memory that graphs allocate. An allocation node reserves addresses when it is made; the bytes are taken when its
  * graph is first uploaded or launched, stay for the next launch after they are freed, and go back with
- * cuDeviceGraphMemTrim or the graph.
+ * cuDeviceGraphMemTrim or with the last graph that knows them. Whole pages of 2 MiB.
  */
 #ifndef DIVVY_SIMGPU_DRIVER_GRAPH_MEMORY_H
 #define DIVVY_SIMGPU_DRIVER_GRAPH_MEMORY_H
 
-#include "simgpu/driver/op.h"
+#include "simgpu/driver/graph.h"
+
+/* Memory for an allocation node: the address is in *RET_PARAMS->dptr. One reference. */
+CUresult divvy_drv_graph_memory_new(CUDA_MEM_ALLOC_NODE_PARAMS *params, divvy_drv_graph_memory_t **ret_memory);
+void divvy_drv_graph_memory_ref(divvy_drv_graph_memory_t *memory);
+void divvy_drv_graph_memory_unref(divvy_drv_graph_memory_t *memory);
+
+/* An allocation node runs: takes the bytes if need be. CUDA_ERROR_OUT_OF_MEMORY; CUDA_ERROR_INVALID_VALUE when it is
+ * still allocated from the last time and AGAIN is not allowed. */
+CUresult divvy_drv_graph_memory_allocate(divvy_drv_graph_memory_t *memory, bool again);
+/* The same before a launch, without allocating: cuGraphUpload. */
+CUresult divvy_drv_graph_memory_prepare(divvy_drv_graph_memory_t *memory);
+/* A free node runs: of memory of a graph, or of a pool as of POSITION. */
+CUresult divvy_drv_graph_memory_node_free(CUdeviceptr address, uint64_t stream_id, divvy_simgpu_position_t position);
 
 /* Allocation and freeing in a capturing stream become nodes; *ret_taken says whether STREAM captures. */
 CUresult divvy_drv_graph_memory_capture_alloc(divvy_drv_stream_t *stream, const CUmemPoolProps *props, uint64_t bytes,

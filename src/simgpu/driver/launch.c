@@ -308,7 +308,7 @@ static CUresult launch(divvy_drv_stream_t *stream, divvy_drv_kernel_op_t *op, vo
     CUresult result = divvy_drv_kernel_pack(function, kernel_params, extra, buffer);
     op->params = buffer;
     if (result == CUDA_SUCCESS && capturing) {
-        divvy_drv_op_t whole = {.kind = CU_GRAPH_NODE_TYPE_KERNEL, .kernel = *op};
+        divvy_drv_op_t whole = {.kind = CU_GRAPH_NODE_TYPE_KERNEL, .kernel_handle = function->handle, .kernel = *op};
         result = divvy_drv_op_run(stream, &whole);
     } else if (result == CUDA_SUCCESS) {
         result = divvy_drv_kernel_execute(stream, op);

@@ -10,7 +10,12 @@
 typedef struct divvy_drv_capture divvy_drv_capture_t;
 typedef struct divvy_drv_node divvy_drv_node_t;
 
-typedef enum { DRV_STREAM_LEGACY, DRV_STREAM_PER_THREAD, DRV_STREAM_USER } divvy_drv_stream_kind_t;
+typedef enum {
+    DRV_STREAM_LEGACY,
+    DRV_STREAM_PER_THREAD,
+    DRV_STREAM_USER,
+    DRV_STREAM_INTERNAL, /* a lane of an executable graph */
+} divvy_drv_stream_kind_t;
 
 struct divvy_drv_stream {
     CUstream handle; /* NULL for the legacy and per-thread streams */
@@ -58,7 +63,7 @@ typedef struct {
     _Atomic bool recorded;
     divvy_simgpu_event_t engine;
     /* Set while the latest record was made in a capturing stream (capture.c). */
-    divvy_drv_capture_t *capture;
+    uint64_t capture_id;
     divvy_drv_node_t **capture_nodes;
     size_t capture_count;
     _Atomic bool captured;
