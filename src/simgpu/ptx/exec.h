@@ -100,6 +100,7 @@ struct ptx_block {
     uint32_t scans; /* rounds over all threads in this turn */
     bool progress;  /* some thread ran since the scan began */
     bool running;
+    uint32_t arrived; /* barriers that somebody has arrived at, a bit each */
     ptx_barrier_t barriers[PTX_BARRIERS];
     ptx_warp_t warps[PTX_WARPS_MAX];
 };

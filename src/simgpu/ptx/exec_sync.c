@@ -78,12 +78,11 @@ static void release(ptx_block_t *block, uint32_t number) {
             slot_of(thread, insn->d)->u32 = at->any;
     }
     memset(at, 0, sizeof(*at));
+    block->arrived &= ~(UINT32_C(1) << number);
 }
 
 static void release_when_complete(ptx_block_t *block, uint32_t number) {
     const ptx_barrier_t *at = &block->barriers[number];
-    if (!at->arrived)
-        return;
     bool complete =
         at->expected ? arrived_threads(block, at) >= at->expected : at->arrived >= block->live;
     if (complete)
@@ -108,6 +107,7 @@ void divvy_ptx_barrier_arrive(ptx_thread_t *thread) {
     at->any = at->any || predicate;
     at->popc += predicate;
     at->arrived++;
+    block->arrived |= UINT32_C(1) << number;
     at->per_warp[thread->warp]++;
     at->expected = expected;
     if ((insn->f & PTX_BAR_KIND) != PTX_BAR_ARRIVE) {
@@ -126,6 +126,7 @@ typedef struct {
     uint64_t values[DIVVY_PTX_WARP_SIZE];
 } group_t;
 
+/* Lanes, or whatever else is a bit of MASK, which is read once. */
 #define FOR_EACH_LANE(lane, mask)                                                                  \
     for (uint32_t lane##_left = (mask), lane;                                                      \
          lane##_left && (lane = (uint32_t)__builtin_ctz(lane##_left), true);                       \
@@ -179,8 +180,9 @@ static void shuffle(group_t *group, ptx_warp_op_t op) {
 
 static uint32_t ballot(const group_t *group) {
     uint32_t mask = 0;
-    FOR_EACH_LANE(lane, group->members)
-    mask |= (uint32_t)(group->values[lane] != 0) << lane;
+    FOR_EACH_LANE(lane, group->members) {
+        mask |= (uint32_t)(group->values[lane] != 0) << lane;
+    }
     return mask;
 }
 
@@ -193,16 +195,18 @@ static void vote(group_t *group, ptx_warp_op_t op) {
         result = mask != 0;
     else if (op == PTX_WARP_VOTE_UNI)
         result = mask == 0 || mask == group->members;
-    FOR_EACH_LANE(lane, group->members)
-    slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
+    FOR_EACH_LANE(lane, group->members) {
+        slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
+    }
 }
 
 static void match(group_t *group, ptx_warp_op_t op) {
     bool all = op == PTX_WARP_MATCH_ALL32 || op == PTX_WARP_MATCH_ALL64;
     FOR_EACH_LANE(lane, group->members) {
         uint32_t same = 0;
-        FOR_EACH_LANE(other, group->members)
-        same |= (uint32_t)(group->values[lane] == group->values[other]) << other;
+        FOR_EACH_LANE(other, group->members) {
+            same |= (uint32_t)(group->values[lane] == group->values[other]) << other;
+        }
         ptx_thread_t *thread = &group->lanes[lane];
         bool equal = same == group->members;
         slot_of(thread, thread->waiting->d)->u32 = !all || equal ? same : 0;
@@ -235,10 +239,12 @@ static uint32_t reduce_step(ptx_warp_op_t op, uint32_t x, uint32_t y) {
 static void reduce(group_t *group, ptx_warp_op_t op) {
     unsigned first = (unsigned)__builtin_ctz(group->members);
     uint32_t result = (uint32_t)group->values[first];
-    FOR_EACH_LANE(lane, group->members & ~(UINT32_C(1) << first))
-    result = reduce_step(op, result, (uint32_t)group->values[lane]);
-    FOR_EACH_LANE(lane, group->members)
-    slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
+    FOR_EACH_LANE(lane, group->members & ~(UINT32_C(1) << first)) {
+        result = reduce_step(op, result, (uint32_t)group->values[lane]);
+    }
+    FOR_EACH_LANE(lane, group->members) {
+        slot_of(&group->lanes[lane], group->lanes[lane].waiting->d)->u32 = result;
+    }
 }
 
 static void elect(group_t *group) {
@@ -271,8 +277,9 @@ static void perform(ptx_thread_t *lanes, uint32_t members) {
         reduce(&group, op);
     else if (op == PTX_WARP_ELECT)
         elect(&group);
-    FOR_EACH_LANE(lane, members)
-    lanes[lane].state = PTX_READY;
+    FOR_EACH_LANE(lane, members) {
+        lanes[lane].state = PTX_READY;
+    }
 }
 
 /* Performs the operation that LANE waits at when all its members are there. */
@@ -310,8 +317,9 @@ void divvy_ptx_sync_exit(ptx_thread_t *thread) {
         if (warp->waiting >> lane & 1)
             try_lane(block, thread->warp, lane);
     }
-    for (uint32_t number = 0; number < PTX_BARRIERS; number++)
+    FOR_EACH_LANE(number, block->arrived) {
         release_when_complete(block, number);
+    }
 }
 
 bool divvy_ptx_active_resolve(ptx_block_t *block, uint32_t w) {

@@ -227,7 +227,9 @@ static void start_block(ptx_run_t *run, ptx_block_t *block) {
     block->warp_next = block->lane_next = block->scans = 0;
     block->progress = false;
     block->running = true;
-    memset(block->barriers, 0, sizeof(block->barriers));
+    if (block->arrived) /* bar.arrive with nobody to wait */
+        memset(block->barriers, 0, sizeof(block->barriers));
+    block->arrived = 0;
     memset(block->warps, 0, sizeof(block->warps));
     uint32_t first = run->entry->function;
     const ptx_function_t *function = &run->module->functions[first];
