@@ -127,16 +127,16 @@ int divvy_cli_plan_variable_check(const char *variable, const char *value, int i
     divvy_core_fault_t fault;
     int status;
 
-    if (!value)
+    if (!value || !value[0])
         return 0;
     status = divvy_core_limits_parse(
         value, strlen(value), is_memory ? DIVVY_CORE_LIMITS_BYTES : DIVVY_CORE_LIMITS_PERCENT,
         &limits, &fault);
     if (status == 0)
         return 0;
-    return divvy_error_set(
-        error, -EINVAL, "%s: character %zu: %s; write it like {\"0\": %s}, or unset it", variable,
-        fault.position + 1, fault.reason, is_memory ? "2147483648" : "20");
+    return divvy_error_set(error, -EINVAL,
+                           "%s: byte %zu: %s; write it like {\"0\": %s}, or unset it", variable,
+                           fault.position, fault.reason, is_memory ? "2147483648" : "20");
 }
 
 char *divvy_cli_plan_list_front(const char *first, const char *list) {

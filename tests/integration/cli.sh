@@ -207,9 +207,9 @@ check "no program" 2 "$(status_of "$divvy" run --memory 8GiB)"
 check "unknown verb" 2 "$(status_of "$divvy" nonsense)"
 check "no verb" 2 "$(status_of "$divvy")"
 TENSOR_FUSION_CUDA_MEM_LIMIT='{"0": "2G"}' refused "malformed variable" \
-    'TENSOR_FUSION_CUDA_MEM_LIMIT: character 7: the value must be a number' --gpu sim
+    'TENSOR_FUSION_CUDA_MEM_LIMIT: byte 6: the value must be a number' --gpu sim
 TENSOR_FUSION_CUDA_UP_LIMIT='{"0": 20' refused "unfinished variable" \
-    'TENSOR_FUSION_CUDA_UP_LIMIT: character 9' --gpu sim
+    'TENSOR_FUSION_CUDA_UP_LIMIT: byte 8' --gpu sim
 check "a variable that is replaced does not matter" 0 \
     "$(TENSOR_FUSION_CUDA_UP_LIMIT='{' status_of "$divvy" run --gpu sim --compute 5 -- true)"
 DIVVY_TENANT=outer refused "inside a tenant" "already inside the tenant 'outer'" --gpu sim
@@ -269,7 +269,7 @@ out=$(FAKE_DRIVER=broken real "$divvy" doctor)
 check "doctor fails on a broken driver" 1 "$(FAKE_DRIVER=broken real status_of "$divvy" doctor)"
 check_has "doctor: why" "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH" "$out"
 out=$(TENSOR_FUSION_CUDA_UP_LIMIT='{"0": -1}' "$divvy" doctor)
-check_has "doctor: variables" "TENSOR_FUSION_CUDA_UP_LIMIT: character 7: a negative limit" "$out"
+check_has "doctor: variables" "TENSOR_FUSION_CUDA_UP_LIMIT: byte 6: a negative limit" "$out"
 check_has "doctor: another limiter" "another GPU limiter" "$(LD_PRELOAD=/opt/libvgpu.so "$divvy" doctor 2>/dev/null)"
 check_has "doctor --json" '"verdict": "fail"' "$(DISABLE_GPU_LIMITER=1 "$divvy" doctor --json)"
 printf 'not a library\n' >"$runtime/junk"

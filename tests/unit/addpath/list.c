@@ -91,10 +91,11 @@ static void table_holds(void **state) {
 /* The model works on letters: a list is a string of one-letter components. */
 static void model_merge(const char *list, const char *added, bool to_front, char *ret) {
     char fresh[64] = "";
+    size_t length = 0;
 
     for (; *added; added++)
         if (!strchr(list, *added) && !strchr(fresh, *added))
-            strncat(fresh, added, 1);
+            fresh[length++] = *added;
     snprintf(ret, 128, "%s%s", to_front ? fresh : list, to_front ? list : fresh);
 }
 

@@ -1,0 +1,76 @@
+/*
+ * What a program sees: one line of figures for each device. Exit 0 whatever cuInit says.
+ *
+ *   init RESULT
+ *   device ORDINAL total BYTES used BYTES nvml-total BYTES nvml-used BYTES
+ *
+ * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe linked` exists as its own program.
+ */
+#include "cu.h"
+
+static void nvml_figures(unsigned index, int by_uuid, const CUuuid *uuid) {
+    nvmlMemory_t memory = {0};
+    nvmlDevice_t device;
+
+    if (by_uuid) {
+        char text[64] = "GPU-";
+        char *at = text + 4;
+
+        for (int i = 0; i < 16; i++)
+            at += sprintf(at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", (unsigned char)uuid->bytes[i]);
+        CHECK(nv.nvmlDeviceGetHandleByUUID(text, &device) == NVML_SUCCESS);
+    } else {
+        CHECK(nv.nvmlDeviceGetHandleByIndex_v2(index, &device) == NVML_SUCCESS);
+    }
+    CHECK(nv.nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS);
+    printf(" nvml-total %llu nvml-used %llu", memory.total, memory.used);
+}
+
+static int nvml_only(void) {
+    unsigned count = 0;
+
+    nv_load();
+    CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetCount_v2(&count) == NVML_SUCCESS);
+    for (unsigned i = 0; i < count; i++) {
+        printf("device %u", i);
+        nvml_figures(i, 0, NULL);
+        printf("\n");
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    CUresult result;
+    int count = 0;
+
+    if (argc > 1 && strcmp(argv[1], "nvml") == 0)
+        return nvml_only();
+    if (argc > 1 && strcmp(argv[1], "nvml-first") == 0) {
+        nv_load();
+        CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
+    }
+    cu_load();
+    result = cu.cuInit(0);
+    printf("init %d\n", (int)result);
+    if (result != CUDA_SUCCESS)
+        return 0;
+    nv_load();
+    CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
+    CHECK_CU(cu.cuDeviceGetCount(&count));
+    for (int ordinal = 0; ordinal < count; ordinal++) {
+        CUcontext context;
+        size_t total;
+        CUuuid uuid;
+
+        CHECK_CU(cu.cuDeviceTotalMem_v2(&total, ordinal));
+        CHECK_CU(cu.cuCtxCreate_v2(&context, 0, ordinal));
+        CHECK_U64(cu_total(), total);
+        printf("device %d total %zu used %llu", ordinal, total, (unsigned long long)cu_used());
+        CHECK_CU(cu.cuDeviceGetUuid_v2(&uuid, ordinal));
+        nvml_figures(0, 1, &uuid);
+        printf("\n");
+        CHECK_CU(cu.cuCtxDestroy_v2(context));
+    }
+    return 0;
+}
