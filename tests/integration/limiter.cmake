@@ -1,12 +1,26 @@
-# The limiter on the simulated GPU: programs that use it in every way, and the scripts that run them.
+# The limiter on the simulated GPU: programs that use it in every way, and the script that runs them.
 set(limiter_dir ${CMAKE_CURRENT_LIST_DIR}/limiter)
-add_library(limiter_test_cu STATIC ${limiter_dir}/cu.c)
-target_link_libraries(limiter_test_cu PUBLIC divvy_flags divvy_cuda dl)
-function(limiter_program name)
-    add_executable(limiter_${name} ${limiter_dir}/${name}.c)
-    target_link_libraries(limiter_${name} PRIVATE limiter_test_cu ${ARGN} pthread)
-    set_target_properties(limiter_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-endfunction()
-limiter_program(families)
-limiter_program(routes divvy_limiter)
-limiter_program(probe)
+if(TARGET divvy_limiter_so AND TARGET simgpu_cuda AND TARGET simgpu_nvml)
+    add_library(limiter_test_cu STATIC ${limiter_dir}/cu.c)
+    target_link_libraries(limiter_test_cu PUBLIC divvy_flags divvy_cuda dl)
+    function(limiter_program name source)
+        add_executable(limiter_${name} ${limiter_dir}/${source}.c)
+        target_link_libraries(limiter_${name} PRIVATE limiter_test_cu ${ARGN} pthread)
+        set_target_properties(limiter_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    endfunction()
+    limiter_program(families families)
+    limiter_program(routes routes divvy_limiter)
+    # The same, linked to the driver's library instead of loading it.
+    limiter_program(routes_linked routes divvy_limiter -Wl,--no-as-needed simgpu_cuda -Wl,--as-needed)
+    limiter_program(probe probe)
+    limiter_program(processes processes)
+
+    # A sanitized library cannot be preloaded into a program that is not; those builds test the parts by unit tests.
+    if(NOT DIVVY_SANITIZE)
+        foreach(case bad_input limits two_devices families routes processes kill storm)
+            add_test(NAME integration/limiter_${case} COMMAND ${limiter_dir}/limiter.sh ${CMAKE_BINARY_DIR} ${case})
+            set_tests_properties(integration/limiter_${case} PROPERTIES LABELS integration TIMEOUT 300
+                SKIP_RETURN_CODE 77)
+        endforeach()
+    endif()
+endif()

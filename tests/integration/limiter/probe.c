@@ -4,7 +4,7 @@
  *   init RESULT
  *   device ORDINAL total BYTES used BYTES nvml-total BYTES nvml-used BYTES
  *
- * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe linked` exists as its own program.
+ * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe uuids` lists the devices.
  */
 #include "cu.h"
 
@@ -40,12 +40,31 @@ static int nvml_only(void) {
     return 0;
 }
 
+/* UUIDs in NVML's order. */
+static int uuids(void) {
+    unsigned count = 0;
+    nvmlDevice_t device;
+    char text[96];
+
+    nv_load();
+    CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetCount_v2(&count) == NVML_SUCCESS);
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(nv.nvmlDeviceGetHandleByIndex_v2(i, &device) == NVML_SUCCESS);
+        CHECK(nv.nvmlDeviceGetUUID(device, text, sizeof text) == NVML_SUCCESS);
+        printf("%s\n", text);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     CUresult result;
     int count = 0;
 
     if (argc > 1 && strcmp(argv[1], "nvml") == 0)
         return nvml_only();
+    if (argc > 1 && strcmp(argv[1], "uuids") == 0)
+        return uuids();
     if (argc > 1 && strcmp(argv[1], "nvml-first") == 0) {
         nv_load();
         CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
