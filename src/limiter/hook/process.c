@@ -27,6 +27,7 @@ uint32_t divvy_process_fork_words[3 * DIVVY_PROCESS_FORK_PAGE / sizeof(uint32_t)
     __attribute__((aligned(DIVVY_PROCESS_FORK_PAGE)));
 
 static divvy_lock_t lock; /* over everything below */
+static pid_t lock_tid;     /* the thread that holds it, 0 for none */
 static uint32_t state;    /* divvy_process_state_t */
 static bool cuda_known;   /* devices as CUDA numbers them have been entered */
 static int page_fd = -1;
@@ -109,6 +110,26 @@ static bool skips_idle_limits(void) {
     return limits.bytes.count == 0 || machine_complete;
 }
 
+static void lock_take(void) {
+    divvy_lock_take(&lock);
+    __atomic_store_n(&lock_tid, divvy_core_sys_gettid(), __ATOMIC_RELAXED);
+}
+
+static void lock_give(void) {
+    __atomic_store_n(&lock_tid, 0, __ATOMIC_RELAXED);
+    divvy_lock_give(&lock);
+}
+
+/*
+ * Whether this very thread is in here already. NVIDIA's libraries call their own exported names (nvmlInit_v2 goes through
+ * nvmlInitWithFlags), which are hooked: such a call is the library's own and passes through.
+ */
+static bool is_inside(void) {
+    pid_t holder = __atomic_load_n(&lock_tid, __ATOMIC_RELAXED);
+
+    return holder != 0 && holder == divvy_core_sys_gettid();
+}
+
 /* Step one, lock held. */
 static void open_locked(void) {
     int count, status;
@@ -149,10 +170,10 @@ static void open_locked(void) {
 }
 
 divvy_process_state_t divvy_process_open(void) {
-    if (divvy_process_state() == DIVVY_PROCESS_UNKNOWN) {
-        divvy_lock_take(&lock);
+    if (divvy_process_state() == DIVVY_PROCESS_UNKNOWN && !is_inside()) {
+        lock_take();
         open_locked();
-        divvy_lock_give(&lock);
+        lock_give();
     }
     return divvy_process_state();
 }
@@ -160,13 +181,13 @@ divvy_process_state_t divvy_process_open(void) {
 int divvy_process_page_device_by_uuid(const divvy_core_uuid_t *uuid) {
     int entry = -1;
 
-    if (divvy_process_state() != DIVVY_PROCESS_LIMITED)
+    if (divvy_process_state() != DIVVY_PROCESS_LIMITED || is_inside())
         return -1;
-    divvy_lock_take(&lock);
+    lock_take();
     for (size_t i = 0; i < machine_count && entry < 0; i++)
         if (divvy_core_uuid_equal(&machine[i].uuid, uuid))
             entry = device_enter(&machine[i]);
-    divvy_lock_give(&lock);
+    lock_give();
     return entry < 0 ? -1 : entry;
 }
 
@@ -282,17 +303,18 @@ bool divvy_process_attach(void) {
     static uint32_t lock_owner_pid; /* of the process whose thread holds the lock */
     bool attached;
 
-    if (divvy_process_state() == DIVVY_PROCESS_FREE || divvy_process_state() == DIVVY_PROCESS_REFUSED)
+    if (divvy_process_state() == DIVVY_PROCESS_FREE || divvy_process_state() == DIVVY_PROCESS_REFUSED ||
+        is_inside())
         return false;
     /* A child forked, without handlers, while a thread of the parent was in here. */
     if (lock.word != 0 && __atomic_load_n(&lock_owner_pid, __ATOMIC_RELAXED) != 0 &&
         __atomic_load_n(&lock_owner_pid, __ATOMIC_RELAXED) != (uint32_t)divvy_core_sys_getpid())
         divvy_lock_reset(&lock);
-    divvy_lock_take(&lock);
+    lock_take();
     __atomic_store_n(&lock_owner_pid, (uint32_t)divvy_core_sys_getpid(), __ATOMIC_RELAXED);
     attached = attach_locked();
     __atomic_store_n(&lock_owner_pid, 0, __ATOMIC_RELAXED);
-    divvy_lock_give(&lock);
+    lock_give();
     return attached;
 }
 
@@ -325,7 +347,7 @@ void divvy_process_set_limit(uint32_t gpu, uint32_t up_limit, uint64_t mem_limit
 
     if (divvy_process_open() != DIVVY_PROCESS_LIMITED)
         return;
-    divvy_lock_take(&lock);
+    lock_take();
     entry = page_device_at(gpu);
     if (entry >= 0) {
         struct divvy_page_device *device = &divvy_process.page->devices[entry];
@@ -335,5 +357,5 @@ void divvy_process_set_limit(uint32_t gpu, uint32_t up_limit, uint64_t mem_limit
         __atomic_store_n(&device->limit_bytes, mem_limit ? mem_limit : DIVVY_PAGE_UNLIMITED, __ATOMIC_RELEASE);
         __atomic_store_n(&device->compute_permille, permille, __ATOMIC_RELEASE);
     }
-    divvy_lock_give(&lock);
+    lock_give();
 }

@@ -13,9 +13,12 @@ typedef enum {
     CALL_ALWAYS,   /* answers before initialisation as well */
     CALL_LIFETIME, /* changes `users` */
     CALL_WAITS,    /* may sleep for long: holds up neither initialisation nor shutdown */
+    CALL_THROUGH,  /* goes through another exported name, which does all of that */
 } call_kind_t;
 
 static call_kind_t call_kind(const char *symbol) {
+    if (strcmp(symbol, "nvmlInit_v2") == 0)
+        return CALL_THROUGH;
     if (strncmp(symbol, "nvmlInit", 8) == 0 || strcmp(symbol, "nvmlShutdown") == 0)
         return CALL_LIFETIME;
     if (strcmp(symbol, "nvmlErrorString") == 0)
@@ -40,7 +43,7 @@ static nvmlReturn_t ordered_fault(const char *symbol) {
 static nvmlReturn_t call_begin(const char *symbol, call_kind_t kind, bool implemented) {
     nvmlReturn_t result;
 
-    if (kind == CALL_ALWAYS)
+    if (kind == CALL_ALWAYS || kind == CALL_THROUGH)
         return NVML_SUCCESS;
     if (kind == CALL_LIFETIME) {
         (void)pthread_rwlock_wrlock(&calls);
@@ -81,8 +84,15 @@ static nvmlReturn_t users_add(const char *symbol, unsigned int flags) {
     return result;
 }
 
+/* As NVIDIA's library does: by its own exported name, so that whoever interposes that name sees this call too. */
 nvmlReturn_t NVM(nvmlInit_v2)(void) {
-    return users_add("nvmlInit_v2", 0);
+    nvmlReturn_t result;
+
+    NVM_TRY(nvmlInitWithFlags(0));
+    result = ordered_fault("nvmlInit_v2");
+    if (result != NVML_SUCCESS)
+        (void)nvmlShutdown();
+    return result;
 }
 
 nvmlReturn_t NVM(nvmlInitWithFlags)(unsigned int flags) {
