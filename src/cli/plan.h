@@ -48,8 +48,8 @@ void divvy_cli_plan_limit_format(const divvy_core_uuid_t *uuid, uint64_t value,
                                  char ret_text[DIVVY_CLI_LIMIT_TEXT_BYTES]);
 
 /*
- * Checks the value of one of the two limit variables; `is_memory` tells which. NULL or empty (not set) is
- * fine.
+ * Checks the value of one of the two limit variables; `is_memory` tells which. NULL or empty (not
+ * set) is fine.
  */
 int divvy_cli_plan_variable_check(const char *variable, const char *value, int is_memory,
                                   struct divvy_error *error);

@@ -158,12 +158,18 @@ int divvy_cli_tenant_open(const char *name, struct divvy_cli_tenant *ret_tenant,
     tenant.base_fd = base_open(tenant.path, error);
     if (tenant.base_fd < 0)
         return tenant.base_fd;
+    /*
+     * One at a time: otherwise another's search for leftovers could lock or remove the folder
+     * between its making and our lock. Not getting the lock would only bring that race back.
+     */
+    (void)flock(tenant.base_fd, LOCK_EX);
     leftovers_remove(tenant.base_fd);
     for (int tries = 0; tries < 100; tries++) {
         tenant.fd = folder_lock(tenant.base_fd, name, true);
-        if (tenant.fd != -EAGAIN)
+        if (tenant.fd != -EAGAIN && tenant.fd != -ENOENT)
             break;
     }
+    (void)flock(tenant.base_fd, LOCK_UN);
     if (tenant.fd < 0) {
         int status = tenant.fd;
 

@@ -181,6 +181,21 @@ out=$(env XDG_RUNTIME_DIR="$runtime" "${sim[@]}" sh -c 'echo "$DIVVY_TENANT_DIR"
 case $out in "$runtime"/*) check "a folder that others can read is not used" "elsewhere" "$out" ;; esac
 chmod 700 "$runtime/divvy"
 
+# Many at once: each makes and removes its folder while others look for leftovers.
+storm() {
+    local i
+    for ((i = 1; i <= 40; i++)); do
+        check "run $i among many" "$i" "$(status_of "${sim[@]}" sh -c "exit $i")"
+    done
+    exit "$failures"
+}
+(storm) & first=$!
+(storm) & second=$!
+(storm) || failures=$((failures + 1))
+wait "$first" || failures=$((failures + 1))
+wait "$second" || failures=$((failures + 1))
+check "many at once leave nothing" 0 "$(left)"
+
 # ---- bad input ----
 refused "unknown unit" "--memory '8XB': character 2: unknown unit" --memory 8XB
 refused "negative size" "--memory '-8GiB': character 1: a negative" --memory=-8GiB
