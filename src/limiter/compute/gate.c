@@ -3,6 +3,7 @@
  * what has completed, waits until more may start, and takes the credit for the next chunk.
  */
 #include "core/clock.h"
+#include "core/futex.h"
 #include "limiter/compute/fast.h"
 #include "limiter/compute/state.h"
 #include "limiter/hook/process.h"
@@ -13,6 +14,8 @@
 
 /* Nobody sleeps longer than this without looking at the limit again. */
 #define SLEEP_MAX_NS UINT64_C(20000000)
+/* The first at the gate looks at least every SLEEP_MAX_NS; after this long it is gone. */
+#define GONE_NS UINT64_C(500000000)
 /* After a pause this long a thread starts with small chunks again: what it reserves and does not use blocks others. */
 #define PAUSE_NS UINT64_C(5000000)
 /* Unsampled chunks after which a launch is measured alone. */
@@ -360,36 +363,115 @@ static void flight_leave(struct divvy_compute_device *device, uint64_t work_ns) 
 }
 
 /*
- * Wait until work_ns may start, and reserve it. This is where a lease enters: whoever grants one moves what is waited for
- * here, and wakes sleepers by a futex wake on compute_permille, the word that they sleep on.
+ * Reserve work_ns if it may start now: true; else when it may. This is where a lease enters: whoever grants one moves what
+ * is asked here, and wakes sleepers by a futex wake on compute_permille, the word that the first at the gate sleeps on.
  */
-static void gate_pass(struct divvy_compute_device *device, uint64_t work_ns, struct divvy_compute_cost *cost,
-                          uint64_t now_ns) {
-    uint64_t came_ns = now_ns, open_ns;
-    bool waited = false;
+static bool gate_try(struct divvy_compute_device *device, uint32_t permille, uint64_t work_ns, bool unknown,
+                     uint64_t now_ns, uint64_t *ret_open_ns) {
+    *ret_open_ns = flight_enter(device, now_ns, work_ns, unknown);
+    if (*ret_open_ns > now_ns)
+        return false;
+    if (!divvy_pacer_limits(permille) ||
+        divvy_compute_account_reserve(device->page, now_ns, permille, work_ns, ret_open_ns))
+        return true;
+    flight_leave(device, work_ns);
+    return false;
+}
 
-    for (;;) {
-        uint32_t permille = __atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED);
+static uint32_t gate_permille(const struct divvy_compute_device *device) {
+    return __atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED);
+}
 
-        divvy_compute_settle(device);
-        open_ns = flight_enter(device, now_ns, work_ns, is_unknown(cost));
-        if (open_ns <= now_ns) {
-            if (!divvy_pacer_limits(permille) ||
-                divvy_compute_account_reserve(device->page, now_ns, permille, work_ns, &open_ns))
-                break;
-            flight_leave(device, work_ns);
+/* The first in the queue may try; the lock of the device is held. */
+static void queue_call_first(struct divvy_compute_device *device, uint64_t now_ns) {
+    struct divvy_compute_thread *first = device->queue[device->queue_first];
+
+    __atomic_store_n(&device->queue_ns, now_ns, __ATOMIC_RELAXED);
+    if (!device->queue_count)
+        return;
+    __atomic_store_n(&first->turn, 1, __ATOMIC_RELEASE);
+    (void)divvy_core_futex_wake(&first->turn, 1, true);
+}
+
+/* False: there is no room, and the thread waits without a place. */
+static bool queue_join(struct divvy_compute_device *device, struct divvy_compute_thread *thread, uint64_t now_ns) {
+    bool joined;
+
+    divvy_lock_take(&device->lock);
+    joined = device->queue_count < DIVVY_COMPUTE_QUEUE;
+    if (joined) {
+        __atomic_store_n(&thread->turn, 0, __ATOMIC_RELAXED);
+        device->queue[(device->queue_first + device->queue_count) % DIVVY_COMPUTE_QUEUE] = thread;
+        if (__atomic_fetch_add(&device->queue_count, 1, __ATOMIC_RELAXED) == 0)
+            queue_call_first(device, now_ns);
+    }
+    divvy_lock_give(&device->lock);
+    return joined;
+}
+
+/* `thread` gives up the first place, if it still has it. */
+static void queue_leave(struct divvy_compute_device *device, const struct divvy_compute_thread *thread,
+                        uint64_t now_ns) {
+    divvy_lock_take(&device->lock);
+    if (device->queue_count && device->queue[device->queue_first] == thread) {
+        device->queue_first = (device->queue_first + 1) % DIVVY_COMPUTE_QUEUE;
+        __atomic_fetch_sub(&device->queue_count, 1, __ATOMIC_RELAXED);
+        queue_call_first(device, now_ns);
+    }
+    divvy_lock_give(&device->lock);
+}
+
+/* Not first: sleep until called. A first that does not wake up any more (it was thrown out of the call) is passed over. */
+static void queue_wait(struct divvy_compute_device *device, struct divvy_compute_thread *thread, uint64_t now_ns) {
+    const struct divvy_compute_thread *first;
+
+    divvy_compute_port.sleep(&thread->turn, 0, now_ns + SLEEP_MAX_NS);
+    if (__atomic_load_n(&thread->turn, __ATOMIC_ACQUIRE) ||
+        divvy_compute_port.now() < __atomic_load_n(&device->queue_ns, __ATOMIC_RELAXED) + GONE_NS)
+        return;
+    divvy_lock_take(&device->lock);
+    first = device->queue[device->queue_first];
+    divvy_lock_give(&device->lock);
+    queue_leave(device, first, now_ns);
+}
+
+static uint64_t gate_wait(struct divvy_compute_device *device, struct divvy_compute_thread *thread, uint64_t work_ns,
+                          struct divvy_compute_cost *cost, uint64_t now_ns) {
+    bool joined = queue_join(device, thread, now_ns);
+
+    for (;; now_ns = divvy_compute_port.now()) {
+        uint32_t permille = gate_permille(device);
+        uint64_t open_ns;
+
+        if (joined && !__atomic_load_n(&thread->turn, __ATOMIC_ACQUIRE)) {
+            queue_wait(device, thread, now_ns);
+            continue;
         }
-        if (!waited)
-            __atomic_fetch_add(&device->usage->waiting, 1, __ATOMIC_RELAXED);
-        waited = true;
+        __atomic_store_n(&device->queue_ns, now_ns, __ATOMIC_RELAXED);
+        divvy_compute_settle(device);
+        if (gate_try(device, permille, work_ns, is_unknown(cost), now_ns, &open_ns))
+            break;
         divvy_compute_port.sleep(&device->page->compute_permille, permille,
                                  open_ns < now_ns + SLEEP_MAX_NS ? open_ns : now_ns + SLEEP_MAX_NS);
-        now_ns = divvy_compute_port.now();
     }
-    if (waited) {
-        __atomic_fetch_sub(&device->usage->waiting, 1, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&device->usage->waited_ns, now_ns - came_ns, __ATOMIC_RELAXED);
-    }
+    if (joined)
+        queue_leave(device, thread, now_ns);
+    return now_ns;
+}
+
+/* Wait until work_ns may start, and reserve it. Threads pass in the order in which they came. */
+static void gate_pass(struct divvy_compute_device *device, struct divvy_compute_thread *thread, uint64_t work_ns,
+                      struct divvy_compute_cost *cost, uint64_t now_ns) {
+    uint64_t came_ns = now_ns, open_ns;
+
+    divvy_compute_settle(device);
+    if (!__atomic_load_n(&device->queue_count, __ATOMIC_RELAXED) &&
+        gate_try(device, gate_permille(device), work_ns, is_unknown(cost), now_ns, &open_ns))
+        return;
+    __atomic_fetch_add(&device->usage->waiting, 1, __ATOMIC_RELAXED);
+    now_ns = gate_wait(device, thread, work_ns, cost, now_ns);
+    __atomic_fetch_sub(&device->usage->waiting, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&device->usage->waited_ns, now_ns - came_ns, __ATOMIC_RELAXED);
 }
 
 /* --- one launch --------------------------------------------------------------------------------------------------- */
@@ -455,7 +537,7 @@ static void pass_admit(struct divvy_compute_pass *pass, struct divvy_compute_dev
         divvy_compute_neighbours_look(device, now_ns);
         work_ns = chunk_next(thread, now_ns, pass->cost_ns,
                              is_sample(pass->cost) || thread == &pass->temporary);
-        gate_pass(device, work_ns, pass->cost, now_ns);
+        gate_pass(device, thread, work_ns, pass->cost, now_ns);
         thread->grant_ns = work_ns;
         thread->credit_ns = (int64_t)work_ns;
     }

@@ -33,6 +33,7 @@
 #define DIVVY_COMPUTE_EVENTS   192u /* of a context */
 #define DIVVY_COMPUTE_SEGMENTS 256u /* of a device, closed and not yet settled */
 #define DIVVY_COMPUTE_GROUPS   16u
+#define DIVVY_COMPUTE_QUEUE    512u /* threads that wait at the gate of a device */
 #define DIVVY_COMPUTE_COSTS    4096u
 #define DIVVY_COMPUTE_NONE     UINT16_MAX
 
@@ -87,7 +88,8 @@ struct divvy_compute_thread {
     uint8_t context_known;
     uint8_t device;  /* index in the page, 255: none */
     uint8_t streams; /* open when the last chunk was closed */
-    uint32_t tid;   /* 0: the block is free; atomic */
+    uint32_t turn;   /* 1: first at the gate; atomic, slept on */
+    uint32_t tid;    /* 0: the block is free; atomic */
     uint32_t busy;  /* the owner is using its slots; atomic, others that changed `dead` wait for it */
 };
 
@@ -147,6 +149,10 @@ struct divvy_compute_device {
     uint32_t group_last; /* newest id; atomic */
     struct divvy_compute_group groups[DIVVY_COMPUTE_GROUPS];
     struct divvy_pacer_flight flight;
+    struct divvy_compute_thread *queue[DIVVY_COMPUTE_QUEUE]; /* a ring: who waits, in order of arrival */
+    uint32_t queue_first;
+    uint32_t queue_count; /* atomic */
+    uint64_t queue_ns;    /* when its first was last awake; atomic */
     uint32_t segment_count;
     struct divvy_compute_segment segments[DIVVY_COMPUTE_SEGMENTS];
     uint64_t sibling_launches[DIVVY_PAGE_SLOTS];

@@ -172,7 +172,7 @@ static void share_check(const char *scenario, unsigned percent, unsigned count, 
     char what[64];
     int status = 0;
 
-    snprintf(what, sizeof(what), "%s%s%.0u%s", scenario, count > 1 ? " x " : "", count > 1 ? count : 0, "");
+    snprintf(what, sizeof(what), count > 1 ? "%s x %u" : "%s", scenario, count);
     tenant_start(&tenant, scenario, percent, count);
     if (!tenant_is_ready(&tenant, &status)) {
         if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
