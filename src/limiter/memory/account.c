@@ -44,6 +44,10 @@ static int reserve(unsigned device, uint64_t bytes) {
     return status;
 }
 
+int divvy_memory_reserve_at_once(int device, uint64_t bytes) {
+    return device < 0 ? 0 : reserve((unsigned)device, bytes);
+}
+
 int divvy_memory_reserve(int device, uint64_t bytes) {
     if (device < 0 || reserve((unsigned)device, bytes) == 0)
         return 0;
@@ -90,7 +94,7 @@ CUresult divvy_memory_record(const struct divvy_record *record) {
         return CUDA_ERROR_OUT_OF_MEMORY;
     /* The address was given out again without a free that we saw: what stood there is gone. */
     if (old.kind != 0 && old.pool != 0)
-        divvy_pool_freed(old.pool - 1, old.bytes);
+        divvy_pool_freed(old.pool - 1, DIVVY_POOL_ANY_STREAM, old.bytes);
     else if (old.kind == DIVVY_RECORD_POINTER || old.kind == DIVVY_RECORD_ARRAY || old.kind == DIVVY_RECORD_MIPMAP)
         divvy_memory_credit(old.device, old.bytes);
     return CUDA_SUCCESS;

@@ -45,6 +45,9 @@ static inline bool divvy_memory_passes(void) {
 int divvy_memory_reserve(int device, uint64_t bytes);
 void divvy_memory_credit(int device, uint64_t bytes);
 
+/* The same without reclaiming and without counting a refusal. */
+int divvy_memory_reserve_at_once(int device, uint64_t bytes);
+
 /* Charge without asking: what the driver has taken already. */
 void divvy_memory_charge(int device, uint64_t bytes);
 

@@ -2,6 +2,7 @@
  * Stream-ordered allocation and pools. Nothing here synchronises; what pools give back at the application's own
  * synchronisation points is credited there.
  */
+#include "core/sys.h"
 #include "limiter/hook/real.h"
 #include "limiter/hook/table.h"
 #include "limiter/memory/account.h"
@@ -50,18 +51,27 @@ static int pool_number(CUmemoryPool pool) {
     return number >= 0 ? number : divvy_pool_number(pool, unseen_pool_device(pool));
 }
 
+/* What tells streams apart; the default streams are the context's and the thread's. */
+static uint64_t stream_key(CUstream stream, bool per_thread) {
+    bool own = stream == CU_STREAM_PER_THREAD || (stream == NULL && per_thread);
+
+    if ((uintptr_t)stream > (uintptr_t)CU_STREAM_PER_THREAD)
+        return (uintptr_t)stream;
+    return own ? (uint64_t)divvy_core_sys_gettid() << 2 | 2 : 1;
+}
+
 /* Record what the driver gave; where it cannot be kept, free it again. */
-static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, int end_status, CUstream stream, bool per_thread) {
+static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, CUstream stream, bool per_thread) {
     struct divvy_record record = {
         .kind = DIVVY_RECORD_POINTER, .key = pointer, .bytes = bytes, .pool = (uint8_t)(number + 1)};
 
-    if (end_status == 0 && divvy_memory_record(&record) == CUDA_SUCCESS)
+    if (divvy_memory_record(&record) == CUDA_SUCCESS)
         return CUDA_SUCCESS;
     if (per_thread)
         (void)DIVVY_MEMORY_DRIVER(divvy_real.cuMemFreeAsync_ptsz(pointer, stream));
     else
         (void)DIVVY_MEMORY_DRIVER(divvy_real.cuMemFreeAsync(pointer, stream));
-    divvy_pool_freed(number, bytes);
+    divvy_pool_freed(number, stream_key(stream, per_thread), bytes);
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -69,7 +79,7 @@ static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, int end_stat
 #define POOLED(symbol, parameters, arguments, per_thread, number_expression)                                          \
     CUresult divvy_hook_##symbol parameters {                                                                         \
         CUresult result;                                                                                              \
-        int number, status;                                                                                           \
+        int number;                                                                                                   \
                                                                                                                       \
         if (divvy_memory_passes())                                                                                    \
             return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED : divvy_real.symbol arguments;               \
@@ -78,11 +88,11 @@ static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, int end_stat
         number = number_expression;                                                                                   \
         if (number < 0)                                                                                               \
             return divvy_real.symbol arguments;                                                                       \
-        if (divvy_pool_begin(number, bytesize) < 0)                                                                   \
+        if (divvy_pool_begin(number, stream_key(hStream, per_thread), bytesize) < 0)                                  \
             return CUDA_ERROR_OUT_OF_MEMORY;                                                                          \
         result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                                    \
-        status = divvy_pool_end(number, bytesize, result == CUDA_SUCCESS);                                            \
-        return result == CUDA_SUCCESS ? keep(*dptr, bytesize, number, status, hStream, per_thread) : result;          \
+        divvy_pool_end(number, bytesize, result == CUDA_SUCCESS);                                                     \
+        return result == CUDA_SUCCESS ? keep(*dptr, bytesize, number, hStream, per_thread) : result;                  \
     }
 
 POOLED(cuMemAllocAsync, (CUdeviceptr *dptr, size_t bytesize, CUstream hStream), (dptr, bytesize, hStream), false,
@@ -107,7 +117,7 @@ POOLED(cuMemAllocFromPoolAsync_ptsz, (CUdeviceptr *dptr, size_t bytesize, CUmemo
         if (result != CUDA_SUCCESS)                                                                                   \
             (void)divvy_table_put(&record, &old);                                                                     \
         else if (record.pool != 0)                                                                                    \
-            divvy_pool_freed(record.pool - 1, record.bytes);                                                          \
+            divvy_pool_freed(record.pool - 1, stream_key(hStream, per_thread), record.bytes);                         \
         else                                                                                                          \
             divvy_memory_credit(record.device, record.bytes);                                                         \
         return result;                                                                                                \

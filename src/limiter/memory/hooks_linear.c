@@ -120,7 +120,7 @@ static void freed(bool known, const struct divvy_record *record, CUresult result
     } else if (result != CUDA_SUCCESS) {
         (void)divvy_table_put(record, &old);
     } else if (record->pool != 0) {
-        divvy_pool_freed(record->pool - 1, record->bytes);
+        divvy_pool_freed(record->pool - 1, DIVVY_POOL_ANY_STREAM, record->bytes);
         divvy_pool_reconcile_idle(); /* cuMemFree waits for the device: an idle pool has given back by now */
     } else {
         divvy_memory_credit(record->device, record->bytes);

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define FREED_MAX 16 /* frees remembered; older ones are only not relied upon */
+
 struct pool {
     divvy_lock_t lock;
     bool destroyed;
@@ -17,8 +19,12 @@ struct pool {
     CUmemoryPool handle; /* NULL: free entry */
     uint64_t used;    /* allocated from it and not freed */
     uint64_t charged; /* >= used */
-    uint64_t growth;  /* of the call under way: reserved for it beyond `charged` before */
-    uint64_t before;  /* what the pool held when that call began */
+    /* Blocks that were freed and are surely whole: for each allocation since, the largest of each stream is struck. */
+    struct freed_block {
+        uint64_t stream;
+        uint64_t bytes; /* 0: no entry */
+    } freed[FREED_MAX];
+    uint32_t next_freed;
 };
 
 static divvy_lock_t entry_lock;
@@ -61,8 +67,42 @@ static void reconcile(struct pool *pool) {
     if (held < pool->charged) {
         divvy_memory_credit(pool->device, pool->charged - held);
         pool->charged = held;
+        memset(pool->freed, 0, sizeof pool->freed); /* some of them went */
     }
     slack_note(pool);
+}
+
+/* ---- blocks to be had again ---- */
+
+static bool serves_again(const struct pool *pool, uint64_t stream, uint64_t bytes) {
+    for (unsigned i = 0; i < FREED_MAX; i++)
+        if (pool->freed[i].bytes >= bytes && pool->freed[i].bytes != 0 &&
+            (pool->freed[i].stream == stream || pool->freed[i].stream == DIVVY_POOL_ANY_STREAM))
+            return true;
+    return false;
+}
+
+static void remember_freed(struct pool *pool, uint64_t stream, uint64_t bytes) {
+    pool->freed[pool->next_freed++ % FREED_MAX] = (struct freed_block){.stream = stream, .bytes = bytes};
+}
+
+/* An allocation took some block, we cannot know which: none of the streams' largest is sure to be whole any more. */
+static void strike_largest(struct pool *pool) {
+    uint32_t struck = 0;
+
+    for (unsigned i = 0; i < FREED_MAX; i++) {
+        bool largest = pool->freed[i].bytes != 0;
+
+        for (unsigned k = 0; largest && k < FREED_MAX; k++)
+            if (k != i && pool->freed[k].stream == pool->freed[i].stream &&
+                (pool->freed[k].bytes > pool->freed[i].bytes ||
+                 (pool->freed[k].bytes == pool->freed[i].bytes && k < i)))
+                largest = false;
+        struck |= largest ? 1u << i : 0;
+    }
+    for (unsigned i = 0; i < FREED_MAX; i++)
+        if (struck & 1u << i)
+            pool->freed[i].bytes = 0;
 }
 
 /* Pool locked: a destroyed pool with nothing allocated is forgotten. */
@@ -121,58 +161,65 @@ void divvy_pool_current_changed(void) {
     __atomic_fetch_add(&current_epoch, 1, __ATOMIC_RELEASE);
 }
 
-int divvy_pool_begin(int number, uint64_t bytes) {
+/* Pool locked: bytes reserved for a request in *ret_growth; -ENOMEM. */
+static int begin(struct pool *pool, uint64_t stream, uint64_t bytes, uint64_t *ret_growth) {
+    if (__builtin_add_overflow(pool->used, bytes, &(uint64_t){0}))
+        return -ENOMEM;
+    reconcile(pool);
+    if (pool->charged - pool->used >= bytes && serves_again(pool, stream, bytes)) {
+        *ret_growth = 0;
+        return 0;
+    }
+    *ret_growth = bytes;
+    if (pool->charged == pool->used)
+        return divvy_memory_reserve(pool->device, bytes);
+    if (divvy_memory_reserve_at_once(pool->device, bytes) == 0)
+        return 0;
+    (void)DIVVY_MEMORY_DRIVER(divvy_real.cuMemPoolTrimTo(pool->handle, 0));
+    reconcile(pool);
+    return divvy_memory_reserve(pool->device, bytes);
+}
+
+int divvy_pool_begin(int number, uint64_t stream, uint64_t bytes) {
     struct pool *pool = &pools[number];
-    uint64_t after;
+    uint64_t growth = 0;
+    int status;
 
     divvy_lock_take(&pool->lock);
-    if (__builtin_add_overflow(pool->used, bytes, &after)) {
+    status = begin(pool, stream, bytes, &growth);
+    if (status < 0) {
         divvy_lock_give(&pool->lock);
-        return -ENOMEM;
+        return status;
     }
-    pool->growth = after > pool->charged ? after - pool->charged : 0;
-    pool->before = 0;
-    if (pool->charged > pool->used)
-        (void)reserved_bytes(pool, &pool->before);
-    if (pool->growth > 0 && divvy_memory_reserve(pool->device, pool->growth) < 0) {
-        /* Reclaiming may have shrunk this pool too, and with it what it had to spare. */
-        divvy_lock_give(&pool->lock);
-        return -ENOMEM;
-    }
-    pool->charged += pool->growth;
-    pool->used = after;
+    pool->charged += growth;
+    pool->used += bytes;
     return 0;
 }
 
-int divvy_pool_end(int number, uint64_t bytes, bool succeeded) {
+void divvy_pool_end(int number, uint64_t bytes, bool succeeded) {
     struct pool *pool = &pools[number];
-    uint64_t held = 0, grown, excess;
-    int status = 0;
 
-    if (!succeeded) {
+    if (succeeded)
+        strike_largest(pool);
+    else
         pool->used -= bytes;
+    if (pool->charged > pool->used) {
+        struct freed_block kept[FREED_MAX];
+
+        /* What was reserved and the pool did not grow by. The blocks that it keeps are still there. */
+        memcpy(kept, pool->freed, sizeof kept);
         reconcile(pool);
-    } else if (pool->before > 0 && reserved_bytes(pool, &held)) {
-        /* Served from what was kept, or did it grow by more than was reserved for it? */
-        grown = held > pool->before ? held - pool->before : 0;
-        excess = grown > pool->growth ? grown - pool->growth : 0;
-        if (excess > bytes - pool->growth)
-            excess = bytes - pool->growth;
-        if (excess > 0 && held > pool->charged) {
-            status = divvy_memory_reserve(pool->device, excess);
-            pool->charged += status == 0 ? excess : 0;
-        }
+        memcpy(pool->freed, kept, sizeof kept);
     }
-    slack_note(pool);
     divvy_lock_give(&pool->lock);
-    return status;
 }
 
-void divvy_pool_freed(int number, uint64_t bytes) {
+void divvy_pool_freed(int number, uint64_t stream, uint64_t bytes) {
     struct pool *pool = &pools[number];
 
     divvy_lock_take(&pool->lock);
     pool->used -= bytes <= pool->used ? bytes : pool->used;
+    remember_freed(pool, stream, bytes);
     if (pool->destroyed)
         reconcile(pool);
     slack_note(pool);

@@ -27,16 +27,20 @@ int divvy_pool_current(CUdevice ordinal);
 void divvy_pool_current_changed(void);
 
 /*
- * Reserve for `bytes` from the pool, before the driver's call: 0, or -ENOMEM. The pool stays locked (against other
- * threads' allocations from it) until divvy_pool_end, which says whether the driver's call succeeded. On success
- * divvy_pool_end may answer -ENOMEM: the pool grew, beyond the limit, although it kept unused memory (another stream's);
- * the caller frees again with divvy_pool_freed.
+ * Reserve for `bytes` from the pool in a stream, before the driver's call: 0, or -ENOMEM. After success the pool stays
+ * locked against other threads' allocations until divvy_pool_end, which says whether the driver's call succeeded.
+ *
+ * Whether the pool will serve a request from what it keeps, or grow, is the driver's secret: memory may be pending in
+ * another stream, or in pieces. Nothing is reserved beyond the books only where it must be served: when a block at least
+ * as large was freed in the same stream and cannot have been given out since. Else the whole request is reserved, and
+ * what the pool did not grow by is credited afterwards; where that does not fit, the pool is trimmed first.
  */
-int divvy_pool_begin(int number, uint64_t bytes);
-int divvy_pool_end(int number, uint64_t bytes, bool succeeded);
+int divvy_pool_begin(int number, uint64_t stream, uint64_t bytes);
+void divvy_pool_end(int number, uint64_t bytes, bool succeeded);
 
-/* After a successful free of an allocation from the pool. */
-void divvy_pool_freed(int number, uint64_t bytes);
+/* After a successful free of an allocation from the pool, in a stream (DIVVY_POOL_ANY_STREAM: a synchronous free). */
+#define DIVVY_POOL_ANY_STREAM 0
+void divvy_pool_freed(int number, uint64_t stream, uint64_t bytes);
 
 /* After cuMemPoolDestroy: what it kept is credited; what is still allocated when it is freed. */
 void divvy_pool_destroyed(CUmemoryPool pool);

@@ -8,6 +8,9 @@
  */
 #include "cu.h"
 
+#include <time.h>
+#include <unistd.h>
+
 static void nvml_figures(unsigned index, int by_uuid, const CUuuid *uuid) {
     nvmlMemory_t memory = {0};
     nvmlDevice_t device;
@@ -57,6 +60,29 @@ static int uuids(void) {
     return 0;
 }
 
+/* The most that device 0 holds during some seconds. */
+static int watch(double seconds) {
+    unsigned long long highest = 0;
+    struct timespec now, end;
+    nvmlDevice_t device;
+
+    nv_load();
+    CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetHandleByIndex_v2(0, &device) == NVML_SUCCESS);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (time_t)seconds;
+    do {
+        nvmlMemory_t memory;
+
+        CHECK(nv.nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS);
+        highest = memory.used > highest ? memory.used : highest;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        usleep(300);
+    } while (now.tv_sec < end.tv_sec || now.tv_nsec < end.tv_nsec);
+    printf("%llu\n", highest);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     CUresult result;
     int count = 0;
@@ -65,6 +91,8 @@ int main(int argc, char **argv) {
         return nvml_only();
     if (argc > 1 && strcmp(argv[1], "uuids") == 0)
         return uuids();
+    if (argc > 2 && strcmp(argv[1], "watch") == 0)
+        return watch(atof(argv[2]));
     if (argc > 1 && strcmp(argv[1], "nvml-first") == 0) {
         nv_load();
         CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);

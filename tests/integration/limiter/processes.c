@@ -1,7 +1,8 @@
 /*
  * Processes of one tenant. `processes CASE`:
  *
- *   worker SECONDS   allocates and frees at random, in every family, until the time is up or it is killed
+ *   worker SECONDS [FAMILY]
+ *                    allocates and frees at random, in every family or one, until the time is up or it is killed
  *   hold BYTES       allocates BYTES, says "held RESULT", and waits for the end of its input
  *   check            prints what the tenant uses
  *   fork             a child forked after cuInit: the parent's bytes stay the parent's
@@ -9,6 +10,8 @@
  *   vfork            vfork and exec while memory is held: nothing changes
  *   threads          eight threads at once, never above the limit, nothing in the end
  *   contexts         what a context held comes back when it is destroyed
+ *   context          what one context takes of the device
+ *   pools            60 % of the limit again and again: in one stream, kept by the pool or not, between streams
  */
 #include "cu.h"
 
@@ -31,10 +34,14 @@ struct block {
     bool live;
 };
 
+static int only_kind = -1; /* one family instead of all */
+
 static CUresult block_allocate(struct block *block, unsigned *seed) {
-    uint64_t bytes = (1 + (uint64_t)rand_r(seed) % 512) * MIB;
+    uint64_t bytes = (1 + (uint64_t)rand_r(seed) % 256) * 2 * MIB; /* whole pages: no family rounds up */
 
     block->kind = (enum kind)((unsigned)rand_r(seed) % KINDS);
+    if (only_kind >= 0)
+        block->kind = (enum kind)only_kind;
     switch (block->kind) {
     case LINEAR:
         return cu.cuMemAlloc_v2(&block->pointer, bytes);
@@ -50,7 +57,7 @@ static CUresult block_allocate(struct block *block, unsigned *seed) {
         CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                           .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
 
-        return cu.cuMemCreate(&block->handle, (bytes + 2 * MIB - 1) / (2 * MIB) * (2 * MIB), &properties, 0);
+        return cu.cuMemCreate(&block->handle, bytes, &properties, 0);
     }
     }
 }
@@ -228,9 +235,62 @@ static int contexts(void) {
     return 0;
 }
 
+/* What one context takes of the device (run without a limit). */
+static int context_bytes(void) {
+    size_t free_before, free_after, total;
+    CUcontext context = cu_begin(0), second;
+
+    CHECK_CU(cu.cuMemGetInfo_v2(&free_before, &total));
+    CHECK_CU(cu.cuCtxDestroy_v2(context));
+    CHECK_CU(cu.cuCtxCreate_v2(&second, 0, 0));
+    CHECK_CU(cu.cuMemGetInfo_v2(&free_after, &total));
+    CHECK_U64(free_after, free_before);
+    printf("%zu\n", total - free_after);
+    return 0;
+}
+
+static int pools(void) {
+    uint64_t most = 0, some;
+    CUmemoryPool pool;
+    CUstream streams[2];
+    CUdeviceptr pointer;
+    CUdevice device = 0;
+
+    (void)cu_begin(0);
+    some = cu_total() / 10 * 6;
+    CHECK_CU(cu.cuStreamCreate(&streams[0], CU_STREAM_NON_BLOCKING));
+    CHECK_CU(cu.cuStreamCreate(&streams[1], CU_STREAM_NON_BLOCKING));
+    CHECK_CU(cu.cuDeviceGetDefaultMemPool(&pool, device));
+    for (int keeps = 0; keeps < 2; keeps++) {
+        cuuint64_t threshold = keeps ? UINT64_MAX : 0;
+
+        CHECK_CU(cu.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
+        for (int i = 0; i < 1000; i++) {
+            CHECK_CU(cu.cuMemAllocAsync(&pointer, some, streams[0]));
+            most = cu_used() > most ? cu_used() : most;
+            CHECK_CU(cu.cuMemFreeAsync(pointer, streams[0]));
+        }
+        CHECK(most <= cu_total());
+        /* Another stream, after waiting: what the pool kept is given back for it if need be. */
+        for (int i = 0; i < 100; i++) {
+            CHECK_CU(cu.cuMemAllocAsync(&pointer, some, streams[i % 2]));
+            CHECK_CU(cu.cuMemFreeAsync(pointer, streams[i % 2]));
+            CHECK_CU(cu.cuStreamSynchronize(streams[i % 2]));
+        }
+        CHECK_U64(cu_used(), keeps ? some : 0);
+        /* Another kind of memory gets what the pool keeps unused. */
+        CHECK_CU(cu.cuMemAlloc_v2(&pointer, some));
+        CHECK_CU(cu.cuMemFree_v2(pointer));
+        CHECK_U64(cu_used(), 0);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
 
+    if (argc > 3)
+        only_kind = atoi(argv[3]);
     if (strcmp(name, "worker") == 0)
         return worker(argc > 2 ? atof(argv[2]) : 1);
     if (strcmp(name, "hold") == 0)
@@ -249,6 +309,10 @@ int main(int argc, char **argv) {
         return threads();
     if (strcmp(name, "contexts") == 0)
         return contexts();
+    if (strcmp(name, "context") == 0)
+        return context_bytes();
+    if (strcmp(name, "pools") == 0)
+        return pools();
     fprintf(stderr, "no such case: %s\n", name);
     return 2;
 }
