@@ -160,6 +160,10 @@ static const ptx_insn_t *int_to_float(ptx_thread_t *thread, const ptx_insn_t *in
         PTX_NEXT;
     }
     bool negative = wide < 0;
+    if (wide == 0) { /* a compiler's way to convert may end at -0 when rounding down */
+        PTX_SLOT(d).u64 = 0;
+        PTX_NEXT;
+    }
     volatile uint64_t magnitude = (uint64_t)(negative ? -wide : wide);
     if (detail.to == PTX_F32 || detail.to == PTX_F64) {
         unsigned round = detail.round;

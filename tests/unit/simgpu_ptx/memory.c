@@ -17,7 +17,7 @@
            "\nret;\n}\n"
 
 typedef struct {
-    uint64_t in[64], out[64];
+    _Alignas(16) uint64_t in[64], out[64];
     kit_memory_t memory;
     uint64_t params[2];
 } bench_t;
