@@ -38,8 +38,7 @@ static nvmlReturn_t copied_field(nvmlDevice_t device, int direction, field_t *re
     NVM_DEVICE(facts, device);
 
     NVM_TRY(divvy_nvml_result(divvy_simgpu_status(facts->index, &status)));
-    *ret_field = (field_t){NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, status.copy_bytes[direction]};
-    return NVML_SUCCESS;
+    return as_unsigned((unsigned int)status.copy_bytes[direction], ret_field); /* wraps, by contract */
 }
 
 static nvmlReturn_t field_read(nvmlDevice_t device, unsigned int id, field_t *ret_field) {
@@ -51,14 +50,13 @@ static nvmlReturn_t field_read(nvmlDevice_t device, unsigned int id, field_t *re
     case NVML_FI_DEV_ECC_CURRENT:
     case NVML_FI_DEV_ECC_PENDING:
         return as_unsigned(NVML_FEATURE_ENABLED, ret_field);
+    case NVML_FI_DEV_PCIE_REPLAY_COUNTER:
+    case NVML_FI_DEV_PCIE_REPLAY_ROLLOVER_COUNTER:
+        return as_zero(NVML_VALUE_TYPE_UNSIGNED_INT, ret_field);
     case NVML_FI_DEV_REMAPPED_COR:
     case NVML_FI_DEV_REMAPPED_UNC:
     case NVML_FI_DEV_REMAPPED_PENDING:
     case NVML_FI_DEV_REMAPPED_FAILURE:
-    case NVML_FI_DEV_PCIE_REPLAY_COUNTER:
-    case NVML_FI_DEV_PCIE_REPLAY_ROLLOVER_COUNTER:
-    case NVML_FI_DEV_C2C_LINK_COUNT:
-        return as_zero(NVML_VALUE_TYPE_UNSIGNED_INT, ret_field);
     case NVML_FI_DEV_PERF_POLICY_POWER:
     case NVML_FI_DEV_PERF_POLICY_THERMAL:
     case NVML_FI_DEV_PERF_POLICY_SYNC_BOOST:

@@ -82,7 +82,7 @@ nvmlReturn_t NVM(nvmlSystemGetDriverBranch)(nvmlSystemDriverBranchInfo_t *branch
     return divvy_nvml_text("r580_00", branchInfo->branch, length);
 }
 
-/* The first word of the command line, as the real library answers. */
+/* The first word of the command line, cut to what fits, as the real library answers. */
 nvmlReturn_t NVM(nvmlSystemGetProcessName)(unsigned int pid, char *name, unsigned int length) {
     char path[32], line[1024];
     ssize_t bytes;
@@ -100,7 +100,8 @@ nvmlReturn_t NVM(nvmlSystemGetProcessName)(unsigned int pid, char *name, unsigne
     if (bytes <= 0)
         return NVML_ERROR_NOT_FOUND;
     line[bytes] = '\0';
-    return divvy_nvml_text(line, name, length);
+    (void)snprintf(name, length, "%s", line);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t NVM(nvmlSystemGetHicVersion)(unsigned int *hwbcCount, nvmlHwbcEntry_t *hwbcEntries) {

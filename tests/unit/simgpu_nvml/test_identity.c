@@ -19,8 +19,8 @@ static void test_initialisations_are_counted(void **state) {
     assert_int_equal(nvmlInit_v2(), NVML_SUCCESS);
     assert_int_equal(nvmlInit(), NVML_SUCCESS);
     assert_int_equal(nvmlInitWithFlags(NVML_INIT_FLAG_NO_ATTACH), NVML_SUCCESS);
-    assert_int_equal(nvmlInitWithFlags(1u << 20), NVML_ERROR_INVALID_ARGUMENT);
-    for (int i = 0; i < 3; i++) {
+    assert_int_equal(nvmlInitWithFlags(1u << 20), NVML_SUCCESS);
+    for (int i = 0; i < 4; i++) {
         assert_int_equal(nvmlDeviceGetCount_v2(&count), NVML_SUCCESS);
         assert_int_equal(count, 2);
         assert_int_equal(nvmlShutdown(), NVML_SUCCESS);
@@ -216,7 +216,10 @@ static void test_facts(void **state) {
     assert_int_equal(nvmlSystemGetProcessName((unsigned int)getpid(), name, sizeof(name)), NVML_SUCCESS);
     assert_non_null(strstr(name, "simgpu_nvml"));
     assert_int_equal(nvmlSystemGetProcessName(0, name, sizeof(name)), NVML_ERROR_NOT_FOUND);
-    assert_int_equal(nvmlSystemGetProcessName((unsigned int)getpid(), name, 3), NVML_ERROR_INSUFFICIENT_SIZE);
+    memset(name, '#', sizeof(name));
+    assert_int_equal(nvmlSystemGetProcessName((unsigned int)getpid(), name, 3), NVML_SUCCESS);
+    assert_int_equal(strlen(name), 2);
+    assert_int_equal(nvmlSystemGetProcessName((unsigned int)getpid(), name, 0), NVML_ERROR_INVALID_ARGUMENT);
 }
 
 static void test_supported_clocks_protocol(void **state) {
