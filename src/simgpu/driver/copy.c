@@ -1,6 +1,7 @@
 /* Copies: classifying their ends, executing them, and the linear calls. */
 #include "simgpu/driver/copy.h"
 #include "simgpu/driver/capture.h"
+#include "simgpu/driver/graph_memory.h"
 #include "simgpu/driver/memory.h"
 
 #include <stdlib.h>
@@ -19,6 +20,9 @@ CUresult divvy_drv_end_classify(uint64_t address, uint64_t bytes, bool host_allo
         ret_end->pageable = false;
         return CUDA_SUCCESS;
     }
+    ret_end->pageable = false;
+    if (divvy_drv_graph_memory_covers(address, bytes, &ret_end->device))
+        return CUDA_SUCCESS;
     ret_end->device = -1;
     ret_end->pageable = !divvy_drv_mem_is_host(address, bytes);
     return address && (host_allowed || !ret_end->pageable) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;

@@ -4,6 +4,7 @@
  * CUDA_ERROR_NOT_SUPPORTED.
  */
 #include "simgpu/driver/context.h"
+#include "simgpu/driver/more_table.h"
 #include "simgpu/driver/per_thread.h"
 
 #include <string.h>
@@ -24,6 +25,7 @@
 #define DECLARE_PTDS(symbol)
 #define DECLARE(symbol, api, since, form, kind, parameters, arguments) DECLARE_##form(symbol)
 DIVVY_CUDA_DRIVER_TABLE(DECLARE)
+DIVVY_DRV_MORE_TABLE(DECLARE)
 
 #define DECLARE_TWIN(symbol, base) extern __typeof__(symbol) twin_##symbol __asm__("divvy_drv_" #base) __attribute__((weak));
 DIVVY_DRV_PER_THREAD(DECLARE_TWIN)
@@ -60,13 +62,14 @@ static inline int refused(const char *symbol, bool anytime, CUresult *ret_result
         UNMARK_##form return drv_result;                                                           \
     }
 DIVVY_CUDA_DRIVER_TABLE(DEFINE)
+DIVVY_DRV_MORE_TABLE(DEFINE)
 
 #define LETTER_PLAIN 'p'
 #define LETTER_PTSZ 's'
 #define LETTER_PTDS 'd'
 #define ROW(symbol, api, since, form, kind, parameters, arguments)                                 \
     {#symbol, #api, since, LETTER_##form, (void *)symbol},
-static const divvy_drv_export_t rows[] = {DIVVY_CUDA_DRIVER_TABLE(ROW)};
+static const divvy_drv_export_t rows[] = {DIVVY_CUDA_DRIVER_TABLE(ROW) DIVVY_DRV_MORE_TABLE(ROW)};
 
 const divvy_drv_export_t *divvy_drv_exports(size_t *ret_count) {
     *ret_count = sizeof(rows) / sizeof(rows[0]);

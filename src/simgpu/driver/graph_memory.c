@@ -151,6 +151,18 @@ static void freed(divvy_drv_graph_memory_t *memory) {
         memory_free(memory);
 }
 
+bool divvy_drv_graph_memory_covers(uint64_t address, uint64_t bytes, int *ret_device) {
+    pthread_mutex_lock(&lock);
+    divvy_drv_graph_memory_t *m = memories;
+    while (m && !(address >= m->address && address - m->address < m->reserved_bytes &&
+                  bytes <= m->reserved_bytes - (address - m->address)))
+        m = m->next;
+    if (m)
+        *ret_device = m->device;
+    pthread_mutex_unlock(&lock);
+    return m != NULL;
+}
+
 /* ---- what nodes do ------------------------------------------------------------------------------------ */
 
 CUresult divvy_drv_graph_memory_prepare(divvy_drv_graph_memory_t *memory) {

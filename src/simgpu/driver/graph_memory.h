@@ -21,6 +21,10 @@ CUresult divvy_drv_graph_memory_prepare(divvy_drv_graph_memory_t *memory);
 /* A free node runs: of memory of a graph, or of a pool as of POSITION. */
 CUresult divvy_drv_graph_memory_node_free(CUdeviceptr address, uint64_t stream_id, divvy_simgpu_position_t position);
 
+/* Whether [address, address+bytes) lies in addresses of an allocation node, with or without memory behind them: work
+ * on it may be captured before the graph ever ran. */
+bool divvy_drv_graph_memory_covers(uint64_t address, uint64_t bytes, int *ret_device);
+
 /* Allocation and freeing in a capturing stream become nodes; *ret_taken says whether STREAM captures. */
 CUresult divvy_drv_graph_memory_capture_alloc(divvy_drv_stream_t *stream, const CUmemPoolProps *props, uint64_t bytes,
                                               CUdeviceptr *ret_address, bool *ret_taken);

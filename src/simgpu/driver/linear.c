@@ -91,6 +91,7 @@ CUresult DRV(cuMemGetInfo_v2)(size_t *free, size_t *total) {
     if (!free || !total)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_context_current(&context));
+    divvy_simgpu_reap(); /* what processes left that ended meanwhile is free, as the kernel would have seen to */
     DRV_TRY(divvy_drv_result(divvy_simgpu_mem_info(context->device, &free_bytes, &total_bytes)));
     *free = free_bytes;
     *total = total_bytes;

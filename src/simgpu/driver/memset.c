@@ -1,5 +1,6 @@
 /* Filling memory. It is work of the device's SMs, as on a real one. */
 #include "simgpu/driver/capture.h"
+#include "simgpu/driver/graph_memory.h"
 #include "simgpu/driver/memory.h"
 #include "simgpu/driver/op.h"
 #include "simgpu/driver/set.h"
@@ -106,8 +107,9 @@ CUresult divvy_drv_set_resolve(const CUDA_MEMSET_NODE_PARAMS *params, divvy_drv_
         __builtin_mul_overflow(op.height - 1, op.pitch_bytes, &last) || __builtin_add_overflow(last, row, &bytes))
         return CUDA_ERROR_INVALID_VALUE;
     if (!divvy_simgpu_mem_valid(op.to, bytes, true)) {
+        int device;
         op.to_host = divvy_drv_mem_is_host(op.to, bytes);
-        if (!op.to_host)
+        if (!op.to_host && !divvy_drv_graph_memory_covers(op.to, bytes, &device))
             return CUDA_ERROR_INVALID_VALUE;
     }
     *ret_op = op;

@@ -71,9 +71,10 @@ CUresult divvy_drv_module_new(divvy_drv_context_t *context, divvy_drv_image_t *i
     module->image = image;
     module->library = library;
     divvy_drv_image_ref(image);
-    CUresult result = divvy_drv_result(divvy_simgpu_mem_charge(context->device, (int64_t)image->info.code_bytes));
+    uint64_t grain = DIVVY_SIMGPU_GRAIN_BYTES, code_bytes = (image->info.code_bytes + grain - 1) / grain * grain;
+    CUresult result = divvy_drv_result(divvy_simgpu_mem_charge(context->device, (int64_t)code_bytes));
     if (result == CUDA_SUCCESS)
-        module->code_bytes = image->info.code_bytes;
+        module->code_bytes = code_bytes;
     if (result == CUDA_SUCCESS && add_functions(module))
         result = CUDA_ERROR_OUT_OF_MEMORY;
     if (result == CUDA_SUCCESS)
