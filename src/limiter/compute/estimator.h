@@ -66,11 +66,21 @@ static inline uint64_t divvy_estimator_most_ns(const struct divvy_estimator_stre
     return stretch->most_ns > stretch->gap_ns ? stretch->most_ns - stretch->gap_ns : 0;
 }
 
-/* ... and, if nobody else was on the device, no less than this. */
+/* A turn of a process on a device that several processes share. */
+#define DIVVY_ESTIMATOR_SLICE_NS UINT64_C(2000000)
+
+/*
+ * ... and no less than this. Beside n neighbours, who take turns, each may have had one turn more than the tenant in it, and
+ * of what remains at least 1 / (n + 1) was the tenant's.
+ */
 static inline uint64_t divvy_estimator_least_ns(const struct divvy_estimator_stretch *stretch) {
     uint64_t most_ns = divvy_estimator_most_ns(stretch);
+    uint64_t least_ns = most_ns > stretch->doubt_ns ? most_ns - stretch->doubt_ns : 0;
+    uint64_t turns_ns = stretch->neighbours * DIVVY_ESTIMATOR_SLICE_NS;
 
-    return most_ns > stretch->doubt_ns ? most_ns - stretch->doubt_ns : 0;
+    if (stretch->neighbours == 0)
+        return least_ns;
+    return least_ns > turns_ns ? (least_ns - turns_ns) / (stretch->neighbours + 1u) : 0;
 }
 
 /* Whether the device time of the stretch is known well enough to learn from. */
@@ -80,13 +90,12 @@ static inline bool divvy_estimator_is_tight(const struct divvy_estimator_stretch
 
 /*
  * GPU time to charge: within its bounds the estimate decides. Where long and short launches of one function take turns, each
- * stretch alone is cut at its own bounds; *carry_ns keeps what was cut off for the next, so that the sum is right. Beside
- * n neighbours at least 1 / (n + 1) of the stretch was the tenant's turn.
+ * stretch alone is cut at its own bounds; *carry_ns keeps what was cut off for the next, so that the sum is right.
  */
 static inline uint64_t divvy_estimator_charge(const struct divvy_estimator_stretch *stretch,
                                               uint64_t *carry_ns) {
     uint64_t most_ns = divvy_estimator_most_ns(stretch);
-    uint64_t least_ns = divvy_estimator_least_ns(stretch) / (stretch->neighbours + 1u);
+    uint64_t least_ns = divvy_estimator_least_ns(stretch);
     uint64_t charge_ns = stretch->estimate_ns;
 
     if (charge_ns < least_ns)

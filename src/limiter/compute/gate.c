@@ -98,6 +98,7 @@ static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute
     struct divvy_compute_segment segment = {
         .estimate_ns = slot->estimate_ns,
         .gap_ns = slot->gap_ns,
+        .opened_ns = slot->opened_ns,
         .group = group_size > 1 ? group : 0,
         .group_size = group_size,
         .only = slot->only ? slot->only : &divvy_compute_mixed,
@@ -134,9 +135,6 @@ static void grant_return(struct divvy_compute_thread *thread) {
     if (!device || unused_ns == 0)
         return;
     divvy_compute_account_correct(device->page, -(int64_t)unused_ns);
-    divvy_lock_take(&device->lock);
-    divvy_pacer_flight_cancel(&device->flight, unused_ns);
-    divvy_lock_give(&device->lock);
 }
 
 static void busy_begin(struct divvy_compute_thread *thread) {
@@ -340,26 +338,20 @@ static bool is_sample(struct divvy_compute_cost *cost) {
            chunks % SAMPLE_CHUNKS == 0;
 }
 
-/* When the work fits into what may be in flight; not after now_ns: it is in flight now. */
-static uint64_t flight_enter(struct divvy_compute_device *device, uint64_t now_ns, uint64_t work_ns, bool unknown) {
+/*
+ * When the work fits into what is in flight; not after now_ns: it does. In flight is what was launched and closed: what other
+ * threads have been granted and have not launched is not, or a thread that went away in the middle of a chunk would hold up
+ * the others (a framework's forward and backward pass take turns like that).
+ */
+static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns, uint64_t work_ns, bool unknown) {
     uint64_t open_ns;
 
     divvy_lock_take(&device->lock);
     open_ns = divvy_pacer_flight_wait(&device->flight, now_ns, work_ns, DIVVY_COMPUTE_BUDGET_NS, unknown);
-    if (open_ns <= now_ns) {
-        if (device->flight.pending_ns && divvy_pacer_flight_is_stuck(&device->flight, now_ns))
-            divvy_pacer_flight_forced(&device->flight, now_ns);
-        divvy_pacer_flight_add(&device->flight, now_ns, work_ns);
-    }
-    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
+    if (open_ns <= now_ns && device->flight.pending_ns && divvy_pacer_flight_is_stuck(&device->flight, now_ns))
+        divvy_pacer_flight_forced(&device->flight, now_ns);
     divvy_lock_give(&device->lock);
     return open_ns;
-}
-
-static void flight_leave(struct divvy_compute_device *device, uint64_t work_ns) {
-    divvy_lock_take(&device->lock);
-    divvy_pacer_flight_cancel(&device->flight, work_ns);
-    divvy_lock_give(&device->lock);
 }
 
 /*
@@ -368,14 +360,10 @@ static void flight_leave(struct divvy_compute_device *device, uint64_t work_ns) 
  */
 static bool gate_try(struct divvy_compute_device *device, uint32_t permille, uint64_t work_ns, bool unknown,
                      uint64_t now_ns, uint64_t *ret_open_ns) {
-    *ret_open_ns = flight_enter(device, now_ns, work_ns, unknown);
-    if (*ret_open_ns > now_ns)
-        return false;
-    if (!divvy_pacer_limits(permille) ||
-        divvy_compute_account_reserve(device->page, now_ns, permille, work_ns, ret_open_ns))
-        return true;
-    flight_leave(device, work_ns);
-    return false;
+    *ret_open_ns = flight_open(device, now_ns, work_ns, unknown);
+    return *ret_open_ns <= now_ns &&
+           (!divvy_pacer_limits(permille) ||
+            divvy_compute_account_reserve(device->page, now_ns, permille, work_ns, ret_open_ns));
 }
 
 static uint32_t gate_permille(const struct divvy_compute_device *device) {

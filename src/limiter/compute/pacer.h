@@ -69,6 +69,7 @@ struct divvy_pacer_flight {
 #define DIVVY_PACER_PATIENCE_MAX_NS UINT64_C(1000000000)
 #define DIVVY_PACER_POLL_NS         UINT64_C(100000)
 
+/* Work was launched; it began no earlier than now_ns. */
 static inline void divvy_pacer_flight_add(struct divvy_pacer_flight *flight, uint64_t now_ns,
                                           uint64_t work_ns) {
     if (flight->pending_ns == 0)
@@ -77,12 +78,6 @@ static inline void divvy_pacer_flight_add(struct divvy_pacer_flight *flight, uin
         flight->drain_ns = now_ns;
     flight->drain_ns += work_ns;
     flight->pending_ns += work_ns;
-}
-
-/* work_ns of estimates turned out not to be launched after all. */
-static inline void divvy_pacer_flight_cancel(struct divvy_pacer_flight *flight, uint64_t work_ns) {
-    flight->pending_ns = flight->pending_ns > work_ns ? flight->pending_ns - work_ns : 0;
-    flight->drain_ns = flight->drain_ns > work_ns ? flight->drain_ns - work_ns : 0;
 }
 
 /* Work with estimate work_ns is known to be complete. */

@@ -222,6 +222,8 @@ void divvy_compute_segment_add(struct divvy_compute_device *device,
 
     usage_add(&device->usage->launches, segment->launches);
     divvy_lock_take(&device->lock);
+    divvy_pacer_flight_add(&device->flight, segment->opened_ns, segment->estimate_ns);
+    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
     if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
         device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
         device->segments[device->segment_count++] = *segment;

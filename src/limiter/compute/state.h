@@ -75,7 +75,7 @@ struct divvy_compute_thread {
     int64_t credit_ns; /* may be launched before the next look */
     uint64_t salt;     /* of the device, in keys */
     struct divvy_compute_slot slots[DIVVY_COMPUTE_SLOTS];
-    uint64_t grant_ns;  /* reserved in account and flight, less what closed segments took over */
+    uint64_t grant_ns;  /* reserved in the account, less what closed segments took over */
     uint64_t parked_ns; /* credit put aside because the current context may have changed */
     uint64_t closed_ns; /* when the last chunk was closed */
     uint64_t chunk_ns;  /* size of the last chunk */
@@ -115,6 +115,7 @@ struct divvy_compute_context {
 
 struct divvy_compute_segment {
     uint64_t estimate_ns;
+    uint64_t opened_ns; /* when it was begun: its work ran no earlier */
     uint64_t gap_ns;   /* as in struct divvy_estimator_stretch */
     uint64_t doubt_ns; /* the same */
     uint32_t group;    /* segments of one chunk, which are charged together; 0: none */

@@ -17,7 +17,8 @@
 #define SLICE_NS   UINT64_C(2000000)
 #define STREAMS    16u
 #define EVENTS     4096u
-#define INTERVALS  (1u << 16)
+#define INTERVALS  2048u
+#define DEPTH      1024u /* of the driver's queue: then a launch blocks */
 #define CONTEXT    ((CUcontext)0x1000)
 
 struct model_settings model;
@@ -40,7 +41,7 @@ static struct {
     uint64_t time_ns;
 } events[EVENTS];
 static unsigned events_alive, event_calls, launches;
-static bool events_fail;
+static bool events_fail, launches_fail;
 static uint64_t pending_length_ns;
 
 bool divvy_process_attach(void) {
@@ -159,7 +160,12 @@ static CUresult work(CUstream stream) {
     uint64_t start_ns, end_ns;
 
     host(model.launch_ns);
+    if (launches_fail)
+        return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
     launches++;
+    intervals_retire();
+    if (interval_count >= DEPTH && intervals[interval_first % INTERVALS].end_ns > now_ns)
+        now_ns = intervals[interval_first % INTERVALS].end_ns;
     start_ns = now_ns > *tail ? now_ns : *tail;
     if (!model.overlapping && device_free_ns > start_ns)
         start_ns = device_free_ns;
@@ -209,10 +215,13 @@ static CUresult fake_event_record(CUevent event, CUstream stream) {
 
     host(model.launch_ns / 5);
     event_calls++;
-    events[(uintptr_t)event].recorded = true;
-    events[(uintptr_t)event].time_ns = now_ns > tail_ns ? now_ns : tail_ns;
     if (now_ns > tail_ns)
-        tails_ns[stream_index(stream)] = now_ns;
+        tail_ns = now_ns;
+    if (model.neighbour && tail_ns % (2 * SLICE_NS) >= SLICE_NS) /* a record waits for its context's turn */
+        tail_ns += 2 * SLICE_NS - tail_ns % (2 * SLICE_NS);
+    events[(uintptr_t)event].recorded = true;
+    events[(uintptr_t)event].time_ns = tail_ns;
+    tails_ns[stream_index(stream)] = tail_ns;
     return CUDA_SUCCESS;
 }
 
@@ -266,7 +275,7 @@ void model_start(const struct model_settings *settings, uint32_t permille) {
     memset(events, 0, sizeof(events));
     memset(tails_ns, 0, sizeof(tails_ns));
     events_alive = event_calls = launches = 0;
-    events_fail = false;
+    events_fail = launches_fail = false;
     device_free_ns = busy_ns = 0;
     interval_count = 0;
     next_preemption_ns = now_ns + exponential(model.preempt_every_ns);
@@ -365,4 +374,19 @@ unsigned model_launches(void) {
 
 void model_fail_events(bool fail) {
     events_fail = fail;
+}
+
+void model_fail_launches(bool fail) {
+    launches_fail = fail;
+}
+
+void model_destroy_context(void) {
+    divvy_compute_context_destroying(CONTEXT);
+    divvy_compute_context_switched();
+}
+
+uint64_t model_debt_ns(void) {
+    uint64_t paid_ns = page.devices[0].compute.spare[0];
+
+    return paid_ns > now_ns ? paid_ns - now_ns : 0;
 }

@@ -41,6 +41,9 @@ uint64_t model_random(void);
 unsigned model_events_alive(void);
 unsigned model_event_calls(void);
 unsigned model_launches(void);
-void model_fail_events(bool fail);
+void model_fail_events(bool fail);   /* the driver makes no more events */
+void model_fail_launches(bool fail);
+void model_destroy_context(void);
+uint64_t model_debt_ns(void); /* wall time until what was charged is paid for */
 
 #endif
