@@ -259,9 +259,9 @@ static bool busy_text(asked_t *asked, bool ended) {
     bool found = false;
 
     for (int device = 0; device < divvy_simgpu_device_count(); device++)
-        for (int part = 0; part <= ended; part++) {
+        for (int part = 0; part < (ended ? 2 : 1); part++) {
             size_t count = 0;
-            divvy_simgpu_process_t *list = tool_processes(device, part, &count);
+            divvy_simgpu_process_t *list = tool_processes(device, part == 1, &count);
 
             for (size_t i = 0; list && i < count; i++) {
                 if (!asked_for(&list[i], asked))
