@@ -47,10 +47,10 @@ int sim_alloc_take(sim_alloc_t *a, uint32_t grains, uint32_t align, uint64_t byt
                    uint32_t *ret_start);
 /* The used block that starts at start; 0: none. Writer only. */
 uint32_t sim_alloc_block(const sim_alloc_t *a, uint32_t start);
-/* From here on finding does not see the block; it stays used until released. */
-void sim_alloc_hide(sim_alloc_t *a, uint32_t block);
+/* From here on finding does not see the block of this number (sim_alloc_block); it stays used until released. */
+void sim_alloc_hide(sim_alloc_t *a, uint32_t index);
 /* Gives a hidden block back; returns the size of the free range it became part of. */
-uint32_t sim_alloc_release(sim_alloc_t *a, uint32_t block);
+uint32_t sim_alloc_release(sim_alloc_t *a, uint32_t index);
 /* Copies the used, not hidden block that contains grain. False: none. */
 bool sim_alloc_find(const sim_alloc_t *a, uint32_t grain, sim_block_t *ret_block);
 /* Calls visit for every free range of at least min grains. Writer only. */

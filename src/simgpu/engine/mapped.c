@@ -120,11 +120,10 @@ static uint64_t token_proof(const sim_proc_t *p, const token_t *t) {
 int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc) {
     sim_file_t *f = sim_self_file();
     divvy_simgpu_range_t range;
-    int r;
 
     if (!f)
         return -ENOTCONN;
-    if ((r = divvy_simgpu_mem_lookup(addr, &range)) < 0 || range.kind != DIVVY_SIMGPU_RANGE_LINEAR)
+    if (divvy_simgpu_mem_lookup(addr, &range) < 0 || range.kind != DIVVY_SIMGPU_RANGE_LINEAR)
         return -EINVAL;
     const sim_arena_t *arena = sim_arena_around(addr);
     const sim_proc_t *p = &f->procs[sim_self_slot()];
