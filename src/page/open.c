@@ -200,7 +200,7 @@ int divvy_page_open(const char *path, const char *tenant, uint64_t tenant_hash, 
 }
 
 int divvy_page_open_anonymous(const char *tenant, uint64_t tenant_hash, struct divvy_page **ret_page) {
-    struct divvy_page *page;
+    struct divvy_page *page = NULL;
     int status = map(-1, true, &page);
 
     if (status < 0)
@@ -258,7 +258,8 @@ static bool sweep_one(int folder, const char *name, const struct divvy_page_iden
 
     if (fd < 0)
         return false;
-    if (file_check(fd, false) == 0 && file_lock(fd, LOCK_EX | LOCK_NB) == 0 && is_linked(fd) &&
+    /* The lock first: most files are in use. */
+    if (file_lock(fd, LOCK_EX | LOCK_NB) == 0 && file_check(fd, false) == 0 && is_linked(fd) &&
         map(fd, true, &page) == 0)
         removed = !any_alive(page, self) && file_unlink(folder, name) == 0;
     divvy_page_close(page);

@@ -127,7 +127,8 @@ struct divvy_page {
     uint64_t tenant_hash;
     char tenant[64]; /* name for people, NUL-terminated */
     uint64_t reaped; /* slots given back for dead processes; atomic */
-    uint64_t reserved[16];
+    uint64_t reap_ns; /* CLOCK_MONOTONIC at which some process last looked for dead ones; atomic */
+    uint64_t reserved[15];
     uint64_t reserved_to_alignment;
     struct divvy_page_device devices[DIVVY_PAGE_DEVICES];
     struct divvy_page_slot slots[DIVVY_PAGE_SLOTS];
@@ -209,6 +210,10 @@ void divvy_page_slot_release(struct divvy_page *page, unsigned slot);
 
 /* Give back what dead processes held: number of slots. Cost: one read of /proc per occupied slot of this namespace. */
 unsigned divvy_page_reap(struct divvy_page *page, const struct divvy_page_identity *self);
+
+/* The same, unless some process of the tenant did so within the last interval_ns. */
+unsigned divvy_page_reap_if_due(struct divvy_page *page, const struct divvy_page_identity *self,
+                                uint64_t interval_ns);
 
 /*
  * Reserve bytes on a device for a slot: 0, or -ENOMEM and nothing changed if used + bytes would exceed the limit.

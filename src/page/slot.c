@@ -86,9 +86,20 @@ static bool slot_reap(struct divvy_page *page, unsigned index, const struct divv
 unsigned divvy_page_reap(struct divvy_page *page, const struct divvy_page_identity *self) {
     unsigned count = 0;
 
+    __atomic_store_n(&page->reap_ns, divvy_core_clock_ns(), __ATOMIC_RELAXED);
     for (unsigned index = 0; index < DIVVY_PAGE_SLOTS; index++)
         count += slot_reap(page, index, self);
     return count;
+}
+
+unsigned divvy_page_reap_if_due(struct divvy_page *page, const struct divvy_page_identity *self,
+                                uint64_t interval_ns) {
+    uint64_t last = __atomic_load_n(&page->reap_ns, __ATOMIC_RELAXED);
+
+    /* A time in the future is of another boot or of another time namespace. */
+    if (divvy_core_clock_ns() - last < interval_ns)
+        return 0;
+    return divvy_page_reap(page, self);
 }
 
 /*

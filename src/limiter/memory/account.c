@@ -101,10 +101,7 @@ CUresult divvy_memory_record(const struct divvy_record *record) {
 }
 
 void divvy_memory_reap(void) {
-    static uint64_t last_ns;
-
-    if (divvy_core_log_due(&last_ns, REAP_INTERVAL_NS))
-        (void)divvy_page_reap(divvy_process.page, &divvy_process.self);
+    (void)divvy_page_reap_if_due(divvy_process.page, &divvy_process.self, REAP_INTERVAL_NS);
 }
 
 /* ---- the current context ---- */
