@@ -46,9 +46,8 @@ void divvy_compute_context_destroying(CUcontext context);
 void divvy_compute_device_destroying(CUdevice device);
 
 /*
- * How many processes outside this tenant compute on the device now (time slicing with them stretches what events
- * measure): a count, or negative: not known. Called at most once a second, from a launch, nothing locked. Without a probe
- * only the tenant's own processes are known, through the page.
+ * How many processes outside this tenant compute on the device now: a count, or negative: not known. Called at most once a
+ * second, from a launch, nothing locked. Without a probe (NULL) NVML's utilisation of the device tells.
  */
 void divvy_compute_set_neighbour_probe(int (*probe)(CUdevice device));
 

@@ -2,8 +2,6 @@
  * Settling: finding out what the device has completed, charging what that took instead of what it was estimated at, and
  * learning from the difference. One thread at a time per device; nobody waits for it, except a context that goes.
  */
-#include "core/clock.h"
-#include "limiter/compute/compute.h"
 #include "limiter/compute/state.h"
 #include "limiter/hook/process.h"
 #include "limiter/hook/real.h"
@@ -285,48 +283,4 @@ void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t 
         segment_settle(device, &segment, &unknown);
     }
     settling_done(device);
-}
-
-static int (*neighbour_probe)(CUdevice device);
-
-void divvy_compute_set_neighbour_probe(int (*probe)(CUdevice device)) {
-    __atomic_store_n(&neighbour_probe, probe, __ATOMIC_RELEASE);
-}
-
-/* Processes of the tenant, this one apart, that have launched something since the last look. */
-static unsigned siblings_count(struct divvy_compute_device *device) {
-    struct divvy_page *page = divvy_process.page;
-    size_t page_device = (size_t)(device->page - page->devices);
-    unsigned active = 0;
-
-    for (uint32_t i = 0; i < DIVVY_PAGE_SLOTS; i++) {
-        uint64_t launches;
-
-        if (i == divvy_process.slot || !__atomic_load_n(&page->slots[i].owner.low, __ATOMIC_RELAXED))
-            continue;
-        launches = __atomic_load_n(&page->slots[i].usage[page_device].launches, __ATOMIC_RELAXED);
-        active += launches != device->sibling_launches[i];
-        device->sibling_launches[i] = launches;
-    }
-    return active;
-}
-
-void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns) {
-    uint64_t looked_ns = __atomic_load_n(&device->looked_ns, __ATOMIC_RELAXED);
-    int (*probe)(CUdevice) = __atomic_load_n(&neighbour_probe, __ATOMIC_ACQUIRE);
-    unsigned neighbours;
-
-    if (now_ns < looked_ns + DIVVY_NS_PER_SECOND / 2 ||
-        !__atomic_compare_exchange_n(&device->looked_ns, &looked_ns, now_ns, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED))
-        return;
-    divvy_compute_threads_sweep();
-    neighbours = siblings_count(device);
-    if (probe) {
-        int others = probe(device->ordinal);
-
-        if (others > 0)
-            neighbours += (unsigned)others;
-    }
-    __atomic_store_n(&device->neighbours, neighbours, __ATOMIC_RELAXED);
 }

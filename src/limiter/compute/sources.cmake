@@ -9,4 +9,5 @@ set(DIVVY_LIMITER_COMPUTE_SOURCES
     compute/hooks_launch.c
     compute/hooks_stream.c
     compute/hooks_work.c
+    compute/neighbours.c
     compute/settle.c)

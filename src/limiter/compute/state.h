@@ -13,6 +13,7 @@
 #define DIVVY_LIMITER_COMPUTE_STATE_H
 
 #include "cuda/driver.h"
+#include "cuda/nvml_types.h"
 #include "limiter/compute/estimator.h"
 #include "limiter/compute/pacer.h"
 #include "limiter/compute/union.h"
@@ -145,7 +146,11 @@ struct divvy_compute_device {
     divvy_lock_t lock; /* of flight, segments, carry */
     uint32_t settling; /* somebody looks for completed segments */
     uint32_t neighbours;
-    uint64_t looked_ns; /* when neighbours were last counted; atomic */
+    uint64_t looked_ns; /* when neighbours were last counted; atomic. What follows belongs to whoever moved it */
+    uint64_t looked_charged_ns;
+    nvmlDevice_t nvml;
+    bool nvml_asked;
+    uint8_t stranger_looks; /* in a row that found somebody else */
     uint64_t carry_ns;
     uint32_t group_last; /* newest id; atomic */
     struct divvy_compute_group groups[DIVVY_COMPUTE_GROUPS];
@@ -233,6 +238,11 @@ int divvy_compute_event_time(struct divvy_compute_context *context, uint16_t eve
 CUstreamCaptureMode divvy_compute_relax(void);
 void divvy_compute_unrelax(CUstreamCaptureMode mode);
 
+/* neighbours.c */
+
+/* Count the processes that compute on the device besides this one, about once a second. Nothing is locked. */
+void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns);
+
 /* settle.c */
 
 void divvy_compute_segment_add(struct divvy_compute_device *device,
@@ -241,7 +251,6 @@ void divvy_compute_segment_add(struct divvy_compute_device *device,
 void divvy_compute_settle(struct divvy_compute_device *device);
 /* Drop segments of a context that goes: what they were estimated at stays charged. */
 void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t context);
-void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns);
 
 /* account.c: the tenant's account in the page. Lock-free between processes. */
 
