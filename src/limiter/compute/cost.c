@@ -50,6 +50,15 @@ static struct divvy_compute_cost *cost_victim(uint64_t key) {
                : second;
 }
 
+static void lesson_reset(struct divvy_compute_lesson *lesson) {
+    memset(&lesson->estimator, 0, sizeof(lesson->estimator));
+    lesson->sum_ns = 0;
+    lesson->sum_launches = lesson->sum_segments = 0;
+    __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lesson->launched, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lesson->samples, 0, __ATOMIC_RELAXED);
+}
+
 struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_ns) {
     struct divvy_compute_cost *cost = cost_search(key);
 
@@ -60,7 +69,7 @@ struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_
     if (!cost) {
         cost = cost_victim(key);
         used = true;
-        memset(divvy_compute_cost_lesson(cost), 0, sizeof(lessons[0]));
+        lesson_reset(divvy_compute_cost_lesson(cost));
         __atomic_store_n(&cost->cost_ns, guess_ns < COST_MIN_NS ? COST_MIN_NS : guess_ns, __ATOMIC_RELAXED);
         __atomic_store_n(&cost->key, key, __ATOMIC_RELAXED);
     }
@@ -84,6 +93,7 @@ static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_le
 
     __atomic_store_n(&cost->cost_ns, cost_ns < COST_MIN_NS ? COST_MIN_NS : cost_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lesson->samples, lesson->estimator.count, __ATOMIC_RELAXED);
 }
 
 /* The first sample of all is taken whatever its quality, within its bounds as near to the guess as may be. */
@@ -96,6 +106,17 @@ static uint64_t first_sample(const struct divvy_compute_group *group) {
     if (sample_ns < divvy_estimator_least_ns(stretch))
         sample_ns = divvy_estimator_least_ns(stretch);
     return sample_ns / group->launches;
+}
+
+/*
+ * However little is known of when the device was idle: a launch took no longer than what was measured around it. Short
+ * kernels between pauses have no better sample, and a guess must not stand for ever.
+ */
+static void cost_bound(struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson, uint64_t most_ns) {
+    if (most_ns >= __atomic_load_n(&cost->cost_ns, __ATOMIC_RELAXED))
+        return;
+    divvy_estimator_bound(&lesson->estimator, most_ns);
+    __atomic_store_n(&cost->cost_ns, most_ns < COST_MIN_NS ? COST_MIN_NS : most_ns, __ATOMIC_RELAXED);
 }
 
 /* Whether what was measured stands for itself: the whole of a chunk, or a segment that nothing overlapped. */
@@ -127,6 +148,8 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
             lesson->sum_ns = 0;
             lesson->sum_launches = lesson->sum_segments = 0;
         }
+    } else {
+        cost_bound(cost, lesson, work_ns / group->launches);
     }
     divvy_lock_give(&lock);
 }

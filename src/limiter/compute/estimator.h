@@ -49,6 +49,15 @@ static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator,
     return neighbours ? divvy_estimator_low_ns(estimator) : estimator->mean_ns;
 }
 
+/* A launch is known to take no longer than most_ns: whatever was learned otherwise is cut down to that. */
+static inline void divvy_estimator_bound(struct divvy_estimator *estimator, uint64_t most_ns) {
+    if (estimator->mean_ns > most_ns)
+        estimator->mean_ns = most_ns;
+    for (uint32_t i = 0; i < DIVVY_ESTIMATOR_RING; i++)
+        if (estimator->ring[i] > most_ns)
+            estimator->ring[i] = most_ns;
+}
+
 /* A measured stretch of work: one segment, or those of several streams that belong together. */
 struct divvy_estimator_stretch {
     uint64_t estimate_ns; /* sum of what its launches were estimated at */

@@ -107,29 +107,37 @@ void divvy_compute_context_drop(struct divvy_compute_context *context) {
     __atomic_store_n(&context->handle, NULL, __ATOMIC_RELEASE);
 }
 
-static uint16_t event_take(struct divvy_compute_context *context) {
-    CUevent handle;
+/* One more event for the pool, taken; the context is current. */
+static uint16_t event_make(struct divvy_compute_context *context) {
     uint16_t event = DIVVY_COMPUTE_NONE;
+    CUevent handle;
+
+    if (divvy_real.cuEventCreate(&handle, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
+        return DIVVY_COMPUTE_NONE;
+    divvy_lock_take(&context->lock);
+    if (context->event_count < DIVVY_COMPUTE_EVENTS) {
+        event = context->event_count++;
+        context->events[event].handle = handle;
+    }
+    divvy_lock_give(&context->lock);
+    if (event == DIVVY_COMPUTE_NONE)
+        (void)divvy_real.cuEventDestroy_v2(handle);
+    return event;
+}
+
+static uint16_t event_take(struct divvy_compute_context *context) {
+    uint16_t event = DIVVY_COMPUTE_NONE;
+    bool full;
 
     divvy_lock_take(&context->lock);
+    full = context->event_count == DIVVY_COMPUTE_EVENTS;
     if (context->free_count)
         event = context->free[--context->free_count];
     divvy_lock_give(&context->lock);
-    if (event == DIVVY_COMPUTE_NONE) {
-        if (context->event_count >= DIVVY_COMPUTE_EVENTS ||
-            divvy_real.cuEventCreate(&handle, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
-            return DIVVY_COMPUTE_NONE;
-        divvy_lock_take(&context->lock);
-        if (context->event_count < DIVVY_COMPUTE_EVENTS) {
-            event = context->event_count++;
-            context->events[event].handle = handle;
-        }
-        divvy_lock_give(&context->lock);
-        if (event == DIVVY_COMPUTE_NONE) {
-            (void)divvy_real.cuEventDestroy_v2(handle);
-            return DIVVY_COMPUTE_NONE;
-        }
-    }
+    if (event == DIVVY_COMPUTE_NONE && !full)
+        event = event_make(context);
+    if (event == DIVVY_COMPUTE_NONE)
+        return event;
     context->events[event].references = 1;
     __atomic_store_n(&context->events[event].known, 0, __ATOMIC_RELAXED);
     return event;
@@ -146,9 +154,9 @@ uint16_t divvy_compute_event_record(struct divvy_compute_context *context, CUstr
     }
     divvy_lock_take(&context->lock);
     if (context->base == DIVVY_COMPUTE_NONE) {
-        context->base = event;
         context->events[event].references++;
         context->events[event].time_ns = BASE_START_NS;
+        __atomic_store_n(&context->base, event, __ATOMIC_RELEASE);
     }
     divvy_lock_give(&context->lock);
     return event;
@@ -186,7 +194,7 @@ static void event_rebase(struct divvy_compute_context *context, uint16_t event) 
 
     divvy_lock_take(&context->lock);
     old = context->base;
-    context->base = event;
+    __atomic_store_n(&context->base, event, __ATOMIC_RELEASE);
     context->events[event].references++;
     divvy_lock_give(&context->lock);
     divvy_compute_event_release(context, old);
@@ -194,7 +202,7 @@ static void event_rebase(struct divvy_compute_context *context, uint16_t event) 
 
 int divvy_compute_event_time(struct divvy_compute_context *context, uint16_t event, uint64_t *ret_ns) {
     struct divvy_compute_event *entry = &context->events[event];
-    uint16_t base = context->base;
+    uint16_t base = __atomic_load_n(&context->base, __ATOMIC_ACQUIRE);
     uint64_t base_ns = context->events[base].time_ns;
     CUresult result;
     float elapsed_ms;

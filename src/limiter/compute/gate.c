@@ -326,7 +326,7 @@ static bool is_unknown(struct divvy_compute_cost *cost) {
     const struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(cost);
 
     return __atomic_load_n(&lesson->launched, __ATOMIC_RELAXED) &&
-           __atomic_load_n(&lesson->estimator.count, __ATOMIC_RELAXED) == 0;
+           __atomic_load_n(&lesson->samples, __ATOMIC_RELAXED) == 0;
 }
 
 /* Whether this launch is to be measured alone. */
@@ -334,7 +334,7 @@ static bool is_sample(struct divvy_compute_cost *cost) {
     struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(cost);
     uint32_t chunks = __atomic_add_fetch(&lesson->chunks_since, 1, __ATOMIC_RELAXED);
 
-    return (chunks < SAMPLES_TRIED && __atomic_load_n(&lesson->estimator.count, __ATOMIC_RELAXED) < SAMPLES_FIRST) ||
+    return (chunks < SAMPLES_TRIED && __atomic_load_n(&lesson->samples, __ATOMIC_RELAXED) < SAMPLES_FIRST) ||
            chunks % SAMPLE_CHUNKS == 0;
 }
 

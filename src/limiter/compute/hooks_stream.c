@@ -126,7 +126,7 @@ WAITING(cuWaitExternalSemaphoresAsync,
 
 #define DESTROY(symbol)                                                                                                \
     CUresult divvy_hook_##symbol(CUstream stream) {                                                                    \
-        if (stream && divvy_compute_gate.threads_high)                                                                 \
+        if (stream && __atomic_load_n(&divvy_compute_gate.threads_high, __ATOMIC_RELAXED))                                                                 \
             divvy_compute_stream_forget(stream);                                                                       \
         if (__atomic_load_n(&divvy_compute_gate.capturing, __ATOMIC_RELAXED))                                          \
             capture_ended(LEGACY(stream));                                                                             \

@@ -80,6 +80,14 @@ static int segment_look(const struct divvy_compute_segment *segment, struct sett
     return known;
 }
 
+/* The lock of the device is held. */
+static void segment_remove(struct divvy_compute_device *device, uint32_t index) {
+    uint32_t count = __atomic_sub_fetch(&device->segment_count, 1, __ATOMIC_RELAXED);
+
+    memmove(&device->segments[index], &device->segments[index + 1],
+            (count - index) * sizeof(device->segments[0]));
+}
+
 /* Move up to BATCH segments that are done from the device into `batch`. */
 static uint32_t segments_collect(struct divvy_compute_device *device, struct settled *batch) {
     uint32_t taken = 0, incomplete = 0;
@@ -102,9 +110,7 @@ static uint32_t segments_collect(struct divvy_compute_device *device, struct set
         }
         taken++;
         divvy_lock_take(&device->lock); /* others only append */
-        device->segment_count--;
-        memmove(&device->segments[i], &device->segments[i + 1],
-                (device->segment_count - i) * sizeof(device->segments[0]));
+        segment_remove(device, i);
         divvy_lock_give(&device->lock);
     }
     return taken;
@@ -224,7 +230,8 @@ void divvy_compute_segment_add(struct divvy_compute_device *device,
     __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
     if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
         device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
-        device->segments[device->segment_count++] = *segment;
+        device->segments[device->segment_count] = *segment;
+        __atomic_fetch_add(&device->segment_count, 1, __ATOMIC_RELAXED);
         added = true;
     }
     divvy_lock_give(&device->lock);
@@ -272,9 +279,7 @@ void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t 
             found = device->segments[i].context == context;
         if (found) {
             segment = device->segments[--i];
-            device->segment_count--;
-            memmove(&device->segments[i], &device->segments[i + 1],
-                    (device->segment_count - i) * sizeof(device->segments[0]));
+            segment_remove(device, i);
         }
         divvy_lock_give(&device->lock);
         if (!found)

@@ -50,8 +50,9 @@ struct divvy_compute_lesson {
     uint64_t sum_ns; /* samples that overlap others are summed up: only together do they tell anything */
     uint32_t sum_launches;
     uint32_t sum_segments;
-    uint32_t chunks_since; /* chunks begun by this function since the last sample; a hint */
-    uint32_t launched;     /* was launched at least once; a hint */
+    uint32_t chunks_since; /* chunks begun by this function since the last sample; atomic, a hint */
+    uint32_t launched;     /* was launched at least once; atomic, a hint */
+    uint32_t samples;      /* the estimator's count; atomic, a hint */
 };
 
 struct divvy_compute_slot {
@@ -159,7 +160,7 @@ struct divvy_compute_device {
     uint32_t queue_first;
     uint32_t queue_count; /* atomic */
     uint64_t queue_ns;    /* when its first was last awake; atomic */
-    uint32_t segment_count;
+    uint32_t segment_count; /* atomic */
     struct divvy_compute_segment segments[DIVVY_COMPUTE_SEGMENTS];
     uint64_t sibling_launches[DIVVY_PAGE_SLOTS];
 };
