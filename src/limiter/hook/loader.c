@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef void *dlopen_t(const char *, int);
 typedef void *dlsym_t(void *, const char *);
@@ -25,7 +26,8 @@ struct divvy_loader_decision {
     void *handle;
 };
 
-struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name, const char *version);
+struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name, const char *version,
+                                                 const void *caller);
 void divvy_loader_find_next(void);
 
 static void *next_once(void **place, const char *name) {
@@ -43,13 +45,33 @@ void divvy_loader_find_next(void) {
     (void)next_once(&divvy_loader_next_dlvsym, "dlvsym");
 }
 
-struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name, const char *version) {
+/*
+ * dlvsym(RTLD_NEXT, "dlsym", version) is how preloads that take dlsym themselves find the next one. For a preload before
+ * this library that is this library's, but the loader passes over names without a version when it is asked for one.
+ */
+static void *next_is_own(void *handle, const char *name, const char *version, const void *caller) {
+    struct divvy_elf own, there;
+    void *next;
+
+    if (handle != RTLD_NEXT || !version || (strcmp(name, "dlsym") != 0 && strcmp(name, "dlvsym") != 0))
+        return NULL;
+    next = divvy_elf_next(caller, name);
+    return next && divvy_elf_containing(next, &there) && divvy_elf_containing(&here, &own) && there.base == own.base
+               ? next
+               : NULL;
+}
+
+struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name, const char *version,
+                                                 const void *caller) {
     struct divvy_loader_decision decision = {.handle = handle};
 
-    /* The one test that every lookup of every program pays. */
-    if (!name || !((name[0] == 'c' && name[1] == 'u') || (name[0] == 'n' && name[1] == 'v')))
+    /* The few tests that every lookup of every program pays. */
+    if (!name)
         return decision;
-    decision.answer = divvy_route_lookup(handle, name, version, &decision.handle);
+    if (name[0] == 'd' && name[1] == 'l')
+        decision.answer = next_is_own(handle, name, version, caller);
+    else if ((name[0] == 'c' && name[1] == 'u') || (name[0] == 'n' && name[1] == 'v'))
+        decision.answer = divvy_route_lookup(handle, name, version, &decision.handle);
     return decision;
 }
 

@@ -16,6 +16,7 @@ __asm__(".text\n"
         ".type \\symbol, @function\n"
         "\\symbol:\n"
         "    push %rdi\n    push %rsi\n    push %rdx\n"
+        "    mov 24(%rsp), %rcx\n" /* whom the caller returns to */
         ".if \\has_version == 0\n"
         "    xor %edx, %edx\n"
         ".endif\n"
