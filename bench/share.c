@@ -90,10 +90,10 @@ static uint64_t process_busy_ns(const struct bench *bench, pid_t pid) {
     return 0;
 }
 
-/* Shares in percent, window by window, as the device recorded them. */
+/* Shares in percent, window by window, as the device recorded them; percent 0: without the limiter. */
 static size_t shares_recorded(const struct bench *bench, const struct work *work, unsigned int percent,
                               unsigned int windows, double *ret_shares) {
-    const struct bench_limits limits = {.preload = true, .percent = percent};
+    const struct bench_limits limits = {.preload = percent > 0, .percent = percent};
     FILE *out;
     pid_t pid = work_start(bench, work, &limits, windows + 4, &out);
     uint64_t edge_ns, last_ns, last_busy_ns, busy_ns, now_ns;
@@ -183,8 +183,23 @@ static void errors_show(struct bench *bench, struct errors *errors, const char *
     bench_detail(bench, text, stats.p95, stats.min, stats.max, "points");
 }
 
+/* How much of the simulated GPU the work keeps busy without the limiter: where that is not about 100, the host was too
+ * busy to feed it, and large shares cannot be reached either. */
+static void solo_measure(struct bench *bench, const struct work *work, struct errors *idle) {
+    double shares[WINDOWS_MAX];
+    struct bench_stats stats;
+    size_t count = shares_recorded(bench, work, 0, bench->quick ? 2 : 5, shares);
+    char what[128];
+
+    for (size_t i = 0; i < count; i++)
+        errors_add(idle, shares[i] - 100);
+    bench_stats(shares, count, &stats);
+    (void)snprintf(what, sizeof(what), "%s, no limit", work->name);
+    bench_detail(bench, what, stats.mean, stats.min, stats.max, "%");
+}
+
 static void work_measure(struct bench *bench, const struct work *work, unsigned int windows,
-                         struct errors *all) {
+                         struct errors *all, struct errors *idle) {
     static struct errors own;
     static double shares[WINDOWS_MAX];
     double solo = bench->gpu == BENCH_REAL ? solo_rate(bench, work) : 0;
@@ -192,6 +207,8 @@ static void work_measure(struct bench *bench, const struct work *work, unsigned 
     char what[128];
 
     own.count = 0;
+    if (bench->gpu == BENCH_SIM)
+        solo_measure(bench, work, idle);
     for (int p = 0; p < PERCENTS; p++) {
         size_t count;
 
@@ -216,7 +233,8 @@ static void work_measure(struct bench *bench, const struct work *work, unsigned 
 
 int main(int argc, char **argv) {
     static struct bench bench;
-    static struct errors all;
+    static struct errors all, idle;
+    struct bench_stats stats;
     char error[DIVVY_SIMGPU_ERROR_MAX];
 
     bench_open(&bench, argc, argv, "share", BENCH_REAL,
@@ -230,9 +248,14 @@ int main(int argc, char **argv) {
         bench_fail(&bench, "%s", error);
     for (size_t w = 0; w < WORKS; w++) {
         if (!bench.quick || w == 1 || w == 4)
-            work_measure(&bench, &works[w], bench.quick ? 3 : 20, &all);
+            work_measure(&bench, &works[w], bench.quick ? 3 : 20, &all, &idle);
     }
     errors_show(&bench, &all, "all kinds of work");
+    if (idle.count > 0) {
+        bench_stats(idle.sizes, idle.count, &stats);
+        bench_row(&bench, "the same without a limit: GPU left idle", stats.mean, stats.min, stats.max,
+                  "points", "", BENCH_SHOWN);
+    }
     if (bench.gpu == BENCH_SIM)
         divvy_simgpu_detach();
     return bench_close(&bench);
