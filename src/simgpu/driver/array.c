@@ -1,4 +1,5 @@
-/* Arrays and mipmapped arrays. They take exactly the bytes of their elements, rounded up to 512 as a whole. */
+/* Arrays and mipmapped arrays. They take exactly the bytes of their elements, rounded up to 512
+ * as a whole. */
 #include "simgpu/driver/array.h"
 #include "simgpu/driver/capture.h"
 #include "simgpu/driver/handle.h"
@@ -23,9 +24,10 @@ CUresult divvy_drv_array_find(CUarray handle, divvy_drv_array_t **ret_array) {
     return CUDA_SUCCESS;
 }
 
-/* ---- shape -------------------------------------------------------------------------------------------- */
+/* ---- shape ----------------------------------------------------------------------------------- */
 
-/* Bytes of one channel; 0 for the formats of compressed and planar pictures, which are not supported. */
+/* Bytes of one channel; 0 for the formats of compressed and planar pictures, which are not
+ * supported. */
 static unsigned format_bytes(CUarray_format format) {
     switch ((int)format) {
     case CU_AD_FORMAT_UNSIGNED_INT8:
@@ -46,8 +48,10 @@ static unsigned format_bytes(CUarray_format format) {
 
 static CUresult check_flags(const CUDA_ARRAY3D_DESCRIPTOR *d) {
     const unsigned known = CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_SURFACE_LDST | CUDA_ARRAY3D_CUBEMAP |
-                           CUDA_ARRAY3D_TEXTURE_GATHER | CUDA_ARRAY3D_DEPTH_TEXTURE | CUDA_ARRAY3D_COLOR_ATTACHMENT;
-    if (d->Flags & (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING | CUDA_ARRAY3D_VIDEO_ENCODE_DECODE))
+                           CUDA_ARRAY3D_TEXTURE_GATHER | CUDA_ARRAY3D_DEPTH_TEXTURE |
+                           CUDA_ARRAY3D_COLOR_ATTACHMENT;
+    if (d->Flags &
+        (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING | CUDA_ARRAY3D_VIDEO_ENCODE_DECODE))
         return CUDA_ERROR_NOT_SUPPORTED;
     if (d->Flags & ~known)
         return CUDA_ERROR_INVALID_VALUE;
@@ -61,7 +65,8 @@ static CUresult check_flags(const CUDA_ARRAY3D_DESCRIPTOR *d) {
     return CUDA_SUCCESS;
 }
 
-/* The layers of a layered array are slices; a 1D layered array has them although its height is 0. */
+/* The layers of a layered array are slices; a 1D layered array has them although its height is
+ * 0. */
 static CUresult shape(const CUDA_ARRAY3D_DESCRIPTOR *d, divvy_drv_array_t *array) {
     unsigned channel = format_bytes(d->Format);
     bool layered = d->Flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP);
@@ -89,9 +94,15 @@ static CUresult obtain(divvy_drv_context_t *context, uint64_t bytes, uint64_t *r
 }
 
 /* The memory is entered as the context's, so that it goes with it, and takes the handles along. */
-static CUresult enter(divvy_drv_context_t *context, uint64_t address, uint64_t bytes, void *owner, bool mipmapped) {
-    divvy_drv_mem_t mem = {.address = address, .bytes = bytes, .kind = DRV_MEM_ARRAY, .device = context->device,
-                           .context = context, .owner = owner, .flags = mipmapped};
+static CUresult enter(divvy_drv_context_t *context, uint64_t address, uint64_t bytes, void *owner,
+                      bool mipmapped) {
+    divvy_drv_mem_t mem = {.address = address,
+                           .bytes = bytes,
+                           .kind = DRV_MEM_ARRAY,
+                           .device = context->device,
+                           .context = context,
+                           .owner = owner,
+                           .flags = mipmapped};
     if (!divvy_drv_mem_enter(&mem))
         return CUDA_SUCCESS;
     divvy_simgpu_mem_free(address);
@@ -104,7 +115,7 @@ static void give_up(uint64_t address) {
         divvy_simgpu_mem_free(address);
 }
 
-/* ---- arrays ------------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 CUresult DRV(cuArray3DCreate_v2)(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray) {
     divvy_drv_context_t *context;
@@ -182,7 +193,7 @@ CUresult DRV(cuArrayDestroy)(CUarray hArray) {
     return CUDA_SUCCESS;
 }
 
-/* ---- what is asked of them ---------------------------------------------------------------------------- */
+/* ---- what is asked of them ------------------------------------------------------------------- */
 
 CUresult DRV(cuArray3DGetDescriptor_v2)(CUDA_ARRAY3D_DESCRIPTOR *pArrayDescriptor, CUarray hArray) {
     divvy_drv_array_t *array;
@@ -209,8 +220,9 @@ CUresult DRV(cuArray3DGetDescriptor)(CUDA_ARRAY3D_DESCRIPTOR_v1 *pArrayDescripto
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_array_find(hArray, &array));
     const CUDA_ARRAY3D_DESCRIPTOR *d = &array->descriptor;
-    *pArrayDescriptor = (CUDA_ARRAY3D_DESCRIPTOR_v1){(unsigned)d->Width, (unsigned)d->Height, (unsigned)d->Depth,
-                                                     d->Format, d->NumChannels, d->Flags};
+    *pArrayDescriptor =
+        (CUDA_ARRAY3D_DESCRIPTOR_v1){(unsigned)d->Width, (unsigned)d->Height, (unsigned)d->Depth,
+                                     d->Format,          d->NumChannels,      d->Flags};
     return CUDA_SUCCESS;
 }
 
@@ -220,24 +232,26 @@ CUresult DRV(cuArrayGetDescriptor)(CUDA_ARRAY_DESCRIPTOR_v1 *pArrayDescriptor, C
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_array_find(hArray, &array));
     const CUDA_ARRAY3D_DESCRIPTOR *d = &array->descriptor;
-    *pArrayDescriptor = (CUDA_ARRAY_DESCRIPTOR_v1){(unsigned)d->Width, (unsigned)d->Height, d->Format, d->NumChannels};
+    *pArrayDescriptor = (CUDA_ARRAY_DESCRIPTOR_v1){(unsigned)d->Width, (unsigned)d->Height,
+                                                   d->Format, d->NumChannels};
     return CUDA_SUCCESS;
 }
 
 static uint64_t rounded(uint64_t bytes) {
-    return (bytes + DIVVY_SIMGPU_GRAIN_BYTES - 1) / DIVVY_SIMGPU_GRAIN_BYTES * DIVVY_SIMGPU_GRAIN_BYTES;
+    return (bytes + DIVVY_SIMGPU_GRAIN_BYTES - 1) / DIVVY_SIMGPU_GRAIN_BYTES *
+           DIVVY_SIMGPU_GRAIN_BYTES;
 }
 
-CUresult DRV(cuArrayGetMemoryRequirements)(CUDA_ARRAY_MEMORY_REQUIREMENTS *memoryRequirements, CUarray array,
-                                           CUdevice device) {
+CUresult DRV(cuArrayGetMemoryRequirements)(CUDA_ARRAY_MEMORY_REQUIREMENTS *memoryRequirements,
+                                           CUarray array, CUdevice device) {
     divvy_drv_array_t *found;
     divvy_drv_device_t *on;
     if (!memoryRequirements)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_array_find(array, &found));
     DRV_TRY(divvy_drv_device_find(device, &on));
-    *memoryRequirements = (CUDA_ARRAY_MEMORY_REQUIREMENTS){.size = rounded(divvy_drv_array_bytes(found)),
-                                                           .alignment = DIVVY_SIMGPU_GRAIN_BYTES};
+    *memoryRequirements = (CUDA_ARRAY_MEMORY_REQUIREMENTS){
+        .size = rounded(divvy_drv_array_bytes(found)), .alignment = DIVVY_SIMGPU_GRAIN_BYTES};
     return CUDA_SUCCESS;
 }
 
@@ -250,7 +264,8 @@ CUresult DRV(cuArrayGetPlane)(CUarray *pPlaneArray, CUarray hArray, unsigned int
     return CUDA_ERROR_INVALID_VALUE; /* only planar formats have planes */
 }
 
-CUresult DRV(cuArrayGetSparseProperties)(CUDA_ARRAY_SPARSE_PROPERTIES *sparseProperties, CUarray array) {
+CUresult DRV(cuArrayGetSparseProperties)(CUDA_ARRAY_SPARSE_PROPERTIES *sparseProperties,
+                                         CUarray array) {
     divvy_drv_array_t *found;
     if (!sparseProperties)
         return CUDA_ERROR_INVALID_VALUE;
@@ -258,7 +273,7 @@ CUresult DRV(cuArrayGetSparseProperties)(CUDA_ARRAY_SPARSE_PROPERTIES *sparsePro
     return CUDA_ERROR_INVALID_VALUE; /* no array here is sparse */
 }
 
-/* ---- mipmapped arrays --------------------------------------------------------------------------------- */
+/* ---- mipmapped arrays ------------------------------------------------------------------------ */
 
 static uint64_t half(uint64_t value, unsigned level) {
     return !value ? 0 : value >> level ? value >> level : 1;
@@ -311,7 +326,8 @@ static CUresult mipmap_plan(divvy_drv_mipmap_t *mipmap, const CUDA_ARRAY3D_DESCR
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMipmappedArrayCreate)(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
+CUresult DRV(cuMipmappedArrayCreate)(CUmipmappedArray *pHandle,
+                                     const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
                                      unsigned int numMipmapLevels) {
     divvy_drv_context_t *context;
     if (!pHandle || !pMipmappedArrayDesc || !numMipmapLevels)
@@ -322,7 +338,8 @@ CUresult DRV(cuMipmappedArrayCreate)(CUmipmappedArray *pHandle, const CUDA_ARRAY
     if (!mipmap)
         return CUDA_ERROR_OUT_OF_MEMORY;
     mipmap->context = context;
-    unsigned most = levels_max(pMipmappedArrayDesc); /* more levels than there can be are cut, as documented */
+    unsigned most =
+        levels_max(pMipmappedArrayDesc); /* more levels than there can be are cut, as documented */
     mipmap->count = numMipmapLevels < most ? numMipmapLevels : most;
     CUresult result = mipmap_plan(mipmap, pMipmappedArrayDesc);
     if (result == CUDA_SUCCESS)
@@ -364,7 +381,8 @@ CUresult DRV(cuMipmappedArrayDestroy)(CUmipmappedArray hMipmappedArray) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMipmappedArrayGetLevel)(CUarray *pLevelArray, CUmipmappedArray hMipmappedArray, unsigned int level) {
+CUresult DRV(cuMipmappedArrayGetLevel)(CUarray *pLevelArray, CUmipmappedArray hMipmappedArray,
+                                       unsigned int level) {
     divvy_drv_mipmap_t *mipmap;
     if (!pLevelArray)
         return CUDA_ERROR_INVALID_VALUE;
@@ -375,16 +393,16 @@ CUresult DRV(cuMipmappedArrayGetLevel)(CUarray *pLevelArray, CUmipmappedArray hM
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMipmappedArrayGetMemoryRequirements)(CUDA_ARRAY_MEMORY_REQUIREMENTS *memoryRequirements,
-                                                    CUmipmappedArray mipmap, CUdevice device) {
+CUresult DRV(cuMipmappedArrayGetMemoryRequirements)(
+    CUDA_ARRAY_MEMORY_REQUIREMENTS *memoryRequirements, CUmipmappedArray mipmap, CUdevice device) {
     divvy_drv_mipmap_t *found;
     divvy_drv_device_t *on;
     if (!memoryRequirements)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(find_mipmap(mipmap, &found));
     DRV_TRY(divvy_drv_device_find(device, &on));
-    *memoryRequirements =
-        (CUDA_ARRAY_MEMORY_REQUIREMENTS){.size = found->bytes, .alignment = DIVVY_SIMGPU_GRAIN_BYTES};
+    *memoryRequirements = (CUDA_ARRAY_MEMORY_REQUIREMENTS){.size = found->bytes,
+                                                           .alignment = DIVVY_SIMGPU_GRAIN_BYTES};
     return CUDA_SUCCESS;
 }
 
@@ -397,7 +415,7 @@ CUresult DRV(cuMipmappedArrayGetSparseProperties)(CUDA_ARRAY_SPARSE_PROPERTIES *
     return CUDA_ERROR_INVALID_VALUE;
 }
 
-/* ---- the end of a context ----------------------------------------------------------------------------- */
+/* ---- the end of a context -------------------------------------------------------------------- */
 
 void divvy_drv_array_gone(const divvy_drv_mem_t *mem) {
     divvy_simgpu_mem_free(mem->address);

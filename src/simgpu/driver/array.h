@@ -17,7 +17,8 @@ typedef struct {
 } divvy_drv_array_t;
 
 CUresult divvy_drv_array_find(CUarray handle, divvy_drv_array_t **ret_array);
-/* The context of the array (or mipmapped array) behind MEM, which was taken out of the index, goes. */
+/* The context of the array (or mipmapped array) behind MEM, which was taken out of the index,
+ * goes. */
 void divvy_drv_array_gone(const divvy_drv_mem_t *mem);
 static inline uint64_t divvy_drv_array_bytes(const divvy_drv_array_t *array) {
     return array->row_bytes * array->rows * array->slices;

@@ -1,4 +1,5 @@
-/* Stream capture; see capture.h. One lock for all captures: they are rare, and cross streams and threads. */
+/* Stream capture; see capture.h. One lock for all captures: they are rare, and cross streams and
+ * threads. */
 #include "simgpu/driver/capture.h"
 #include "simgpu/driver/graph.h"
 
@@ -26,7 +27,7 @@ struct divvy_drv_capture {
     divvy_drv_stream_t *stream;
     divvy_drv_node_t **nodes;
     size_t count, room;
-    CUgraphNode *handles;      /* what cuStreamGetCaptureInfo last showed */
+    CUgraphNode *handles; /* what cuStreamGetCaptureInfo last showed */
     CUgraphEdgeData *edge_data;
     divvy_drv_capture_t *next;
 };
@@ -35,7 +36,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static sequence_t *sequences;
 static uint64_t last_id;
 
-/* ---- sequences (under the lock) ----------------------------------------------------------------------- */
+/* ---- sequences (under the lock) -------------------------------------------------------------- */
 
 static void leave(divvy_drv_capture_t *part) {
     atomic_store(&part->stream->capture, NULL);
@@ -101,7 +102,8 @@ static bool blocking(const divvy_drv_stream_t *stream) {
     return !(stream->flags & CU_STREAM_NON_BLOCKING);
 }
 
-/* The legacy stream waits for blocking streams, and so for their captures, which cannot be waited for. */
+/* The legacy stream waits for blocking streams, and so for their captures, which cannot be
+ * waited for. */
 static CUresult check_implicit(divvy_drv_stream_t *stream) {
     bool found = false;
     if (stream->kind != DRV_STREAM_LEGACY)
@@ -130,7 +132,7 @@ static CUresult add_node(divvy_drv_capture_t *part, const divvy_drv_op_t *op) {
     return result;
 }
 
-/* ---- what other calls ask ----------------------------------------------------------------------------- */
+/* ---- what other calls ask -------------------------------------------------------------------- */
 
 /* This thread's own captures count unless they are relaxed; those of others if they are global. */
 CUresult divvy_drv_capture_check(void) {
@@ -170,7 +172,8 @@ CUresult divvy_drv_capture_check_stream(divvy_drv_stream_t *stream) {
     divvy_drv_capture_t *part = atomic_load(&stream->capture);
     CUresult result = check_implicit(stream);
     if (part) {
-        result = part->sequence->invalid ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED : CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+        result = part->sequence->invalid ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
+                                         : CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
         part->sequence->invalid = true;
     }
     pthread_mutex_unlock(&lock);
@@ -209,9 +212,10 @@ void divvy_drv_capture_abandon(divvy_drv_stream_t *stream) {
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- work that is captured ---------------------------------------------------------------------------- */
+/* ---- work that is captured ------------------------------------------------------------------- */
 
-CUresult divvy_drv_capture_op(divvy_drv_stream_t *stream, const divvy_drv_op_t *op, bool *ret_taken) {
+CUresult divvy_drv_capture_op(divvy_drv_stream_t *stream, const divvy_drv_op_t *op,
+                              bool *ret_taken) {
     pthread_mutex_lock(&lock);
     divvy_drv_capture_t *part = atomic_load(&stream->capture);
     CUresult result = part ? add_node(part, op) : check_implicit(stream);
@@ -220,7 +224,7 @@ CUresult divvy_drv_capture_op(divvy_drv_stream_t *stream, const divvy_drv_op_t *
     return result;
 }
 
-/* ---- events ------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void event_clear(divvy_drv_event_t *event) {
     if (!atomic_exchange(&event->captured, false))
@@ -253,8 +257,8 @@ static CUresult event_take(divvy_drv_event_t *event, const divvy_drv_capture_t *
     return CUDA_SUCCESS;
 }
 
-CUresult divvy_drv_capture_record(divvy_drv_stream_t *stream, divvy_drv_event_t *event, unsigned flags,
-                                  bool *ret_taken) {
+CUresult divvy_drv_capture_record(divvy_drv_stream_t *stream, divvy_drv_event_t *event,
+                                  unsigned flags, bool *ret_taken) {
     pthread_mutex_lock(&lock);
     divvy_drv_capture_t *part = atomic_load(&stream->capture);
     CUresult result;
@@ -304,8 +308,8 @@ static CUresult wait_captured(divvy_drv_stream_t *stream, divvy_drv_event_t *eve
     return result;
 }
 
-CUresult divvy_drv_capture_wait(divvy_drv_stream_t *stream, divvy_drv_event_t *event, unsigned flags,
-                                bool *ret_taken) {
+CUresult divvy_drv_capture_wait(divvy_drv_stream_t *stream, divvy_drv_event_t *event,
+                                unsigned flags, bool *ret_taken) {
     pthread_mutex_lock(&lock);
     divvy_drv_capture_t *part = atomic_load(&stream->capture);
     CUresult result;
@@ -327,17 +331,22 @@ CUresult divvy_drv_capture_wait(divvy_drv_stream_t *stream, divvy_drv_event_t *e
     return result;
 }
 
-/* ---- beginning and ending ----------------------------------------------------------------------------- */
+/* ---- beginning and ending -------------------------------------------------------------------- */
 
-static CUresult begin(divvy_drv_stream_t *stream, divvy_drv_graph_t *graph, bool own_graph, CUstreamCaptureMode mode,
-                      divvy_drv_node_t *const *nodes, size_t count) {
+static CUresult begin(divvy_drv_stream_t *stream, divvy_drv_graph_t *graph, bool own_graph,
+                      CUstreamCaptureMode mode, divvy_drv_node_t *const *nodes, size_t count) {
     if (atomic_load(&stream->capture))
         return CUDA_ERROR_ILLEGAL_STATE;
     sequence_t *sequence = calloc(1, sizeof(*sequence));
     if (!sequence)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *sequence = (sequence_t){.id = ++last_id, .graph = graph, .own_graph = own_graph, .mode = mode,
-                             .thread = &divvy_drv_self, .origin = stream, .next = sequences};
+    *sequence = (sequence_t){.id = ++last_id,
+                             .graph = graph,
+                             .own_graph = own_graph,
+                             .mode = mode,
+                             .thread = &divvy_drv_self,
+                             .origin = stream,
+                             .next = sequences};
     divvy_drv_capture_t *part = join(sequence, stream);
     CUresult result = part ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
     for (size_t i = 0; i < count && result == CUDA_SUCCESS; i++)
@@ -353,11 +362,13 @@ static CUresult begin(divvy_drv_stream_t *stream, divvy_drv_graph_t *graph, bool
     return CUDA_SUCCESS;
 }
 
-static CUresult find_stream(CUstream handle, CUstreamCaptureMode mode, divvy_drv_stream_t **ret_stream) {
+static CUresult find_stream(CUstream handle, CUstreamCaptureMode mode,
+                            divvy_drv_stream_t **ret_stream) {
     if (mode > CU_STREAM_CAPTURE_MODE_RELAXED)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_stream_find(handle, ret_stream));
-    return (*ret_stream)->kind == DRV_STREAM_LEGACY ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
+    return (*ret_stream)->kind == DRV_STREAM_LEGACY ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
+                                                    : CUDA_SUCCESS;
 }
 
 CUresult DRV(cuStreamBeginCapture_v2)(CUstream hStream, CUstreamCaptureMode mode) {
@@ -377,9 +388,10 @@ CUresult DRV(cuStreamBeginCapture)(CUstream hStream) {
     return DRV(cuStreamBeginCapture_v2)(hStream, CU_STREAM_CAPTURE_MODE_GLOBAL);
 }
 
-CUresult DRV(cuStreamBeginCaptureToGraph)(CUstream hStream, CUgraph hGraph, const CUgraphNode *dependencies,
-                                          const CUgraphEdgeData *dependencyData, size_t numDependencies,
-                                          CUstreamCaptureMode mode) {
+CUresult DRV(cuStreamBeginCaptureToGraph)(CUstream hStream, CUgraph hGraph,
+                                          const CUgraphNode *dependencies,
+                                          const CUgraphEdgeData *dependencyData,
+                                          size_t numDependencies, CUstreamCaptureMode mode) {
     divvy_drv_stream_t *stream;
     divvy_drv_graph_t *graph;
     divvy_drv_node_t **nodes;
@@ -394,7 +406,8 @@ CUresult DRV(cuStreamBeginCaptureToGraph)(CUstream hStream, CUgraph hGraph, cons
     return result;
 }
 
-/* Marks all that NODE depends on, and itself. Graphs can be deep: no recursion, but repeated sweeps over a stack. */
+/* Marks all that NODE depends on, and itself. Graphs can be deep: no recursion, but repeated
+ * sweeps over a stack. */
 static int mark_ancestors(divvy_drv_graph_t *graph, divvy_drv_node_t *const *from, size_t count) {
     divvy_drv_node_t **stack = calloc(graph->count + 1, sizeof(*stack));
     size_t depth = 0;
@@ -419,7 +432,8 @@ static int mark_ancestors(divvy_drv_graph_t *graph, divvy_drv_node_t *const *fro
     return 0;
 }
 
-/* Every stream that joined must have been joined back: what it did last is waited for by the origin. */
+/* Every stream that joined must have been joined back: what it did last is waited for by the
+ * origin. */
 static CUresult check_joined(const sequence_t *sequence, const divvy_drv_capture_t *origin) {
     if (mark_ancestors(sequence->graph, origin->nodes, origin->count))
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -469,10 +483,12 @@ CUresult DRV(cuThreadExchangeStreamCaptureMode)(CUstreamCaptureMode *mode) {
     return CUDA_SUCCESS;
 }
 
-/* ---- asking and steering ------------------------------------------------------------------------------ */
+/* ---- asking and steering --------------------------------------------------------------------- */
 
-/* Asking about the legacy stream while a blocking stream captures is an error that invalidates nothing. */
-static CUresult status(divvy_drv_stream_t *stream, CUstreamCaptureStatus *ret_status, divvy_drv_capture_t **ret_part) {
+/* Asking about the legacy stream while a blocking stream captures is an error that invalidates
+ * nothing. */
+static CUresult status(divvy_drv_stream_t *stream, CUstreamCaptureStatus *ret_status,
+                       divvy_drv_capture_t **ret_part) {
     divvy_drv_capture_t *part = atomic_load(&stream->capture);
     if (!part && stream->kind == DRV_STREAM_LEGACY)
         for (sequence_t *s = sequences; s; s = s->next)
@@ -498,7 +514,8 @@ CUresult DRV(cuStreamIsCapturing)(CUstream hStream, CUstreamCaptureStatus *captu
     return result;
 }
 
-static CUresult show_nodes(divvy_drv_capture_t *part, const CUgraphNode **ret_nodes, const CUgraphEdgeData **ret_data) {
+static CUresult show_nodes(divvy_drv_capture_t *part, const CUgraphNode **ret_nodes,
+                           const CUgraphEdgeData **ret_data) {
     CUgraphNode *handles = realloc(part->handles, (part->count + 1) * sizeof(*handles));
     if (!handles)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -518,8 +535,10 @@ static CUresult show_nodes(divvy_drv_capture_t *part, const CUgraphNode **ret_no
 }
 
 CUresult DRV(cuStreamGetCaptureInfo_v3)(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
-                                        cuuint64_t *id_out, CUgraph *graph_out, const CUgraphNode **dependencies_out,
-                                        const CUgraphEdgeData **edgeData_out, size_t *numDependencies_out) {
+                                        cuuint64_t *id_out, CUgraph *graph_out,
+                                        const CUgraphNode **dependencies_out,
+                                        const CUgraphEdgeData **edgeData_out,
+                                        size_t *numDependencies_out) {
     divvy_drv_stream_t *stream;
     divvy_drv_capture_t *part = NULL;
     if (!captureStatus_out || (edgeData_out && !dependencies_out))
@@ -541,17 +560,21 @@ CUresult DRV(cuStreamGetCaptureInfo_v3)(CUstream hStream, CUstreamCaptureStatus 
 }
 
 CUresult DRV(cuStreamGetCaptureInfo_v2)(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
-                                        cuuint64_t *id_out, CUgraph *graph_out, const CUgraphNode **dependencies_out,
+                                        cuuint64_t *id_out, CUgraph *graph_out,
+                                        const CUgraphNode **dependencies_out,
                                         size_t *numDependencies_out) {
-    return DRV(cuStreamGetCaptureInfo_v3)(hStream, captureStatus_out, id_out, graph_out, dependencies_out, NULL,
-                                          numDependencies_out);
+    return DRV(cuStreamGetCaptureInfo_v3)(hStream, captureStatus_out, id_out, graph_out,
+                                          dependencies_out, NULL, numDependencies_out);
 }
 
-CUresult DRV(cuStreamGetCaptureInfo)(CUstream hStream, CUstreamCaptureStatus *captureStatus_out, cuuint64_t *id_out) {
-    return DRV(cuStreamGetCaptureInfo_v3)(hStream, captureStatus_out, id_out, NULL, NULL, NULL, NULL);
+CUresult DRV(cuStreamGetCaptureInfo)(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
+                                     cuuint64_t *id_out) {
+    return DRV(cuStreamGetCaptureInfo_v3)(hStream, captureStatus_out, id_out, NULL, NULL, NULL,
+                                          NULL);
 }
 
-static CUresult update(divvy_drv_capture_t *part, divvy_drv_node_t *const *nodes, size_t count, unsigned flags) {
+static CUresult update(divvy_drv_capture_t *part, divvy_drv_node_t *const *nodes, size_t count,
+                       unsigned flags) {
     if (!part)
         return CUDA_ERROR_ILLEGAL_STATE;
     if (part->sequence->invalid)
@@ -566,8 +589,8 @@ static CUresult update(divvy_drv_capture_t *part, divvy_drv_node_t *const *nodes
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuStreamUpdateCaptureDependencies)(CUstream hStream, CUgraphNode *dependencies, size_t numDependencies,
-                                                unsigned int flags) {
+CUresult DRV(cuStreamUpdateCaptureDependencies)(CUstream hStream, CUgraphNode *dependencies,
+                                                size_t numDependencies, unsigned int flags) {
     divvy_drv_stream_t *stream;
     divvy_drv_node_t **nodes;
     if (flags > CU_STREAM_SET_CAPTURE_DEPENDENCIES)
@@ -582,8 +605,8 @@ CUresult DRV(cuStreamUpdateCaptureDependencies)(CUstream hStream, CUgraphNode *d
 }
 
 CUresult DRV(cuStreamUpdateCaptureDependencies_v2)(CUstream hStream, CUgraphNode *dependencies,
-                                                   const CUgraphEdgeData *dependencyData, size_t numDependencies,
-                                                   unsigned int flags) {
+                                                   const CUgraphEdgeData *dependencyData,
+                                                   size_t numDependencies, unsigned int flags) {
     (void)dependencyData;
     return DRV(cuStreamUpdateCaptureDependencies)(hStream, dependencies, numDependencies, flags);
 }

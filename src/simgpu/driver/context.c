@@ -9,7 +9,8 @@
 
 #include <stdlib.h>
 
-/* What a context takes of the device for itself (measured on an H200), at most a sixteenth of a small device. */
+/* What a context takes of the device for itself (measured on an H200), at most a sixteenth of a
+ * small device. */
 #define OVERHEAD_BYTES 552402944ull
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER; /* the list of all, ids */
@@ -17,7 +18,7 @@ static pthread_mutex_t primary_lock = PTHREAD_MUTEX_INITIALIZER;
 static divvy_drv_context_t *contexts;
 static uint64_t last_id;
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 void divvy_drv_context_ref(divvy_drv_context_t *context) {
     atomic_fetch_add_explicit(&context->refs, 1, memory_order_relaxed);
@@ -106,7 +107,8 @@ static void unlist(divvy_drv_context_t *context) {
     pthread_mutex_unlock(&list_lock);
 }
 
-/* Everything that lives in the context goes with it. Whoever still has it current gets CONTEXT_IS_DESTROYED. */
+/* Everything that lives in the context goes with it. Whoever still has it current gets
+ * CONTEXT_IS_DESTROYED. */
 static void destroy(divvy_drv_context_t *context) {
     if (atomic_exchange(&context->destroyed, true))
         return;
@@ -137,7 +139,7 @@ void divvy_drv_context_destroy_all(void) {
     }
 }
 
-/* ---- lookup ------------------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 CUresult divvy_drv_context_error(const divvy_drv_context_t *context) {
     if (__builtin_expect(atomic_load_explicit(&context->destroyed, memory_order_relaxed), 0))
@@ -187,7 +189,8 @@ divvy_drv_context_t *divvy_drv_context_of_device(int device) {
     return context;
 }
 
-/* The list may change while one of them is waited for, so each round looks for the next larger id. */
+/* The list may change while one of them is waited for, so each round looks for the next larger
+ * id. */
 CUresult divvy_drv_context_wait_all(void) {
     uint64_t done = 0;
     for (;;) {
@@ -202,16 +205,15 @@ CUresult divvy_drv_context_wait_all(void) {
         if (!next)
             return CUDA_SUCCESS;
         done = next->id;
-        int status = divvy_simgpu_context_idle(next->engine)
-                         ? 0
-                         : divvy_simgpu_context_wait(next->engine);
+        int status =
+            divvy_simgpu_context_idle(next->engine) ? 0 : divvy_simgpu_context_wait(next->engine);
         divvy_drv_context_unref(next);
         if (status)
             return divvy_drv_result(status);
     }
 }
 
-/* ---- contexts ----------------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 static bool flags_valid(unsigned flags) {
     unsigned schedule = flags & CU_CTX_SCHED_MASK;
@@ -250,8 +252,8 @@ CUresult DRV(cuCtxCreate_v3)(CUcontext *pctx, CUexecAffinityParam *paramsArray, 
     return DRV(cuCtxCreate_v2)(pctx, flags, dev);
 }
 
-CUresult DRV(cuCtxCreate_v4)(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags,
-                             CUdevice dev) {
+CUresult DRV(cuCtxCreate_v4)(CUcontext *pctx, CUctxCreateParams *ctxCreateParams,
+                             unsigned int flags, CUdevice dev) {
     if (ctxCreateParams && ctxCreateParams->numExecAffinityParams)
         return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
     if (ctxCreateParams && ctxCreateParams->cigParams)
@@ -259,7 +261,8 @@ CUresult DRV(cuCtxCreate_v4)(CUcontext *pctx, CUctxCreateParams *ctxCreateParams
     return DRV(cuCtxCreate_v2)(pctx, flags, dev);
 }
 
-/* A context that the caller has current is popped, as the driver does; on other threads it stays, destroyed. */
+/* A context that the caller has current is popped, as the driver does; on other threads it
+ * stays, destroyed. */
 CUresult DRV(cuCtxDestroy_v2)(CUcontext ctx) {
     divvy_drv_context_t *context = divvy_drv_handle_get(ctx, DRV_HANDLE_CONTEXT);
     CUcontext popped;
@@ -303,7 +306,7 @@ CUresult DRV(cuCtxDetach)(CUcontext ctx) {
     return last ? DRV(cuCtxDestroy_v2)(ctx) : CUDA_SUCCESS;
 }
 
-/* ---- the stack ---------------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 CUresult DRV(cuCtxPushCurrent_v2)(CUcontext ctx) {
     divvy_drv_context_t *context = divvy_drv_handle_get(ctx, DRV_HANDLE_CONTEXT);
@@ -343,7 +346,7 @@ CUresult DRV(cuCtxGetCurrent)(CUcontext *pctx) {
     return CUDA_SUCCESS;
 }
 
-/* ---- primary contexts --------------------------------------------------------------------------------- */
+/* ---- primary contexts ------------------------------------------------------------------------ */
 
 CUresult DRV(cuDevicePrimaryCtxRetain)(CUcontext *pctx, CUdevice dev) {
     divvy_drv_device_t *device;
@@ -379,7 +382,8 @@ CUresult DRV(cuDevicePrimaryCtxRelease)(CUdevice dev) {
     return DRV(cuDevicePrimaryCtxRelease_v2)(dev);
 }
 
-/* The references stay, so that whoever holds one may release it; the next retain makes a new context. */
+/* The references stay, so that whoever holds one may release it; the next retain makes a new
+ * context. */
 CUresult DRV(cuDevicePrimaryCtxReset_v2)(CUdevice dev) {
     divvy_drv_device_t *device;
     DRV_TRY(divvy_drv_device_find(dev, &device));

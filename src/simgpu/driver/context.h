@@ -17,7 +17,7 @@ typedef struct divvy_drv_stream divvy_drv_stream_t;
 typedef struct divvy_drv_module divvy_drv_module_t;
 typedef struct divvy_drv_pool divvy_drv_pool_t;
 
-/* ---- devices ------------------------------------------------------------------------------------------ */
+/* ---- devices --------------------------------------------------------------------------------- */
 
 typedef struct {
     int engine; /* index in the engine */
@@ -30,7 +30,8 @@ typedef struct {
     _Atomic(divvy_drv_pool_t *) pool_current; /* NULL: the default one */
 } divvy_drv_device_t;
 
-/* Reads CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER; called once, by cuInit, after the engine is attached. */
+/* Reads CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER; called once, by cuInit, after the engine is
+ * attached. */
 void divvy_drv_devices_init(void);
 int divvy_drv_devices_count(void);
 /* CUDA_ERROR_INVALID_DEVICE for a number that this process does not see. */
@@ -38,7 +39,7 @@ CUresult divvy_drv_device_find(CUdevice ordinal, divvy_drv_device_t **ret_device
 /* The ordinal under which engine device INDEX is seen, or -1. */
 int divvy_drv_device_ordinal(int index);
 
-/* ---- contexts ----------------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 struct divvy_drv_context {
     CUcontext handle;
@@ -56,8 +57,9 @@ struct divvy_drv_context {
     divvy_simgpu_context_t *engine;
     divvy_drv_stream_t *legacy;
     _Atomic uint64_t legacy_count; /* submissions to the legacy stream */
-    _Atomic bool blocking_work;    /* some blocking stream has work that the legacy stream has not seen */
-    pthread_mutex_t lock;          /* the lists, the settings, and the order of the legacy stream */
+    _Atomic bool
+        blocking_work;    /* some blocking stream has work that the legacy stream has not seen */
+    pthread_mutex_t lock; /* the lists, the settings, and the order of the legacy stream */
     divvy_drv_stream_t *streams;
     divvy_drv_module_t *modules;
     size_t limits[CU_LIMIT_MAX];
@@ -68,7 +70,8 @@ struct divvy_drv_context {
     divvy_drv_context_t *next; /* list of all */
 };
 
-/* The current context, checked: CUDA_ERROR_INVALID_CONTEXT none, CONTEXT_IS_DESTROYED, or its sticky error. */
+/* The current context, checked: CUDA_ERROR_INVALID_CONTEXT none, CONTEXT_IS_DESTROYED, or its
+ * sticky error. */
 CUresult divvy_drv_context_current(divvy_drv_context_t **ret_context);
 /* The same without regard to the sticky error. */
 CUresult divvy_drv_context_bound(divvy_drv_context_t **ret_context);
@@ -80,12 +83,13 @@ CUresult divvy_drv_context_error(const divvy_drv_context_t *context);
 bool divvy_drv_context_reaches(const divvy_drv_context_t *context, int device);
 /* Waits until all contexts of this process have no work left. */
 CUresult divvy_drv_context_wait_all(void);
-/* Any context of engine device DEVICE of this process, for work that has to run somewhere; NULL when none. */
+/* Any context of engine device DEVICE of this process, for work that has to run somewhere; NULL
+ * when none. */
 divvy_drv_context_t *divvy_drv_context_of_device(int device);
 /* Ends all contexts, as at the end of the process; for tests and for a failed cuInit. */
 void divvy_drv_context_destroy_all(void);
 
-/* ---- threads ------------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 typedef struct divvy_drv_thread divvy_drv_thread_t;
 
@@ -93,8 +97,8 @@ typedef struct divvy_drv_thread divvy_drv_thread_t;
 typedef struct {
     divvy_drv_context_t *current; /* top of the stack */
     divvy_drv_thread_t *more;
-    bool per_thread;       /* inside a _ptsz or _ptds form: stream 0 is this thread's own */
-    uint8_t capture_mode;  /* CUstreamCaptureMode of cuThreadExchangeStreamCaptureMode */
+    bool per_thread;      /* inside a _ptsz or _ptds form: stream 0 is this thread's own */
+    uint8_t capture_mode; /* CUstreamCaptureMode of cuThreadExchangeStreamCaptureMode */
 } divvy_drv_self_t;
 
 extern __thread divvy_drv_self_t divvy_drv_self __attribute__((tls_model("initial-exec")));

@@ -76,7 +76,7 @@ CUresult DRV(cuCtxGetExecAffinity)(CUexecAffinityParam *pExecAffinity, CUexecAff
     return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
 }
 
-/* ---- limits and preferences --------------------------------------------------------------------------- */
+/* ---- limits and preferences ------------------------------------------------------------------ */
 
 CUresult DRV(cuCtxGetLimit)(size_t *pvalue, CUlimit limit) {
     divvy_drv_context_t *context;
@@ -157,7 +157,7 @@ CUresult DRV(cuCtxResetPersistingL2Cache)(void) {
     return divvy_drv_context_current(&context);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------ */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static CUresult synchronize(divvy_drv_context_t *context) {
     DRV_TRY(divvy_drv_capture_guard_context(context));
@@ -179,7 +179,8 @@ CUresult DRV(cuCtxSynchronize_v2)(CUcontext ctx) {
     return synchronize(context);
 }
 
-/* Records in the legacy stream after everything else of the context, which non-blocking streams do not wait for. */
+/* Records in the legacy stream after everything else of the context, which non-blocking streams
+ * do not wait for. */
 CUresult DRV(cuCtxRecordEvent)(CUcontext hCtx, CUevent hEvent) {
     divvy_drv_context_t *context;
     divvy_drv_event_t *event;
@@ -200,7 +201,7 @@ CUresult DRV(cuCtxWaitEvent)(CUcontext hCtx, CUevent hEvent) {
     return divvy_drv_stream_wait_all(context, event);
 }
 
-/* ---- peers -------------------------------------------------------------------------------------------- */
+/* ---- peers ----------------------------------------------------------------------------------- */
 
 CUresult DRV(cuCtxEnablePeerAccess)(CUcontext peerContext, unsigned int Flags) {
     divvy_drv_context_t *context, *peer;

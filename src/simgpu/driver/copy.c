@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- ends --------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 CUresult divvy_drv_end_classify(uint64_t address, uint64_t bytes, bool host_allowed, bool write,
                                 divvy_drv_end_t *ret_end) {
@@ -25,11 +25,12 @@ CUresult divvy_drv_end_classify(uint64_t address, uint64_t bytes, bool host_allo
         return CUDA_SUCCESS;
     ret_end->device = -1;
     ret_end->pageable = !divvy_drv_mem_is_host(address, bytes);
-    return address && (host_allowed || !ret_end->pageable) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return address && (host_allowed || !ret_end->pageable) ? CUDA_SUCCESS
+                                                           : CUDA_ERROR_INVALID_VALUE;
 }
 
-void divvy_drv_copy_join(const divvy_drv_end_t *to, const divvy_drv_end_t *from, uint64_t width, uint64_t height,
-                         uint64_t depth, divvy_drv_copy_op_t *ret_op) {
+void divvy_drv_copy_join(const divvy_drv_end_t *to, const divvy_drv_end_t *from, uint64_t width,
+                         uint64_t height, uint64_t depth, divvy_drv_copy_op_t *ret_op) {
     divvy_drv_copy_way_t way = from->device < 0 && to->device < 0 ? DRV_COPY_HOST
                                : from->device < 0                 ? DRV_COPY_TO_DEVICE
                                : to->device < 0                   ? DRV_COPY_FROM_DEVICE
@@ -62,7 +63,7 @@ static uint64_t volume(const divvy_drv_copy_op_t *op) {
     return op->width_bytes * op->height * op->depth;
 }
 
-/* ---- execution ---------------------------------------------------------------------------------------- */
+/* ---- execution ------------------------------------------------------------------------------- */
 
 typedef struct {
     divvy_drv_copy_op_t op;
@@ -72,7 +73,8 @@ typedef struct {
 static void move(const divvy_drv_copy_op_t *op) {
     char *to = (char *)(uintptr_t)op->to;
     const char *from = (const char *)(uintptr_t)op->from;
-    bool packed = op->height == 1 || (op->from_pitch_bytes == op->width_bytes && op->to_pitch_bytes == op->width_bytes);
+    bool packed = op->height == 1 || (op->from_pitch_bytes == op->width_bytes &&
+                                      op->to_pitch_bytes == op->width_bytes);
     for (uint64_t z = 0; z < op->depth; z++) {
         char *row_to = to + z * op->to_slice_bytes;
         const char *row_from = from + z * op->from_slice_bytes;
@@ -81,14 +83,16 @@ static void move(const divvy_drv_copy_op_t *op) {
             continue;
         }
         for (uint64_t y = 0; y < op->height; y++)
-            memmove(row_to + y * op->to_pitch_bytes, row_from + y * op->from_pitch_bytes, op->width_bytes);
+            memmove(row_to + y * op->to_pitch_bytes, row_from + y * op->from_pitch_bytes,
+                    op->width_bytes);
     }
 }
 
 /* Device memory may have gone since the copy was asked for; a GPU would fault. */
 static bool still_there(const divvy_drv_copy_op_t *op) {
     return (!op->from_device ||
-            divvy_simgpu_mem_valid(op->from, span(op, op->from_pitch_bytes, op->from_slice_bytes), false)) &&
+            divvy_simgpu_mem_valid(op->from, span(op, op->from_pitch_bytes, op->from_slice_bytes),
+                                   false)) &&
            (!op->to_device ||
             divvy_simgpu_mem_valid(op->to, span(op, op->to_pitch_bytes, op->to_slice_bytes), true));
 }
@@ -120,7 +124,8 @@ static uint64_t at_rate(uint64_t bytes, uint64_t bytes_per_s) {
     return bytes_per_s ? (uint64_t)((double)bytes * 1e9 / (double)bytes_per_s) : 0;
 }
 
-/* A copy inside a device reads and writes its memory, so it moves twice the bytes; kernels do it. */
+/* A copy inside a device reads and writes its memory, so it moves twice the bytes; kernels do
+ * it. */
 static void describe(const divvy_drv_copy_op_t *op, const divvy_simgpu_device_t *facts,
                      divvy_simgpu_item_t *item) {
     uint64_t bytes = volume(op);
@@ -143,8 +148,8 @@ static void describe(const divvy_drv_copy_op_t *op, const divvy_simgpu_device_t 
     }
 }
 
-CUresult divvy_drv_copy_execute(divvy_drv_stream_t *stream, const divvy_drv_copy_op_t *op, void *staged,
-                                divvy_simgpu_position_t *ret_position) {
+CUresult divvy_drv_copy_execute(divvy_drv_stream_t *stream, const divvy_drv_copy_op_t *op,
+                                void *staged, divvy_simgpu_position_t *ret_position) {
     divvy_simgpu_item_t item = {.run = job_run, .drop = job_free};
     job_t *job = malloc(sizeof(*job));
     if (!job) {
@@ -160,7 +165,7 @@ CUresult divvy_drv_copy_execute(divvy_drv_stream_t *stream, const divvy_drv_copy
     return result;
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------ */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* The source's bytes, row by row without gaps; OP then reads from there. */
 static void *stage(divvy_drv_copy_op_t *op) {
@@ -194,8 +199,8 @@ static void whole_params(const divvy_drv_copy_op_t *op, CUDA_MEMCPY3D *ret_param
     };
 }
 
-static CUresult capture_send(divvy_drv_stream_t *stream, const divvy_drv_copy_op_t *op, const CUDA_MEMCPY3D *params,
-                             bool *ret_taken) {
+static CUresult capture_send(divvy_drv_stream_t *stream, const divvy_drv_copy_op_t *op,
+                             const CUDA_MEMCPY3D *params, bool *ret_taken) {
     divvy_drv_op_t whole = {.kind = CU_GRAPH_NODE_TYPE_MEMCPY, .context = stream->context->handle};
     whole.copy.copy = *op;
     if (params)
@@ -205,8 +210,8 @@ static CUresult capture_send(divvy_drv_stream_t *stream, const divvy_drv_copy_op
     return divvy_drv_capture_op(stream, &whole, ret_taken);
 }
 
-CUresult divvy_drv_copy_send(CUstream handle, const divvy_drv_copy_op_t *op, const CUDA_MEMCPY3D *params,
-                             divvy_drv_copy_mode_t mode) {
+CUresult divvy_drv_copy_send(CUstream handle, const divvy_drv_copy_op_t *op,
+                             const CUDA_MEMCPY3D *params, divvy_drv_copy_mode_t mode) {
     divvy_drv_stream_t *stream;
     divvy_simgpu_position_t position;
     DRV_TRY(divvy_drv_stream_find(handle, &stream));
@@ -222,7 +227,8 @@ CUresult divvy_drv_copy_send(CUstream handle, const divvy_drv_copy_op_t *op, con
         return CUDA_SUCCESS;
     divvy_drv_copy_op_t sent = *op;
     void *staged = NULL;
-    bool wait = mode == DRV_COPY_SYNC ? op->way != DRV_COPY_ON_DEVICE && op->way != DRV_COPY_PEER : op->to_pageable;
+    bool wait = mode == DRV_COPY_SYNC ? op->way != DRV_COPY_ON_DEVICE && op->way != DRV_COPY_PEER
+                                      : op->to_pageable;
     if (!wait && op->from_pageable) {
         staged = stage(&sent);
         wait = !staged;
@@ -231,10 +237,10 @@ CUresult divvy_drv_copy_send(CUstream handle, const divvy_drv_copy_op_t *op, con
     return wait ? divvy_drv_stream_wait(stream, position) : CUDA_SUCCESS;
 }
 
-/* ---- the linear calls --------------------------------------------------------------------------------- */
+/* ---- the linear calls ------------------------------------------------------------------------ */
 
-static CUresult linear(uint64_t to, bool to_host, uint64_t from, bool from_host, uint64_t bytes, CUstream stream,
-                       divvy_drv_copy_mode_t mode) {
+static CUresult linear(uint64_t to, bool to_host, uint64_t from, bool from_host, uint64_t bytes,
+                       CUstream stream, divvy_drv_copy_mode_t mode) {
     divvy_drv_end_t a = {0}, b = {0};
     divvy_drv_copy_op_t op;
     if (!bytes) {
@@ -268,15 +274,18 @@ CUresult DRV(cuMemcpy)(CUdeviceptr dst, CUdeviceptr src, size_t ByteCount) {
     return linear(dst, true, src, true, ByteCount, NULL, DRV_COPY_SYNC);
 }
 
-CUresult DRV(cuMemcpyHtoDAsync_v2)(CUdeviceptr dstDevice, const void *srcHost, size_t ByteCount, CUstream hStream) {
+CUresult DRV(cuMemcpyHtoDAsync_v2)(CUdeviceptr dstDevice, const void *srcHost, size_t ByteCount,
+                                   CUstream hStream) {
     return linear(dstDevice, false, P(srcHost), true, ByteCount, hStream, DRV_COPY_ASYNC);
 }
 
-CUresult DRV(cuMemcpyDtoHAsync_v2)(void *dstHost, CUdeviceptr srcDevice, size_t ByteCount, CUstream hStream) {
+CUresult DRV(cuMemcpyDtoHAsync_v2)(void *dstHost, CUdeviceptr srcDevice, size_t ByteCount,
+                                   CUstream hStream) {
     return linear(P(dstHost), true, srcDevice, false, ByteCount, hStream, DRV_COPY_ASYNC);
 }
 
-CUresult DRV(cuMemcpyDtoDAsync_v2)(CUdeviceptr dstDevice, CUdeviceptr srcDevice, size_t ByteCount, CUstream hStream) {
+CUresult DRV(cuMemcpyDtoDAsync_v2)(CUdeviceptr dstDevice, CUdeviceptr srcDevice, size_t ByteCount,
+                                   CUstream hStream) {
     return linear(dstDevice, false, srcDevice, false, ByteCount, hStream, DRV_COPY_ASYNC);
 }
 
@@ -291,8 +300,8 @@ static CUresult check_peers(CUcontext a, CUcontext b) {
     return divvy_drv_context_find(b, &context);
 }
 
-CUresult DRV(cuMemcpyPeer)(CUdeviceptr dstDevice, CUcontext dstContext, CUdeviceptr srcDevice, CUcontext srcContext,
-                           size_t ByteCount) {
+CUresult DRV(cuMemcpyPeer)(CUdeviceptr dstDevice, CUcontext dstContext, CUdeviceptr srcDevice,
+                           CUcontext srcContext, size_t ByteCount) {
     DRV_TRY(check_peers(dstContext, srcContext));
     return linear(dstDevice, false, srcDevice, false, ByteCount, NULL, DRV_COPY_SYNC);
 }
@@ -303,7 +312,7 @@ CUresult DRV(cuMemcpyPeerAsync)(CUdeviceptr dstDevice, CUcontext dstContext, CUd
     return linear(dstDevice, false, srcDevice, false, ByteCount, hStream, DRV_COPY_ASYNC);
 }
 
-/* ---- the 32-bit forms: addresses that small are not device memory -------------------------------------- */
+/* ---- the 32-bit forms: addresses that small are not device memory ---------------------------- */
 
 CUresult DRV(cuMemcpyHtoD)(CUdeviceptr_v1 dstDevice, const void *srcHost, unsigned int ByteCount) {
     return linear(dstDevice, false, P(srcHost), true, ByteCount, NULL, DRV_COPY_SYNC);
@@ -313,20 +322,22 @@ CUresult DRV(cuMemcpyDtoH)(void *dstHost, CUdeviceptr_v1 srcDevice, unsigned int
     return linear(P(dstHost), true, srcDevice, false, ByteCount, NULL, DRV_COPY_SYNC);
 }
 
-CUresult DRV(cuMemcpyDtoD)(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, unsigned int ByteCount) {
+CUresult DRV(cuMemcpyDtoD)(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice,
+                           unsigned int ByteCount) {
     return linear(dstDevice, false, srcDevice, false, ByteCount, NULL, DRV_COPY_SYNC);
 }
 
-CUresult DRV(cuMemcpyHtoDAsync)(CUdeviceptr_v1 dstDevice, const void *srcHost, unsigned int ByteCount,
-                                CUstream hStream) {
+CUresult DRV(cuMemcpyHtoDAsync)(CUdeviceptr_v1 dstDevice, const void *srcHost,
+                                unsigned int ByteCount, CUstream hStream) {
     return linear(dstDevice, false, P(srcHost), true, ByteCount, hStream, DRV_COPY_ASYNC);
 }
 
-CUresult DRV(cuMemcpyDtoHAsync)(void *dstHost, CUdeviceptr_v1 srcDevice, unsigned int ByteCount, CUstream hStream) {
+CUresult DRV(cuMemcpyDtoHAsync)(void *dstHost, CUdeviceptr_v1 srcDevice, unsigned int ByteCount,
+                                CUstream hStream) {
     return linear(P(dstHost), true, srcDevice, false, ByteCount, hStream, DRV_COPY_ASYNC);
 }
 
-CUresult DRV(cuMemcpyDtoDAsync)(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, unsigned int ByteCount,
-                                CUstream hStream) {
+CUresult DRV(cuMemcpyDtoDAsync)(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice,
+                                unsigned int ByteCount, CUstream hStream) {
     return linear(dstDevice, false, srcDevice, false, ByteCount, hStream, DRV_COPY_ASYNC);
 }

@@ -9,14 +9,15 @@
 static divvy_drv_device_t devices[DIVVY_SIMGPU_DEVICES_MAX];
 static int device_count;
 
-/* ---- which devices are seen --------------------------------------------------------------------------- */
+/* ---- which devices are seen ------------------------------------------------------------------ */
 
 static bool faster(int a, int b) {
     const divvy_simgpu_device_t *x = divvy_simgpu_device_get(a), *y = divvy_simgpu_device_get(b);
     return (uint64_t)x->sm_count * x->sm_clock_khz > (uint64_t)y->sm_count * y->sm_clock_khz;
 }
 
-/* The machine's devices in the order of CUDA_DEVICE_ORDER: the fastest first, or as they sit on the bus. */
+/* The machine's devices in the order of CUDA_DEVICE_ORDER: the fastest first, or as they sit on
+ * the bus. */
 static int enumerate(int *order) {
     int count = divvy_simgpu_device_count();
     for (int i = 0; i < count; i++)
@@ -33,7 +34,8 @@ static int enumerate(int *order) {
     return count;
 }
 
-/* The device that one word of CUDA_VISIBLE_DEVICES names, or -1: a number, or the beginning of one UUID. */
+/* The device that one word of CUDA_VISIBLE_DEVICES names, or -1: a number, or the beginning of
+ * one UUID. */
 static int named(const char *word, size_t length, const int *order, int count) {
     if (length >= 4 && !strncasecmp(word, "GPU-", 4)) {
         int found = -1;
@@ -58,7 +60,8 @@ static int named(const char *word, size_t length, const int *order, int count) {
     return number < count ? order[number] : -1;
 }
 
-/* The first word that names nothing ends the list, and so does one that was there before: it hides them all. */
+/* The first word that names nothing ends the list, and so does one that was there before: it
+ * hides them all. */
 static int select_visible(const char *list, const int *order, int count, int *ret_visible) {
     int visible = 0;
     while (*list) {
@@ -115,7 +118,7 @@ int divvy_drv_device_ordinal(int index) {
     return -1;
 }
 
-/* ---- enumeration -------------------------------------------------------------------------------------- */
+/* ---- enumeration ----------------------------------------------------------------------------- */
 
 CUresult DRV(cuDeviceGetCount)(int *count) {
     if (!count)
@@ -224,9 +227,10 @@ CUresult DRV(cuDeviceGetLuid)(char *luid, unsigned int *deviceNodeMask, CUdevice
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
-/* ---- attributes --------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
-/* Values that no model of the simulated machine changes; those read off an H200 where they could be. */
+/* Values that no model of the simulated machine changes; those read off an H200 where they could
+ * be. */
 static const struct {
     CUdevice_attribute attribute;
     int value;
@@ -430,7 +434,7 @@ CUresult DRV(cuDeviceGetExecAffinitySupport)(int *pi, CUexecAffinityType type, C
     return CUDA_SUCCESS;
 }
 
-/* ---- peers -------------------------------------------------------------------------------------------- */
+/* ---- peers ----------------------------------------------------------------------------------- */
 
 CUresult DRV(cuDeviceCanAccessPeer)(int *canAccessPeer, CUdevice dev, CUdevice peerDev) {
     divvy_drv_device_t *a, *b;

@@ -31,7 +31,8 @@ static CUresult event_new(divvy_drv_context_t *context, unsigned flags, divvy_si
         free(event);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    divvy_drv_context_ref(context); /* it may outlive its context, and is then refused, not read through */
+    divvy_drv_context_ref(
+        context); /* it may outlive its context, and is then refused, not read through */
     *ret_handle = event->handle;
     return CUDA_SUCCESS;
 }
@@ -68,7 +69,7 @@ CUresult DRV(cuEventDestroy)(CUevent hEvent) {
     return DRV(cuEventDestroy_v2)(hEvent);
 }
 
-/* ---- recording and waiting ---------------------------------------------------------------------------- */
+/* ---- recording and waiting ------------------------------------------------------------------- */
 
 CUresult divvy_drv_event_record(divvy_drv_event_t *event, divvy_drv_stream_t *stream) {
     divvy_simgpu_position_t before;
@@ -169,7 +170,7 @@ CUresult DRV(cuEventElapsedTime)(float *pMilliseconds, CUevent hStart, CUevent h
     return DRV(cuEventElapsedTime_v2)(pMilliseconds, hStart, hEnd);
 }
 
-/* ---- other processes ---------------------------------------------------------------------------------- */
+/* ---- other processes ------------------------------------------------------------------------- */
 
 typedef struct {
     char magic[8];

@@ -1,7 +1,7 @@
 /*
- * The exported functions, one for each row of the table: readiness and ordered faults are looked at here, for
- * every call alike, before the implementation DRV(symbol) runs. A row without an implementation answers
- * CUDA_ERROR_NOT_SUPPORTED.
+ * The exported functions, one for each row of the table: readiness and ordered faults are looked at
+ * here, for every call alike, before the implementation DRV(symbol) runs. A row without an
+ * implementation answers CUDA_ERROR_NOT_SUPPORTED.
  */
 #include "simgpu/driver/context.h"
 #include "simgpu/driver/more_table.h"
@@ -16,18 +16,21 @@
      !strcmp(#symbol, "cuGetProcAddress") || !strcmp(#symbol, "cuGetProcAddress_v2") ||            \
      !strcmp(#symbol, "cuGetExportTable"))
 
-/* Absent implementations resolve to NULL. The twins of the per-thread default stream are their plain forms. */
+/* Absent implementations resolve to NULL. The twins of the per-thread default stream are their
+ * plain forms. */
 #define BODY_PLAIN(symbol) body_##symbol
-#define BODY_PTSZ(symbol) twin_##symbol
-#define BODY_PTDS(symbol) twin_##symbol
-#define DECLARE_PLAIN(symbol) extern __typeof__(symbol) body_##symbol __asm__("divvy_drv_" #symbol) __attribute__((weak));
+#define BODY_PTSZ(symbol)  twin_##symbol
+#define BODY_PTDS(symbol)  twin_##symbol
+#define DECLARE_PLAIN(symbol)                                                                      \
+    extern __typeof__(symbol) body_##symbol __asm__("divvy_drv_" #symbol) __attribute__((weak));
 #define DECLARE_PTSZ(symbol)
 #define DECLARE_PTDS(symbol)
 #define DECLARE(symbol, api, since, form, kind, parameters, arguments) DECLARE_##form(symbol)
 DIVVY_CUDA_DRIVER_TABLE(DECLARE)
 DIVVY_DRV_MORE_TABLE(DECLARE)
 
-#define DECLARE_TWIN(symbol, base) extern __typeof__(symbol) twin_##symbol __asm__("divvy_drv_" #base) __attribute__((weak));
+#define DECLARE_TWIN(symbol, base)                                                                 \
+    extern __typeof__(symbol) twin_##symbol __asm__("divvy_drv_" #base) __attribute__((weak));
 DIVVY_DRV_PER_THREAD(DECLARE_TWIN)
 
 /* 0 when the call may go on, 1 when *ret_result is the answer. */
@@ -65,8 +68,8 @@ DIVVY_CUDA_DRIVER_TABLE(DEFINE)
 DIVVY_DRV_MORE_TABLE(DEFINE)
 
 #define LETTER_PLAIN 'p'
-#define LETTER_PTSZ 's'
-#define LETTER_PTDS 'd'
+#define LETTER_PTSZ  's'
+#define LETTER_PTDS  'd'
 #define ROW(symbol, api, since, form, kind, parameters, arguments)                                 \
     {#symbol, #api, since, LETTER_##form, (void *)symbol},
 static const divvy_drv_export_t rows[] = {DIVVY_CUDA_DRIVER_TABLE(ROW) DIVVY_DRV_MORE_TABLE(ROW)};

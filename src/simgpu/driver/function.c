@@ -5,7 +5,7 @@ static uint64_t up(uint64_t value, uint64_t to) {
     return (value + to - 1) / to * to;
 }
 
-/* ---- attributes --------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 /* Threads that a block may have by the registers that it takes. */
 static int threads_max(const divvy_drv_function_t *function) {
@@ -62,7 +62,7 @@ CUresult DRV(cuFuncGetAttribute)(int *pi, CUfunction_attribute attrib, CUfunctio
     case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
         *pi = function->cluster_policy;
         return CUDA_SUCCESS;
-    case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: /* none of its own: constants are variables of the module */
+    case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: /* constants are variables of the module */
     case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
     case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
         *pi = 0;
@@ -118,7 +118,8 @@ CUresult DRV(cuFuncSetCacheConfig)(CUfunction hfunc, CUfunc_cache config) {
 CUresult DRV(cuFuncSetSharedMemConfig)(CUfunction hfunc, CUsharedconfig config) {
     divvy_drv_function_t *function;
     DRV_TRY(divvy_drv_function_find(hfunc, NULL, &function));
-    return config > CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+    return config > CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE ? CUDA_ERROR_INVALID_VALUE
+                                                              : CUDA_SUCCESS;
 }
 
 CUresult DRV(cuFuncGetModule)(CUmodule *hmod, CUfunction hfunc) {
@@ -139,7 +140,8 @@ CUresult DRV(cuFuncGetName)(const char **name, CUfunction hfunc) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuFuncGetParamInfo)(CUfunction func, size_t paramIndex, size_t *paramOffset, size_t *paramSize) {
+CUresult DRV(cuFuncGetParamInfo)(CUfunction func, size_t paramIndex, size_t *paramOffset,
+                                 size_t *paramSize) {
     divvy_drv_function_t *function;
     if (!paramOffset)
         return CUDA_ERROR_INVALID_VALUE;
@@ -166,11 +168,12 @@ CUresult DRV(cuFuncLoad)(CUfunction function) {
     return divvy_drv_function_find(function, NULL, &found);
 }
 
-/* ---- occupancy ---------------------------------------------------------------------------------------- */
+/* ---- occupancy ------------------------------------------------------------------------------- */
 
-/* Registers are handed out per warp in steps of 256, shared memory per block in steps of 128 plus 1 KiB that the
- * system keeps of each block. */
-unsigned divvy_drv_occupancy(const divvy_drv_function_t *function, unsigned threads, uint64_t shared_bytes) {
+/* Registers are handed out per warp in steps of 256, shared memory per block in steps of 128
+ * plus 1 KiB that the system keeps of each block. */
+unsigned divvy_drv_occupancy(const divvy_drv_function_t *function, unsigned threads,
+                             uint64_t shared_bytes) {
     const divvy_simgpu_device_t *facts = function->module->context->facts;
     if (!threads || threads > (unsigned)threads_max(function))
         return 0;
@@ -187,8 +190,10 @@ unsigned divvy_drv_occupancy(const divvy_drv_function_t *function, unsigned thre
     return (unsigned)blocks;
 }
 
-CUresult DRV(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(int *numBlocks, CUfunction func, int blockSize,
-                                                                   size_t dynamicSMemSize, unsigned int flags) {
+CUresult DRV(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(int *numBlocks, CUfunction func,
+                                                                   int blockSize,
+                                                                   size_t dynamicSMemSize,
+                                                                   unsigned int flags) {
     divvy_drv_function_t *function;
     if (!numBlocks || blockSize <= 0 || (flags & ~(unsigned)CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE))
         return CUDA_ERROR_INVALID_VALUE;
@@ -197,16 +202,17 @@ CUresult DRV(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(int *numBlock
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuOccupancyMaxActiveBlocksPerMultiprocessor)(int *numBlocks, CUfunction func, int blockSize,
-                                                          size_t dynamicSMemSize) {
-    return DRV(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(numBlocks, func, blockSize, dynamicSMemSize, 0);
+CUresult DRV(cuOccupancyMaxActiveBlocksPerMultiprocessor)(int *numBlocks, CUfunction func,
+                                                          int blockSize, size_t dynamicSMemSize) {
+    return DRV(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(numBlocks, func, blockSize,
+                                                                     dynamicSMemSize, 0);
 }
 
 /* The block size with the most resident threads, the larger one where two are equal. */
-CUresult DRV(cuOccupancyMaxPotentialBlockSizeWithFlags)(int *minGridSize, int *blockSize, CUfunction func,
-                                                        CUoccupancyB2DSize blockSizeToDynamicSMemSize,
-                                                        size_t dynamicSMemSize, int blockSizeLimit,
-                                                        unsigned int flags) {
+CUresult DRV(cuOccupancyMaxPotentialBlockSizeWithFlags)(
+    int *minGridSize, int *blockSize, CUfunction func,
+    CUoccupancyB2DSize blockSizeToDynamicSMemSize, size_t dynamicSMemSize, int blockSizeLimit,
+    unsigned int flags) {
     divvy_drv_function_t *function;
     if (!minGridSize || !blockSize || blockSizeLimit < 0 ||
         (flags & ~(unsigned)CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE))
@@ -218,7 +224,8 @@ CUresult DRV(cuOccupancyMaxPotentialBlockSizeWithFlags)(int *minGridSize, int *b
         most = blockSizeLimit;
     for (int threads = (most + 31) / 32 * 32; threads >= 32; threads -= 32) {
         int size = threads < most ? threads : most;
-        size_t shared = blockSizeToDynamicSMemSize ? blockSizeToDynamicSMemSize(size) : dynamicSMemSize;
+        size_t shared =
+            blockSizeToDynamicSMemSize ? blockSizeToDynamicSMemSize(size) : dynamicSMemSize;
         unsigned blocks = divvy_drv_occupancy(function, (unsigned)size, shared);
         if (blocks * (unsigned)size > best_blocks * (unsigned)best) {
             best = size;
@@ -233,12 +240,13 @@ CUresult DRV(cuOccupancyMaxPotentialBlockSizeWithFlags)(int *minGridSize, int *b
 CUresult DRV(cuOccupancyMaxPotentialBlockSize)(int *minGridSize, int *blockSize, CUfunction func,
                                                CUoccupancyB2DSize blockSizeToDynamicSMemSize,
                                                size_t dynamicSMemSize, int blockSizeLimit) {
-    return DRV(cuOccupancyMaxPotentialBlockSizeWithFlags)(minGridSize, blockSize, func, blockSizeToDynamicSMemSize,
+    return DRV(cuOccupancyMaxPotentialBlockSizeWithFlags)(minGridSize, blockSize, func,
+                                                          blockSizeToDynamicSMemSize,
                                                           dynamicSMemSize, blockSizeLimit, 0);
 }
 
-CUresult DRV(cuOccupancyAvailableDynamicSMemPerBlock)(size_t *dynamicSmemSize, CUfunction func, int numBlocks,
-                                                      int blockSize) {
+CUresult DRV(cuOccupancyAvailableDynamicSMemPerBlock)(size_t *dynamicSmemSize, CUfunction func,
+                                                      int numBlocks, int blockSize) {
     divvy_drv_function_t *function;
     if (!dynamicSmemSize || numBlocks <= 0 || blockSize <= 0)
         return CUDA_ERROR_INVALID_VALUE;
@@ -254,8 +262,10 @@ CUresult DRV(cuOccupancyAvailableDynamicSMemPerBlock)(size_t *dynamicSmemSize, C
     return CUDA_SUCCESS;
 }
 
-/* Blocks of a cluster run on SMs of one group; the simulated device has no groups but the portable size of 8. */
-CUresult DRV(cuOccupancyMaxPotentialClusterSize)(int *clusterSize, CUfunction func, const CUlaunchConfig *config) {
+/* Blocks of a cluster run on SMs of one group; the simulated device has no groups but the
+ * portable size of 8. */
+CUresult DRV(cuOccupancyMaxPotentialClusterSize)(int *clusterSize, CUfunction func,
+                                                 const CUlaunchConfig *config) {
     divvy_drv_function_t *function;
     if (!clusterSize || !config)
         return CUDA_ERROR_INVALID_VALUE;
@@ -264,7 +274,8 @@ CUresult DRV(cuOccupancyMaxPotentialClusterSize)(int *clusterSize, CUfunction fu
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuOccupancyMaxActiveClusters)(int *numClusters, CUfunction func, const CUlaunchConfig *config) {
+CUresult DRV(cuOccupancyMaxActiveClusters)(int *numClusters, CUfunction func,
+                                           const CUlaunchConfig *config) {
     divvy_drv_function_t *function;
     unsigned size = 1;
     if (!numClusters || !config || (config->numAttrs && !config->attrs))

@@ -21,7 +21,8 @@ CUresult divvy_drv_node_find(CUgraphNode handle, divvy_drv_node_t **ret_node) {
     return CUDA_SUCCESS;
 }
 
-CUresult divvy_drv_nodes_find(const CUgraphNode *handles, size_t count, divvy_drv_node_t ***ret_nodes) {
+CUresult divvy_drv_nodes_find(const CUgraphNode *handles, size_t count,
+                              divvy_drv_node_t ***ret_nodes) {
     if ((count && !handles) || count > SIZE_MAX / 2 / sizeof(**ret_nodes))
         return CUDA_ERROR_INVALID_VALUE;
     divvy_drv_node_t **nodes = calloc(count + 1, sizeof(*nodes));
@@ -49,7 +50,7 @@ CUresult divvy_drv_graph_new(divvy_drv_graph_t **ret_graph) {
     return CUDA_SUCCESS;
 }
 
-/* ---- edges -------------------------------------------------------------------------------------------- */
+/* ---- edges ----------------------------------------------------------------------------------- */
 
 static divvy_drv_edge_t *edge_to(const divvy_drv_edges_t *edges, const divvy_drv_node_t *node) {
     for (size_t i = 0; i < edges->count; i++)
@@ -58,7 +59,8 @@ static divvy_drv_edge_t *edge_to(const divvy_drv_edges_t *edges, const divvy_drv
     return NULL;
 }
 
-static int edges_push(divvy_drv_edges_t *edges, divvy_drv_node_t *node, const CUgraphEdgeData *data) {
+static int edges_push(divvy_drv_edges_t *edges, divvy_drv_node_t *node,
+                      const CUgraphEdgeData *data) {
     if (edges->count == edges->room) {
         size_t room = edges->room ? 2 * edges->room : 4;
         divvy_drv_edge_t *grown = realloc(edges->edges, room * sizeof(*grown));
@@ -80,7 +82,8 @@ static void edges_drop(divvy_drv_edges_t *edges, const divvy_drv_node_t *node) {
         memmove(edge, edge + 1, (size_t)(edges->edges + --edges->count - edge) * sizeof(*edge));
 }
 
-CUresult divvy_drv_edge_add(divvy_drv_node_t *from, divvy_drv_node_t *to, const CUgraphEdgeData *data) {
+CUresult divvy_drv_edge_add(divvy_drv_node_t *from, divvy_drv_node_t *to,
+                            const CUgraphEdgeData *data) {
     if (from->graph != to->graph || from == to || edge_to(&from->after, to))
         return CUDA_ERROR_INVALID_VALUE;
     if (edges_push(&from->after, to, data))
@@ -92,7 +95,8 @@ CUresult divvy_drv_edge_add(divvy_drv_node_t *from, divvy_drv_node_t *to, const 
     return CUDA_SUCCESS;
 }
 
-static CUresult edge_remove(divvy_drv_node_t *from, divvy_drv_node_t *to, const CUgraphEdgeData *data) {
+static CUresult edge_remove(divvy_drv_node_t *from, divvy_drv_node_t *to,
+                            const CUgraphEdgeData *data) {
     divvy_drv_edge_t *edge = edge_to(&from->after, to);
     if (!edge || (data && memcmp(&edge->data, data, sizeof(*data))))
         return CUDA_ERROR_INVALID_VALUE;
@@ -101,7 +105,7 @@ static CUresult edge_remove(divvy_drv_node_t *from, divvy_drv_node_t *to, const 
     return CUDA_SUCCESS;
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void node_free(divvy_drv_node_t *node) {
     divvy_drv_graph_t *graph = node->graph;
@@ -142,8 +146,9 @@ static CUresult point_params(divvy_drv_node_t *node) {
     return CUDA_SUCCESS;
 }
 
-CUresult divvy_drv_graph_add(divvy_drv_graph_t *graph, const divvy_drv_op_t *op, divvy_drv_node_t *const *before,
-                             size_t count, divvy_drv_node_t **ret_node) {
+CUresult divvy_drv_graph_add(divvy_drv_graph_t *graph, const divvy_drv_op_t *op,
+                             divvy_drv_node_t *const *before, size_t count,
+                             divvy_drv_node_t **ret_node) {
     divvy_drv_node_t *node = calloc(1, sizeof(*node));
     if (!node)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -190,16 +195,18 @@ void divvy_drv_graph_free(divvy_drv_graph_t *graph) {
     free(graph);
 }
 
-/* ---- clones and order --------------------------------------------------------------------------------- */
+/* ---- clones and order ------------------------------------------------------------------------ */
 
-static CUresult clone_node(divvy_drv_graph_t *clone, const divvy_drv_node_t *node, divvy_drv_node_t **ret_copy) {
+static CUresult clone_node(divvy_drv_graph_t *clone, const divvy_drv_node_t *node,
+                           divvy_drv_node_t **ret_copy) {
     DRV_TRY(divvy_drv_graph_add(clone, &node->op, NULL, 0, ret_copy));
     (*ret_copy)->original = (divvy_drv_node_t *)(uintptr_t)node;
     if (node->attributes) {
         (*ret_copy)->attributes = malloc(sizeof(*node->attributes) * CU_LAUNCH_ATTRIBUTE_MAX);
         if (!(*ret_copy)->attributes)
             return CUDA_ERROR_OUT_OF_MEMORY;
-        memcpy((*ret_copy)->attributes, node->attributes, sizeof(*node->attributes) * CU_LAUNCH_ATTRIBUTE_MAX);
+        memcpy((*ret_copy)->attributes, node->attributes,
+               sizeof(*node->attributes) * CU_LAUNCH_ATTRIBUTE_MAX);
         (*ret_copy)->attributes_set = node->attributes_set;
     }
     return CUDA_SUCCESS;
@@ -211,7 +218,8 @@ static void give_numbers(const divvy_drv_graph_t *graph) {
         n->mark = i++;
 }
 
-static CUresult clone_into(const divvy_drv_graph_t *graph, divvy_drv_graph_t *clone, divvy_drv_node_t **copies) {
+static CUresult clone_into(const divvy_drv_graph_t *graph, divvy_drv_graph_t *clone,
+                           divvy_drv_node_t **copies) {
     size_t i = 0;
     for (const divvy_drv_node_t *n = graph->first; n; n = n->next)
         DRV_TRY(clone_node(clone, n, copies + i++));
@@ -237,7 +245,8 @@ CUresult divvy_drv_graph_clone(const divvy_drv_graph_t *graph, divvy_drv_graph_t
     return CUDA_SUCCESS;
 }
 
-/* Nodes that wait for nothing first, in the order in which they were made; mark counts what each still waits for. */
+/* Nodes that wait for nothing first, in the order in which they were made; mark counts what each
+ * still waits for. */
 CUresult divvy_drv_graph_order(const divvy_drv_graph_t *graph, divvy_drv_node_t ***ret_nodes) {
     divvy_drv_node_t **nodes = calloc(graph->count + 1, sizeof(*nodes));
     size_t done = 0, found = 0;
@@ -262,7 +271,7 @@ CUresult divvy_drv_graph_order(const divvy_drv_graph_t *graph, divvy_drv_node_t 
     return CUDA_SUCCESS;
 }
 
-/* ---- the calls: graphs -------------------------------------------------------------------------------- */
+/* ---- the calls: graphs ----------------------------------------------------------------------- */
 
 CUresult DRV(cuGraphCreate)(CUgraph *phGraph, unsigned int flags) {
     divvy_drv_graph_t *graph;
@@ -285,7 +294,8 @@ CUresult DRV(cuGraphDestroy)(CUgraph hGraph) {
 /* Memory nodes cannot be had twice. */
 static bool has_memory(const divvy_drv_graph_t *graph) {
     for (const divvy_drv_node_t *n = graph->first; n; n = n->next)
-        if (n->op.kind == CU_GRAPH_NODE_TYPE_MEM_ALLOC || n->op.kind == CU_GRAPH_NODE_TYPE_MEM_FREE ||
+        if (n->op.kind == CU_GRAPH_NODE_TYPE_MEM_ALLOC ||
+            n->op.kind == CU_GRAPH_NODE_TYPE_MEM_FREE ||
             (n->op.kind == CU_GRAPH_NODE_TYPE_GRAPH && has_memory(n->op.child)))
             return true;
     return false;
@@ -303,7 +313,8 @@ CUresult DRV(cuGraphClone)(CUgraph *phGraphClone, CUgraph originalGraph) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphNodeFindInClone)(CUgraphNode *phNode, CUgraphNode hOriginalNode, CUgraph hClonedGraph) {
+CUresult DRV(cuGraphNodeFindInClone)(CUgraphNode *phNode, CUgraphNode hOriginalNode,
+                                     CUgraph hClonedGraph) {
     divvy_drv_graph_t *clone;
     divvy_drv_node_t *original;
     if (!phNode)
@@ -321,7 +332,8 @@ CUresult DRV(cuGraphNodeFindInClone)(CUgraphNode *phNode, CUgraphNode hOriginalN
 CUresult DRV(cuGraphDestroyNode)(CUgraphNode hNode) {
     divvy_drv_node_t *node;
     DRV_TRY(divvy_drv_node_find(hNode, &node));
-    if (node->op.kind == CU_GRAPH_NODE_TYPE_MEM_ALLOC || node->op.kind == CU_GRAPH_NODE_TYPE_MEM_FREE)
+    if (node->op.kind == CU_GRAPH_NODE_TYPE_MEM_ALLOC ||
+        node->op.kind == CU_GRAPH_NODE_TYPE_MEM_FREE)
         return CUDA_ERROR_NOT_SUPPORTED;
     node_free(node);
     return CUDA_SUCCESS;
@@ -347,10 +359,10 @@ CUresult DRV(cuGraphChildGraphNodeGetGraph)(CUgraphNode hNode, CUgraph *phGraph)
     return CUDA_SUCCESS;
 }
 
-/* ---- the calls: lists --------------------------------------------------------------------------------- */
+/* ---- the calls: lists ------------------------------------------------------------------------ */
 
-/* With no array the number is told; otherwise up to *NUMBER are written, the rest of the array becomes NULL, and the
- * number written is told. */
+/* With no array the number is told; otherwise up to *NUMBER are written, the rest of the array
+ * becomes NULL, and the number written is told. */
 static size_t begin_list(size_t total, size_t *number, const void *array) {
     size_t room = *number;
     size_t written = !array ? 0 : room < total ? room : total;
@@ -388,7 +400,8 @@ CUresult DRV(cuGraphGetRootNodes)(CUgraph hGraph, CUgraphNode *rootNodes, size_t
     return CUDA_SUCCESS;
 }
 
-static CUresult list_edges(const divvy_drv_edges_t *edges, CUgraphNode *nodes, CUgraphEdgeData *data, size_t *count) {
+static CUresult list_edges(const divvy_drv_edges_t *edges, CUgraphNode *nodes,
+                           CUgraphEdgeData *data, size_t *count) {
     if (!count || (data && !nodes))
         return CUDA_ERROR_INVALID_VALUE;
     size_t room = *count, written = begin_list(edges->count, count, nodes);
@@ -400,30 +413,33 @@ static CUresult list_edges(const divvy_drv_edges_t *edges, CUgraphNode *nodes, C
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphNodeGetDependencies_v2)(CUgraphNode hNode, CUgraphNode *dependencies, CUgraphEdgeData *edgeData,
-                                            size_t *numDependencies) {
+CUresult DRV(cuGraphNodeGetDependencies_v2)(CUgraphNode hNode, CUgraphNode *dependencies,
+                                            CUgraphEdgeData *edgeData, size_t *numDependencies) {
     divvy_drv_node_t *node;
     DRV_TRY(divvy_drv_node_find(hNode, &node));
     return list_edges(&node->before, dependencies, edgeData, numDependencies);
 }
 
-CUresult DRV(cuGraphNodeGetDependencies)(CUgraphNode hNode, CUgraphNode *dependencies, size_t *numDependencies) {
+CUresult DRV(cuGraphNodeGetDependencies)(CUgraphNode hNode, CUgraphNode *dependencies,
+                                         size_t *numDependencies) {
     return DRV(cuGraphNodeGetDependencies_v2)(hNode, dependencies, NULL, numDependencies);
 }
 
 CUresult DRV(cuGraphNodeGetDependentNodes_v2)(CUgraphNode hNode, CUgraphNode *dependentNodes,
-                                              CUgraphEdgeData *edgeData, size_t *numDependentNodes) {
+                                              CUgraphEdgeData *edgeData,
+                                              size_t *numDependentNodes) {
     divvy_drv_node_t *node;
     DRV_TRY(divvy_drv_node_find(hNode, &node));
     return list_edges(&node->after, dependentNodes, edgeData, numDependentNodes);
 }
 
-CUresult DRV(cuGraphNodeGetDependentNodes)(CUgraphNode hNode, CUgraphNode *dependentNodes, size_t *numDependentNodes) {
+CUresult DRV(cuGraphNodeGetDependentNodes)(CUgraphNode hNode, CUgraphNode *dependentNodes,
+                                           size_t *numDependentNodes) {
     return DRV(cuGraphNodeGetDependentNodes_v2)(hNode, dependentNodes, NULL, numDependentNodes);
 }
 
-CUresult DRV(cuGraphGetEdges_v2)(CUgraph hGraph, CUgraphNode *from, CUgraphNode *to, CUgraphEdgeData *edgeData,
-                                 size_t *numEdges) {
+CUresult DRV(cuGraphGetEdges_v2)(CUgraph hGraph, CUgraphNode *from, CUgraphNode *to,
+                                 CUgraphEdgeData *edgeData, size_t *numEdges) {
     divvy_drv_graph_t *graph;
     size_t total = 0, i = 0;
     if (!numEdges || !from != !to || (edgeData && !from))
@@ -444,23 +460,26 @@ CUresult DRV(cuGraphGetEdges_v2)(CUgraph hGraph, CUgraphNode *from, CUgraphNode 
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphGetEdges)(CUgraph hGraph, CUgraphNode *from, CUgraphNode *to, size_t *numEdges) {
+CUresult DRV(cuGraphGetEdges)(CUgraph hGraph, CUgraphNode *from, CUgraphNode *to,
+                              size_t *numEdges) {
     return DRV(cuGraphGetEdges_v2)(hGraph, from, to, NULL, numEdges);
 }
 
-/* ---- the calls: edges --------------------------------------------------------------------------------- */
+/* ---- the calls: edges ------------------------------------------------------------------------ */
 
-static CUresult find_pair(CUgraph hGraph, CUgraphNode from, CUgraphNode to, divvy_drv_node_t **ret_from,
-                          divvy_drv_node_t **ret_to) {
+static CUresult find_pair(CUgraph hGraph, CUgraphNode from, CUgraphNode to,
+                          divvy_drv_node_t **ret_from, divvy_drv_node_t **ret_to) {
     divvy_drv_graph_t *graph;
     DRV_TRY(divvy_drv_graph_find(hGraph, &graph));
     DRV_TRY(divvy_drv_node_find(from, ret_from));
     DRV_TRY(divvy_drv_node_find(to, ret_to));
-    return (*ret_from)->graph == graph && (*ret_to)->graph == graph ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return (*ret_from)->graph == graph && (*ret_to)->graph == graph ? CUDA_SUCCESS
+                                                                    : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult DRV(cuGraphAddDependencies_v2)(CUgraph hGraph, const CUgraphNode *from, const CUgraphNode *to,
-                                        const CUgraphEdgeData *edgeData, size_t numDependencies) {
+CUresult DRV(cuGraphAddDependencies_v2)(CUgraph hGraph, const CUgraphNode *from,
+                                        const CUgraphNode *to, const CUgraphEdgeData *edgeData,
+                                        size_t numDependencies) {
     divvy_drv_node_t *a, *b;
     if (numDependencies && (!from || !to))
         return CUDA_ERROR_INVALID_VALUE;
@@ -476,8 +495,9 @@ CUresult DRV(cuGraphAddDependencies)(CUgraph hGraph, const CUgraphNode *from, co
     return DRV(cuGraphAddDependencies_v2)(hGraph, from, to, NULL, numDependencies);
 }
 
-CUresult DRV(cuGraphRemoveDependencies_v2)(CUgraph hGraph, const CUgraphNode *from, const CUgraphNode *to,
-                                           const CUgraphEdgeData *edgeData, size_t numDependencies) {
+CUresult DRV(cuGraphRemoveDependencies_v2)(CUgraph hGraph, const CUgraphNode *from,
+                                           const CUgraphNode *to, const CUgraphEdgeData *edgeData,
+                                           size_t numDependencies) {
     divvy_drv_node_t *a, *b;
     if (numDependencies && (!from || !to))
         return CUDA_ERROR_INVALID_VALUE;
@@ -488,7 +508,7 @@ CUresult DRV(cuGraphRemoveDependencies_v2)(CUgraph hGraph, const CUgraphNode *fr
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphRemoveDependencies)(CUgraph hGraph, const CUgraphNode *from, const CUgraphNode *to,
-                                        size_t numDependencies) {
+CUresult DRV(cuGraphRemoveDependencies)(CUgraph hGraph, const CUgraphNode *from,
+                                        const CUgraphNode *to, size_t numDependencies) {
     return DRV(cuGraphRemoveDependencies_v2)(hGraph, from, to, NULL, numDependencies);
 }

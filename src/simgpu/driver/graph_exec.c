@@ -1,6 +1,7 @@
 /*
- * Executable graphs: the nodes of a graph and of its children in one ordered list, spread over lanes. Lane 0 is the
- * stream of the launch, the others are streams of the graph's own, so that branches may overlap.
+ * Executable graphs: the nodes of a graph and of its children in one ordered list, spread over
+ * lanes. Lane 0 is the stream of the launch, the others are streams of the graph's own, so that
+ * branches may overlap.
  */
 #include "simgpu/driver/capture.h"
 #include "simgpu/driver/graph.h"
@@ -23,7 +24,8 @@ typedef struct {
 } step_t;
 
 typedef struct {
-    divvy_drv_context_t *context; /* NULL: any; compared, and used only after its handle was found alive */
+    divvy_drv_context_t
+        *context; /* NULL: any; compared, and used only after its handle was found alive */
     CUcontext context_handle;
     divvy_drv_stream_t *stream; /* made at the first launch */
     size_t last;                /* index of its last step, while lanes are assigned */
@@ -49,9 +51,10 @@ static CUresult find(CUgraphExec handle, exec_t **ret_exec) {
     return CUDA_SUCCESS;
 }
 
-/* ---- building the list -------------------------------------------------------------------------------- */
+/* ---- building the list ----------------------------------------------------------------------- */
 
-static CUresult push(exec_t *exec, const divvy_drv_op_t *op, CUgraphNode handle, size_t before_room, step_t **ret_step) {
+static CUresult push(exec_t *exec, const divvy_drv_op_t *op, CUgraphNode handle, size_t before_room,
+                     step_t **ret_step) {
     if (exec->count == exec->room) {
         size_t room = exec->room ? 2 * exec->room : 16;
         step_t *grown = realloc(exec->steps, room * sizeof(*grown));
@@ -126,7 +129,7 @@ static CUresult append(exec_t *exec, const divvy_drv_graph_t *graph, size_t begi
     return result;
 }
 
-/* ---- lanes -------------------------------------------------------------------------------------------- */
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 static bool lane_fits(lane_t *lane, divvy_drv_context_t *context) {
     return !context || !lane->context || lane->context == context;
@@ -138,7 +141,8 @@ static unsigned new_lane(exec_t *exec, divvy_drv_context_t *context) {
     return exec->lane_count++;
 }
 
-/* Behind something it waits for, if nothing else went there yet; else in a lane of its own; else in any that fits. */
+/* Behind something it waits for, if nothing else went there yet; else in a lane of its own; else
+ * in any that fits. */
 static CUresult choose_lane(exec_t *exec, size_t index) {
     step_t *step = exec->steps + index;
     divvy_drv_context_t *context = divvy_drv_op_context(&step->op);
@@ -150,7 +154,8 @@ static CUresult choose_lane(exec_t *exec, size_t index) {
     }
     if (chosen == LANES && exec->lane_count < LANES)
         chosen = new_lane(exec, context);
-    for (unsigned lane = (unsigned)(index % LANES), tried = 0; chosen == LANES && tried < LANES; tried++) {
+    for (unsigned lane = (unsigned)(index % LANES), tried = 0; chosen == LANES && tried < LANES;
+         tried++) {
         if (lane_fits(exec->lanes + lane, context))
             chosen = lane;
         lane = (lane + 1) % LANES;
@@ -182,7 +187,7 @@ static CUresult choose_lanes(exec_t *exec) {
     return CUDA_SUCCESS;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void free_lanes(exec_t *exec) {
     for (unsigned i = 0; i < LANES; i++) {
@@ -229,7 +234,7 @@ static CUresult exec_new(const divvy_drv_graph_t *graph, uint64_t flags, exec_t 
     return CUDA_SUCCESS;
 }
 
-/* ---- instantiation ------------------------------------------------------------------------------------ */
+/* ---- instantiation --------------------------------------------------------------------------- */
 
 static CUresult upload(exec_t *exec) {
     for (size_t i = 0; i < exec->count; i++)
@@ -239,8 +244,9 @@ static CUresult upload(exec_t *exec) {
 }
 
 static CUresult instantiate(CUgraphExec *ret_handle, CUgraph hGraph, uint64_t flags) {
-    const uint64_t known = CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |
-                           CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
+    const uint64_t known =
+        CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |
+        CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
     divvy_drv_graph_t *graph;
     exec_t *exec;
     if (!ret_handle || (flags & ~known))
@@ -260,7 +266,8 @@ static CUresult instantiate(CUgraphExec *ret_handle, CUgraph hGraph, uint64_t fl
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphInstantiateWithFlags)(CUgraphExec *phGraphExec, CUgraph hGraph, unsigned long long flags) {
+CUresult DRV(cuGraphInstantiateWithFlags)(CUgraphExec *phGraphExec, CUgraph hGraph,
+                                          unsigned long long flags) {
     return instantiate(phGraphExec, hGraph, flags);
 }
 
@@ -270,14 +277,15 @@ CUresult DRV(cuGraphInstantiateWithParams)(CUgraphExec *phGraphExec, CUgraph hGr
         return CUDA_ERROR_INVALID_VALUE;
     instantiateParams->hErrNode_out = NULL;
     CUresult result = instantiate(phGraphExec, hGraph, instantiateParams->flags);
-    instantiateParams->result_out = result == CUDA_SUCCESS               ? CUDA_GRAPH_INSTANTIATE_SUCCESS
-                                    : result == CUDA_ERROR_INVALID_VALUE ? CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE
-                                                                         : CUDA_GRAPH_INSTANTIATE_ERROR;
+    instantiateParams->result_out = result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS
+                                    : result == CUDA_ERROR_INVALID_VALUE
+                                        ? CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE
+                                        : CUDA_GRAPH_INSTANTIATE_ERROR;
     return result;
 }
 
-CUresult DRV(cuGraphInstantiate_v2)(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode,
-                                    char *logBuffer, size_t bufferSize) {
+CUresult DRV(cuGraphInstantiate_v2)(CUgraphExec *phGraphExec, CUgraph hGraph,
+                                    CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize) {
     if (phErrorNode)
         *phErrorNode = NULL;
     if (logBuffer && bufferSize)
@@ -285,8 +293,8 @@ CUresult DRV(cuGraphInstantiate_v2)(CUgraphExec *phGraphExec, CUgraph hGraph, CU
     return instantiate(phGraphExec, hGraph, 0);
 }
 
-CUresult DRV(cuGraphInstantiate)(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer,
-                                 size_t bufferSize) {
+CUresult DRV(cuGraphInstantiate)(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode,
+                                 char *logBuffer, size_t bufferSize) {
     return DRV(cuGraphInstantiate_v2)(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize);
 }
 
@@ -315,20 +323,22 @@ CUresult DRV(cuGraphUpload)(CUgraphExec hGraph, CUstream hStream) {
     return upload(exec);
 }
 
-/* ---- launch ------------------------------------------------------------------------------------------- */
+/* ---- launch ---------------------------------------------------------------------------------- */
 
 /* Every step must still have what it refers to, before any of them runs. */
 static CUresult check_alive(exec_t *exec) {
     for (size_t i = 0; i < exec->count; i++)
         DRV_TRY(divvy_drv_op_alive(&exec->steps[i].op));
     for (unsigned i = 0; i < exec->lane_count; i++)
-        if (exec->lanes[i].context_handle && !divvy_drv_handle_get(exec->lanes[i].context_handle, DRV_HANDLE_CONTEXT))
+        if (exec->lanes[i].context_handle &&
+            !divvy_drv_handle_get(exec->lanes[i].context_handle, DRV_HANDLE_CONTEXT))
             return CUDA_ERROR_INVALID_CONTEXT;
     return CUDA_SUCCESS;
 }
 
 /* The stream of each lane: lane 0 is the launching one, if it is of the right context. */
-static CUresult open_lanes(exec_t *exec, divvy_drv_stream_t *stream, divvy_drv_stream_t **ret_streams) {
+static CUresult open_lanes(exec_t *exec, divvy_drv_stream_t *stream,
+                           divvy_drv_stream_t **ret_streams) {
     for (unsigned i = 0; i < exec->lane_count; i++) {
         lane_t *lane = exec->lanes + i;
         divvy_drv_context_t *context = lane->context ? lane->context : stream->context;
@@ -336,13 +346,14 @@ static CUresult open_lanes(exec_t *exec, divvy_drv_stream_t *stream, divvy_drv_s
             ret_streams[0] = stream;
             continue;
         }
-        if (lane->stream && lane->stream->context != context) { /* a graph of no context moved to another one */
+        if (lane->stream &&
+            lane->stream->context != context) { /* a graph of no context moved to another one */
             divvy_drv_stream_free(lane->stream);
             lane->stream = NULL;
         }
         if (!lane->stream) {
-            DRV_TRY(divvy_drv_stream_new(context, DRV_STREAM_INTERNAL, CU_STREAM_NON_BLOCKING, stream->priority,
-                                         &lane->stream));
+            DRV_TRY(divvy_drv_stream_new(context, DRV_STREAM_INTERNAL, CU_STREAM_NON_BLOCKING,
+                                         stream->priority, &lane->stream));
             lane->context_handle = context->handle;
         }
         ret_streams[i] = lane->stream;
@@ -350,7 +361,8 @@ static CUresult open_lanes(exec_t *exec, divvy_drv_stream_t *stream, divvy_drv_s
     return CUDA_SUCCESS;
 }
 
-/* Allocation and free nodes, in order, before any work: an allocation that fails lets nothing run. */
+/* Allocation and free nodes, in order, before any work: an allocation that fails lets nothing
+ * run. */
 static CUresult do_memory(exec_t *exec) {
     bool again = exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
     for (size_t i = 0; i < exec->count; i++) {
@@ -372,8 +384,8 @@ static CUresult free_memory(exec_t *exec, divvy_drv_stream_t *stream) {
     CUresult first = CUDA_SUCCESS;
     for (size_t i = 0; i < exec->count; i++)
         if (exec->steps[i].op.kind == CU_GRAPH_NODE_TYPE_MEM_FREE) {
-            CUresult result =
-                divvy_drv_graph_memory_node_free(exec->steps[i].op.free_address, stream->id, exec->done);
+            CUresult result = divvy_drv_graph_memory_node_free(exec->steps[i].op.free_address,
+                                                               stream->id, exec->done);
             first = first == CUDA_SUCCESS ? result : first;
         }
     return first;
@@ -440,7 +452,7 @@ CUresult DRV(cuGraphLaunch)(CUgraphExec hGraph, CUstream hStream) {
     return result;
 }
 
-/* ---- changing what is instantiated -------------------------------------------------------------------- */
+/* ---- changing what is instantiated ----------------------------------------------------------- */
 
 static step_t *step_of(exec_t *exec, CUgraphNode handle) {
     for (size_t i = 0; handle && i < exec->count; i++)
@@ -465,8 +477,8 @@ static bool same_shape(const exec_t *a, const exec_t *b) {
         return false;
     for (size_t i = 0; i < a->count; i++)
         if (a->steps[i].before_count != b->steps[i].before_count ||
-            (a->steps[i].before_count &&
-             memcmp(a->steps[i].before, b->steps[i].before, a->steps[i].before_count * sizeof(size_t))))
+            (a->steps[i].before_count && memcmp(a->steps[i].before, b->steps[i].before,
+                                                a->steps[i].before_count * sizeof(size_t))))
             return false;
     return true;
 }
@@ -483,10 +495,12 @@ static CUresult set_child(exec_t *exec, CUgraphNode handle, CUgraph child) {
     /* The steps of the child follow its first node's. Both lists come from the same walk. */
     divvy_drv_node_t **nodes;
     CUresult result = divvy_drv_graph_order(node->op.child, &nodes);
-    step_t *first = result == CUDA_SUCCESS && node->op.child->count ? step_of(exec, nodes[0]->handle) : NULL;
+    step_t *first =
+        result == CUDA_SUCCESS && node->op.child->count ? step_of(exec, nodes[0]->handle) : NULL;
     if (result == CUDA_SUCCESS)
         free(nodes);
-    if (!first || fresh->count != node->op.child->count || (size_t)(first - exec->steps) + fresh->count > exec->count)
+    if (!first || fresh->count != node->op.child->count ||
+        (size_t)(first - exec->steps) + fresh->count > exec->count)
         result = CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < fresh->count && result == CUDA_SUCCESS; i++)
         if (first[i].op.kind != fresh->steps[i].op.kind)
@@ -497,7 +511,8 @@ static CUresult set_child(exec_t *exec, CUgraphNode handle, CUgraph child) {
     return result;
 }
 
-CUresult DRV(cuGraphExecNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode, CUgraphNodeParams *nodeParams) {
+CUresult DRV(cuGraphExecNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                       CUgraphNodeParams *nodeParams) {
     exec_t *exec;
     divvy_drv_op_t op;
     void *buffer;
@@ -508,7 +523,8 @@ CUresult DRV(cuGraphExecNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode
         return set_child(exec, hNode, nodeParams->graph.graph);
     pthread_mutex_lock(&exec->lock);
     step_t *step = step_of(exec, hNode);
-    CUresult result = step && step->op.kind == nodeParams->type ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    CUresult result =
+        step && step->op.kind == nodeParams->type ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS) {
         result = divvy_drv_op_from_params(nodeParams, &op, &buffer);
         if (result == CUDA_SUCCESS) {
@@ -523,10 +539,12 @@ CUresult DRV(cuGraphExecNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode
 }
 
 static bool can_disable(CUgraphNodeType kind) {
-    return kind == CU_GRAPH_NODE_TYPE_KERNEL || kind == CU_GRAPH_NODE_TYPE_MEMCPY || kind == CU_GRAPH_NODE_TYPE_MEMSET;
+    return kind == CU_GRAPH_NODE_TYPE_KERNEL || kind == CU_GRAPH_NODE_TYPE_MEMCPY ||
+           kind == CU_GRAPH_NODE_TYPE_MEMSET;
 }
 
-CUresult DRV(cuGraphNodeSetEnabled)(CUgraphExec hGraphExec, CUgraphNode hNode, unsigned int isEnabled) {
+CUresult DRV(cuGraphNodeSetEnabled)(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                    unsigned int isEnabled) {
     exec_t *exec;
     DRV_TRY(find(hGraphExec, &exec));
     step_t *step = step_of(exec, hNode);
@@ -536,7 +554,8 @@ CUresult DRV(cuGraphNodeSetEnabled)(CUgraphExec hGraphExec, CUgraphNode hNode, u
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphNodeGetEnabled)(CUgraphExec hGraphExec, CUgraphNode hNode, unsigned int *isEnabled) {
+CUresult DRV(cuGraphNodeGetEnabled)(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                    unsigned int *isEnabled) {
     exec_t *exec;
     if (!isEnabled)
         return CUDA_ERROR_INVALID_VALUE;
@@ -548,7 +567,7 @@ CUresult DRV(cuGraphNodeGetEnabled)(CUgraphExec hGraphExec, CUgraphNode hNode, u
     return CUDA_SUCCESS;
 }
 
-/* ---- updating from a graph ---------------------------------------------------------------------------- */
+/* ---- updating from a graph ------------------------------------------------------------------- */
 
 /* What speaks against the update; *RET_STEP is the step it speaks of. */
 static CUgraphExecUpdateResult compare(const exec_t *exec, const exec_t *fresh, size_t *ret_step) {
@@ -562,16 +581,19 @@ static CUgraphExecUpdateResult compare(const exec_t *exec, const exec_t *fresh, 
             return CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED;
         if (a->kind == CU_GRAPH_NODE_TYPE_MEM_ALLOC && a->alloc.memory != b->alloc.memory)
             return CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED;
-        if (divvy_drv_op_alive(a) != CUDA_SUCCESS || divvy_drv_op_context(a) != divvy_drv_op_context(b))
-            return a->kind == CU_GRAPH_NODE_TYPE_KERNEL ? CU_GRAPH_EXEC_UPDATE_ERROR_UNSUPPORTED_FUNCTION_CHANGE
-                                                        : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+        if (divvy_drv_op_alive(a) != CUDA_SUCCESS ||
+            divvy_drv_op_context(a) != divvy_drv_op_context(b))
+            return a->kind == CU_GRAPH_NODE_TYPE_KERNEL
+                       ? CU_GRAPH_EXEC_UPDATE_ERROR_UNSUPPORTED_FUNCTION_CHANGE
+                       : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
         if (a->kind == CU_GRAPH_NODE_TYPE_KERNEL && a->kernel.cooperative != b->kernel.cooperative)
             return CU_GRAPH_EXEC_UPDATE_ERROR_ATTRIBUTES_CHANGED;
     }
     return CU_GRAPH_EXEC_UPDATE_SUCCESS;
 }
 
-CUresult DRV(cuGraphExecUpdate_v2)(CUgraphExec hGraphExec, CUgraph hGraph, CUgraphExecUpdateResultInfo *resultInfo) {
+CUresult DRV(cuGraphExecUpdate_v2)(CUgraphExec hGraphExec, CUgraph hGraph,
+                                   CUgraphExecUpdateResultInfo *resultInfo) {
     exec_t *exec, *fresh;
     divvy_drv_graph_t *graph;
     size_t at;

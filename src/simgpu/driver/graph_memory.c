@@ -28,7 +28,7 @@ static void raise_mark(uint64_t now, uint64_t *high) {
         *high = now;
 }
 
-/* ---- taking and giving back bytes (under the lock) ----------------------------------------------------- */
+/* ---- taking and giving back bytes (under the lock) ------------------------------------------- */
 
 static CUresult take_bytes(divvy_drv_graph_memory_t *memory) {
     if (memory->physical)
@@ -70,18 +70,20 @@ static void end_allocation(divvy_drv_graph_memory_t *memory) {
     divvy_drv_mem_take(memory->address, DRV_MEM_GRAPH, &mem);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static uint64_t pages(uint64_t bytes) {
     uint64_t page = DIVVY_SIMGPU_PAGE_BYTES;
     return (bytes + page - 1) / page * page;
 }
 
-CUresult divvy_drv_graph_memory_new(CUDA_MEM_ALLOC_NODE_PARAMS *params, divvy_drv_graph_memory_t **ret_memory) {
+CUresult divvy_drv_graph_memory_new(CUDA_MEM_ALLOC_NODE_PARAMS *params,
+                                    divvy_drv_graph_memory_t **ret_memory) {
     divvy_drv_device_t *device;
     const CUmemPoolProps *props = &params->poolProps;
     if (!params->bytesize || props->allocType != CU_MEM_ALLOCATION_TYPE_PINNED ||
-        props->handleTypes != CU_MEM_HANDLE_TYPE_NONE || props->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+        props->handleTypes != CU_MEM_HANDLE_TYPE_NONE ||
+        props->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
         (params->accessDescCount && !params->accessDescs))
         return CUDA_ERROR_INVALID_VALUE;
     if (params->bytesize > (uint64_t)1 << 48)
@@ -163,7 +165,7 @@ bool divvy_drv_graph_memory_covers(uint64_t address, uint64_t bytes, int *ret_de
     return m != NULL;
 }
 
-/* ---- what nodes do ------------------------------------------------------------------------------------ */
+/* ---- what nodes do --------------------------------------------------------------------------- */
 
 CUresult divvy_drv_graph_memory_prepare(divvy_drv_graph_memory_t *memory) {
     pthread_mutex_lock(&lock);
@@ -176,8 +178,11 @@ CUresult divvy_drv_graph_memory_allocate(divvy_drv_graph_memory_t *memory, bool 
     pthread_mutex_lock(&lock);
     CUresult result = memory->allocated && !again ? CUDA_ERROR_INVALID_VALUE : take_bytes(memory);
     if (result == CUDA_SUCCESS && !memory->allocated) {
-        divvy_drv_mem_t mem = {.address = memory->address, .bytes = memory->bytes, .kind = DRV_MEM_GRAPH,
-                               .device = memory->device, .owner = memory};
+        divvy_drv_mem_t mem = {.address = memory->address,
+                               .bytes = memory->bytes,
+                               .kind = DRV_MEM_GRAPH,
+                               .device = memory->device,
+                               .owner = memory};
         if (divvy_drv_mem_enter(&mem)) {
             result = CUDA_ERROR_OUT_OF_MEMORY;
         } else {
@@ -200,7 +205,8 @@ CUresult divvy_drv_graph_memory_free(CUdeviceptr address) {
     return memory ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult divvy_drv_graph_memory_node_free(CUdeviceptr address, uint64_t stream_id, divvy_simgpu_position_t position) {
+CUresult divvy_drv_graph_memory_node_free(CUdeviceptr address, uint64_t stream_id,
+                                          divvy_simgpu_position_t position) {
     divvy_drv_mem_t mem;
     if (divvy_drv_graph_memory_free(address) == CUDA_SUCCESS)
         return CUDA_SUCCESS;
@@ -210,7 +216,8 @@ CUresult divvy_drv_graph_memory_node_free(CUdeviceptr address, uint64_t stream_i
     return CUDA_SUCCESS;
 }
 
-/* The bytes stay with the graph, so that nothing has to wait here; memory whose graph is gone is waited for. */
+/* The bytes stay with the graph, so that nothing has to wait here; memory whose graph is gone is
+ * waited for. */
 CUresult divvy_drv_graph_memory_free_async(CUdeviceptr address, divvy_drv_stream_t *stream) {
     pthread_mutex_lock(&lock);
     divvy_drv_graph_memory_t *memory = allocated_at(address);
@@ -221,10 +228,10 @@ CUresult divvy_drv_graph_memory_free_async(CUdeviceptr address, divvy_drv_stream
     return divvy_drv_graph_memory_free(address);
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
-static CUresult add(divvy_drv_graph_t *graph, CUDA_MEM_ALLOC_NODE_PARAMS *params, divvy_drv_node_t *const *before,
-                    size_t count, divvy_drv_node_t **ret_node) {
+static CUresult add(divvy_drv_graph_t *graph, CUDA_MEM_ALLOC_NODE_PARAMS *params,
+                    divvy_drv_node_t *const *before, size_t count, divvy_drv_node_t **ret_node) {
     divvy_drv_op_t op = {.kind = CU_GRAPH_NODE_TYPE_MEM_ALLOC};
     DRV_TRY(divvy_drv_graph_memory_new(params, &op.alloc.memory));
     op.alloc.params = *params;
@@ -235,8 +242,9 @@ static CUresult add(divvy_drv_graph_t *graph, CUDA_MEM_ALLOC_NODE_PARAMS *params
     return result;
 }
 
-CUresult DRV(cuGraphAddMemAllocNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                     size_t numDependencies, CUDA_MEM_ALLOC_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphAddMemAllocNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                     const CUgraphNode *dependencies, size_t numDependencies,
+                                     CUDA_MEM_ALLOC_NODE_PARAMS *nodeParams) {
     divvy_drv_graph_t *graph;
     divvy_drv_node_t *node, **before;
     if (!phGraphNode || !nodeParams)
@@ -250,8 +258,9 @@ CUresult DRV(cuGraphAddMemAllocNode)(CUgraphNode *phGraphNode, CUgraph hGraph, c
     return result;
 }
 
-CUresult DRV(cuGraphAddMemFreeNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                    size_t numDependencies, CUdeviceptr dptr) {
+CUresult DRV(cuGraphAddMemFreeNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                    const CUgraphNode *dependencies, size_t numDependencies,
+                                    CUdeviceptr dptr) {
     divvy_drv_op_t op = {.kind = CU_GRAPH_NODE_TYPE_MEM_FREE, .free_address = dptr};
     divvy_drv_graph_t *graph;
     divvy_drv_node_t *node, **before;
@@ -269,7 +278,8 @@ CUresult DRV(cuGraphAddMemFreeNode)(CUgraphNode *phGraphNode, CUgraph hGraph, co
     return result;
 }
 
-CUresult DRV(cuGraphMemAllocNodeGetParams)(CUgraphNode hNode, CUDA_MEM_ALLOC_NODE_PARAMS *params_out) {
+CUresult DRV(cuGraphMemAllocNodeGetParams)(CUgraphNode hNode,
+                                           CUDA_MEM_ALLOC_NODE_PARAMS *params_out) {
     divvy_drv_node_t *node;
     if (!params_out)
         return CUDA_ERROR_INVALID_VALUE;
@@ -291,7 +301,8 @@ CUresult DRV(cuGraphMemFreeNodeGetParams)(CUgraphNode hNode, CUdeviceptr *dptr_o
     return CUDA_SUCCESS;
 }
 
-CUresult divvy_drv_graph_memory_capture_alloc(divvy_drv_stream_t *stream, const CUmemPoolProps *props, uint64_t bytes,
+CUresult divvy_drv_graph_memory_capture_alloc(divvy_drv_stream_t *stream,
+                                              const CUmemPoolProps *props, uint64_t bytes,
                                               CUdeviceptr *ret_address, bool *ret_taken) {
     divvy_drv_op_t op = {.kind = CU_GRAPH_NODE_TYPE_MEM_ALLOC};
     op.alloc.params.poolProps = *props;
@@ -308,13 +319,15 @@ CUresult divvy_drv_graph_memory_capture_alloc(divvy_drv_stream_t *stream, const 
     return result;
 }
 
-CUresult divvy_drv_graph_memory_capture_free(divvy_drv_stream_t *stream, CUdeviceptr address, bool *ret_taken) {
+CUresult divvy_drv_graph_memory_capture_free(divvy_drv_stream_t *stream, CUdeviceptr address,
+                                             bool *ret_taken) {
     divvy_drv_op_t op = {.kind = CU_GRAPH_NODE_TYPE_MEM_FREE, .free_address = address};
     *ret_taken = false;
-    return atomic_load(&stream->capture) ? divvy_drv_capture_op(stream, &op, ret_taken) : CUDA_SUCCESS;
+    return atomic_load(&stream->capture) ? divvy_drv_capture_op(stream, &op, ret_taken)
+                                         : CUDA_SUCCESS;
 }
 
-/* ---- the device's account ----------------------------------------------------------------------------- */
+/* ---- the device's account -------------------------------------------------------------------- */
 
 CUresult DRV(cuDeviceGraphMemTrim)(CUdevice device) {
     divvy_drv_device_t *found;
@@ -343,7 +356,8 @@ static uint64_t *mark_of(account_t *account, CUgraphMem_attribute attr) {
     }
 }
 
-CUresult DRV(cuDeviceGetGraphMemAttribute)(CUdevice device, CUgraphMem_attribute attr, void *value) {
+CUresult DRV(cuDeviceGetGraphMemAttribute)(CUdevice device, CUgraphMem_attribute attr,
+                                           void *value) {
     divvy_drv_device_t *found;
     if (!value)
         return CUDA_ERROR_INVALID_VALUE;
@@ -357,7 +371,8 @@ CUresult DRV(cuDeviceGetGraphMemAttribute)(CUdevice device, CUgraphMem_attribute
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuDeviceSetGraphMemAttribute)(CUdevice device, CUgraphMem_attribute attr, void *value) {
+CUresult DRV(cuDeviceSetGraphMemAttribute)(CUdevice device, CUgraphMem_attribute attr,
+                                           void *value) {
     divvy_drv_device_t *found;
     if (!value || *(cuuint64_t *)value)
         return CUDA_ERROR_INVALID_VALUE; /* the marks can only be set back */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- adding ------------------------------------------------------------------------------------------- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static CUresult add_op(CUgraphNode *ret_handle, CUgraph hGraph, const CUgraphNode *dependencies,
                        const CUgraphEdgeData *data, size_t count, const divvy_drv_op_t *op) {
@@ -38,7 +38,8 @@ static CUresult add(CUgraphNode *ret_handle, CUgraph graph, const CUgraphNode *d
     return result;
 }
 
-CUresult DRV(cuGraphAddNode_v2)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
+CUresult DRV(cuGraphAddNode_v2)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                const CUgraphNode *dependencies,
                                 const CUgraphEdgeData *dependencyData, size_t numDependencies,
                                 CUgraphNodeParams *nodeParams) {
     if (!nodeParams)
@@ -52,16 +53,19 @@ CUresult DRV(cuGraphAddNode_v2)(CUgraphNode *phGraphNode, CUgraph hGraph, const 
         return result;
     }
     if (nodeParams->type == CU_GRAPH_NODE_TYPE_MEM_FREE)
-        return DRV(cuGraphAddMemFreeNode)(phGraphNode, hGraph, dependencies, numDependencies, nodeParams->free.dptr);
+        return DRV(cuGraphAddMemFreeNode)(phGraphNode, hGraph, dependencies, numDependencies,
+                                          nodeParams->free.dptr);
     return add(phGraphNode, hGraph, dependencies, dependencyData, numDependencies, nodeParams);
 }
 
-CUresult DRV(cuGraphAddNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                             size_t numDependencies, CUgraphNodeParams *nodeParams) {
-    return DRV(cuGraphAddNode_v2)(phGraphNode, hGraph, dependencies, NULL, numDependencies, nodeParams);
+CUresult DRV(cuGraphAddNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                             const CUgraphNode *dependencies, size_t numDependencies,
+                             CUgraphNodeParams *nodeParams) {
+    return DRV(cuGraphAddNode_v2)(phGraphNode, hGraph, dependencies, NULL, numDependencies,
+                                  nodeParams);
 }
 
-/* ---- the older parameters of each kind, in the form of the newest -------------------------------------- */
+/* ---- the older parameters of each kind, in the form of the newest ---------------------------- */
 
 static CUgraphNodeParams kernel_v1(const CUDA_KERNEL_NODE_PARAMS_v1 *p) {
     CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_KERNEL};
@@ -84,7 +88,8 @@ static CUgraphNodeParams copy_of(const CUDA_MEMCPY3D *p, CUcontext ctx) {
 
 static CUgraphNodeParams set_of(const CUDA_MEMSET_NODE_PARAMS *p, CUcontext ctx) {
     CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_MEMSET};
-    params.memset = (CUDA_MEMSET_NODE_PARAMS_v2){p->dst, p->pitch, p->value, p->elementSize, p->width, p->height, ctx};
+    params.memset = (CUDA_MEMSET_NODE_PARAMS_v2){p->dst,   p->pitch,  p->value, p->elementSize,
+                                                 p->width, p->height, ctx};
     return params;
 }
 
@@ -118,80 +123,90 @@ static CUgraphNodeParams child_of(CUgraph graph) {
     return params;
 }
 
-#define ADD(convert)                                                                                                   \
-    CUgraphNodeParams params = convert;                                                                                \
+#define ADD(convert)                                                                               \
+    CUgraphNodeParams params = convert;                                                            \
     return add(phGraphNode, hGraph, dependencies, NULL, numDependencies, &params)
 
-CUresult DRV(cuGraphAddKernelNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                   size_t numDependencies, const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams) {
+CUresult DRV(cuGraphAddKernelNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                   const CUgraphNode *dependencies, size_t numDependencies,
+                                   const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     ADD(kernel_v1(nodeParams));
 }
 
-CUresult DRV(cuGraphAddKernelNode_v2)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                      size_t numDependencies, const CUDA_KERNEL_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphAddKernelNode_v2)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                      const CUgraphNode *dependencies, size_t numDependencies,
+                                      const CUDA_KERNEL_NODE_PARAMS *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     ADD(kernel_v2(nodeParams));
 }
 
-CUresult DRV(cuGraphAddMemcpyNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                   size_t numDependencies, const CUDA_MEMCPY3D *copyParams, CUcontext ctx) {
+CUresult DRV(cuGraphAddMemcpyNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                   const CUgraphNode *dependencies, size_t numDependencies,
+                                   const CUDA_MEMCPY3D *copyParams, CUcontext ctx) {
     if (!copyParams)
         return CUDA_ERROR_INVALID_VALUE;
     ADD(copy_of(copyParams, ctx));
 }
 
-CUresult DRV(cuGraphAddMemsetNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                   size_t numDependencies, const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx) {
+CUresult DRV(cuGraphAddMemsetNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                   const CUgraphNode *dependencies, size_t numDependencies,
+                                   const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx) {
     if (!memsetParams)
         return CUDA_ERROR_INVALID_VALUE;
     ADD(set_of(memsetParams, ctx));
 }
 
-CUresult DRV(cuGraphAddHostNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                 size_t numDependencies, const CUDA_HOST_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphAddHostNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                 const CUgraphNode *dependencies, size_t numDependencies,
+                                 const CUDA_HOST_NODE_PARAMS *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     ADD(host_of(nodeParams));
 }
 
-CUresult DRV(cuGraphAddChildGraphNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                       size_t numDependencies, CUgraph childGraph) {
+CUresult DRV(cuGraphAddChildGraphNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                       const CUgraphNode *dependencies, size_t numDependencies,
+                                       CUgraph childGraph) {
     ADD(child_of(childGraph));
 }
 
-CUresult DRV(cuGraphAddEmptyNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                  size_t numDependencies) {
+CUresult DRV(cuGraphAddEmptyNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                  const CUgraphNode *dependencies, size_t numDependencies) {
     ADD((CUgraphNodeParams){.type = CU_GRAPH_NODE_TYPE_EMPTY});
 }
 
-CUresult DRV(cuGraphAddEventRecordNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                        size_t numDependencies, CUevent event) {
+CUresult DRV(cuGraphAddEventRecordNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                        const CUgraphNode *dependencies, size_t numDependencies,
+                                        CUevent event) {
     ADD(record_of(event));
 }
 
-CUresult DRV(cuGraphAddEventWaitNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                      size_t numDependencies, CUevent event) {
+CUresult DRV(cuGraphAddEventWaitNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                      const CUgraphNode *dependencies, size_t numDependencies,
+                                      CUevent event) {
     ADD(wait_of(event));
 }
 
-CUresult DRV(cuGraphAddBatchMemOpNode)(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-                                       size_t numDependencies, const CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphAddBatchMemOpNode)(CUgraphNode *phGraphNode, CUgraph hGraph,
+                                       const CUgraphNode *dependencies, size_t numDependencies,
+                                       const CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     ADD(memop_of(nodeParams));
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static CUresult of_kind(CUgraphNode handle, CUgraphNodeType kind, divvy_drv_node_t **ret_node) {
     DRV_TRY(divvy_drv_node_find(handle, ret_node));
     return (*ret_node)->op.kind == kind ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult DRV(cuGraphKernelNodeGetParams_v2)(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphKernelNodeGetParams_v2)(CUgraphNode hNode,
+                                            CUDA_KERNEL_NODE_PARAMS *nodeParams) {
     divvy_drv_node_t *node;
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
@@ -211,7 +226,8 @@ CUresult DRV(cuGraphKernelNodeGetParams_v2)(CUgraphNode hNode, CUDA_KERNEL_NODE_
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphKernelNodeGetParams)(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams) {
+CUresult DRV(cuGraphKernelNodeGetParams)(CUgraphNode hNode,
+                                         CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams) {
     CUDA_KERNEL_NODE_PARAMS wide;
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
@@ -247,7 +263,8 @@ CUresult DRV(cuGraphHostNodeGetParams)(CUgraphNode hNode, CUDA_HOST_NODE_PARAMS 
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphBatchMemOpNodeGetParams)(CUgraphNode hNode, CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams_out) {
+CUresult DRV(cuGraphBatchMemOpNodeGetParams)(CUgraphNode hNode,
+                                             CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams_out) {
     divvy_drv_node_t *node;
     if (!nodeParams_out)
         return CUDA_ERROR_INVALID_VALUE;
@@ -274,7 +291,7 @@ CUresult DRV(cuGraphEventWaitNodeGetEvent)(CUgraphNode hNode, CUevent *event_out
     return CUDA_SUCCESS;
 }
 
-/* ---- changing ----------------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static CUresult change(CUgraphNode handle, const CUgraphNodeParams *params) {
     divvy_drv_node_t *node;
@@ -297,8 +314,8 @@ CUresult DRV(cuGraphNodeSetParams)(CUgraphNode hNode, CUgraphNodeParams *nodePar
     return nodeParams ? change(hNode, nodeParams) : CUDA_ERROR_INVALID_VALUE;
 }
 
-#define CHANGE(convert)                                                                                                \
-    CUgraphNodeParams params = convert;                                                                                \
+#define CHANGE(convert)                                                                            \
+    CUgraphNodeParams params = convert;                                                            \
     return change(hNode, &params)
 
 /* Copies and sets keep the context of the node. */
@@ -307,13 +324,15 @@ static CUcontext context_of(CUgraphNode handle) {
     return divvy_drv_node_find(handle, &node) == CUDA_SUCCESS ? node->op.context : NULL;
 }
 
-CUresult DRV(cuGraphKernelNodeSetParams)(CUgraphNode hNode, const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams) {
+CUresult DRV(cuGraphKernelNodeSetParams)(CUgraphNode hNode,
+                                         const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     CHANGE(kernel_v1(nodeParams));
 }
 
-CUresult DRV(cuGraphKernelNodeSetParams_v2)(CUgraphNode hNode, const CUDA_KERNEL_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphKernelNodeSetParams_v2)(CUgraphNode hNode,
+                                            const CUDA_KERNEL_NODE_PARAMS *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     CHANGE(kernel_v2(nodeParams));
@@ -325,7 +344,8 @@ CUresult DRV(cuGraphMemcpyNodeSetParams)(CUgraphNode hNode, const CUDA_MEMCPY3D 
     CHANGE(copy_of(nodeParams, context_of(hNode)));
 }
 
-CUresult DRV(cuGraphMemsetNodeSetParams)(CUgraphNode hNode, const CUDA_MEMSET_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphMemsetNodeSetParams)(CUgraphNode hNode,
+                                         const CUDA_MEMSET_NODE_PARAMS *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     CHANGE(set_of(nodeParams, context_of(hNode)));
@@ -337,7 +357,8 @@ CUresult DRV(cuGraphHostNodeSetParams)(CUgraphNode hNode, const CUDA_HOST_NODE_P
     CHANGE(host_of(nodeParams));
 }
 
-CUresult DRV(cuGraphBatchMemOpNodeSetParams)(CUgraphNode hNode, const CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams) {
+CUresult DRV(cuGraphBatchMemOpNodeSetParams)(CUgraphNode hNode,
+                                             const CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams) {
     if (!nodeParams)
         return CUDA_ERROR_INVALID_VALUE;
     CHANGE(memop_of(nodeParams));
@@ -351,10 +372,10 @@ CUresult DRV(cuGraphEventWaitNodeSetEvent)(CUgraphNode hNode, CUevent event) {
     CHANGE(wait_of(event));
 }
 
-/* ---- the same in an executable graph (graph_exec.c) ----------------------------------------------------- */
+/* ---- the same in an executable graph (graph_exec.c) ------------------------------------------ */
 
-#define CHANGE_EXEC(convert)                                                                                           \
-    CUgraphNodeParams params = convert;                                                                                \
+#define CHANGE_EXEC(convert)                                                                       \
+    CUgraphNodeParams params = convert;                                                            \
     return DRV(cuGraphExecNodeSetParams)(hGraphExec, hNode, &params)
 
 CUresult DRV(cuGraphExecKernelNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode,
@@ -379,7 +400,8 @@ CUresult DRV(cuGraphExecMemcpyNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode
 }
 
 CUresult DRV(cuGraphExecMemsetNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode,
-                                             const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx) {
+                                             const CUDA_MEMSET_NODE_PARAMS *memsetParams,
+                                             CUcontext ctx) {
     if (!memsetParams)
         return CUDA_ERROR_INVALID_VALUE;
     CHANGE_EXEC(set_of(memsetParams, ctx));
@@ -392,7 +414,8 @@ CUresult DRV(cuGraphExecHostNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode h
     CHANGE_EXEC(host_of(nodeParams));
 }
 
-CUresult DRV(cuGraphExecChildGraphNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode, CUgraph childGraph) {
+CUresult DRV(cuGraphExecChildGraphNodeSetParams)(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                                 CUgraph childGraph) {
     CHANGE_EXEC(child_of(childGraph));
 }
 
@@ -403,15 +426,17 @@ CUresult DRV(cuGraphExecBatchMemOpNodeSetParams)(CUgraphExec hGraphExec, CUgraph
     CHANGE_EXEC(memop_of(nodeParams));
 }
 
-CUresult DRV(cuGraphExecEventRecordNodeSetEvent)(CUgraphExec hGraphExec, CUgraphNode hNode, CUevent event) {
+CUresult DRV(cuGraphExecEventRecordNodeSetEvent)(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                                 CUevent event) {
     CHANGE_EXEC(record_of(event));
 }
 
-CUresult DRV(cuGraphExecEventWaitNodeSetEvent)(CUgraphExec hGraphExec, CUgraphNode hNode, CUevent event) {
+CUresult DRV(cuGraphExecEventWaitNodeSetEvent)(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                               CUevent event) {
     CHANGE_EXEC(wait_of(event));
 }
 
-/* ---- attributes of kernel nodes ----------------------------------------------------------------------- */
+/* ---- attributes of kernel nodes -------------------------------------------------------------- */
 
 static bool kernel_attribute(CUkernelNodeAttrID attr) {
     switch ((int)attr) {
@@ -473,6 +498,7 @@ CUresult DRV(cuGraphKernelNodeCopyAttributes)(CUgraphNode dst, CUgraphNode src) 
     DRV_TRY(of_kind(src, CU_GRAPH_NODE_TYPE_KERNEL, &from));
     for (int attr = 0; attr < CU_LAUNCH_ATTRIBUTE_MAX; attr++)
         if (from->attributes_set >> attr & 1)
-            DRV_TRY(DRV(cuGraphKernelNodeSetAttribute)(dst, (CUkernelNodeAttrID)attr, from->attributes + attr));
+            DRV_TRY(DRV(cuGraphKernelNodeSetAttribute)(dst, (CUkernelNodeAttrID)attr,
+                                                       from->attributes + attr));
     return CUDA_SUCCESS;
 }

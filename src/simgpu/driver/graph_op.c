@@ -1,4 +1,5 @@
-/* Operations that outlive the call that made them: copying, clearing, and making them from parameters. */
+/* Operations that outlive the call that made them: copying, clearing, and making them from
+ * parameters. */
 #include "simgpu/driver/copy.h"
 #include "simgpu/driver/graph.h"
 #include "simgpu/driver/graph_memory.h"
@@ -26,8 +27,9 @@ CUresult divvy_drv_op_copy(const divvy_drv_op_t *op, divvy_drv_op_t *ret_copy) {
             return CUDA_ERROR_OUT_OF_MEMORY;
         break;
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
-        copy.memop.params.paramArray = duplicate(op->memop.params.paramArray,
-                                                 op->memop.params.count * sizeof(*op->memop.params.paramArray));
+        copy.memop.params.paramArray =
+            duplicate(op->memop.params.paramArray,
+                      op->memop.params.count * sizeof(*op->memop.params.paramArray));
         if (!copy.memop.params.paramArray)
             return CUDA_ERROR_OUT_OF_MEMORY;
         break;
@@ -90,9 +92,10 @@ CUresult divvy_drv_op_alive(const divvy_drv_op_t *op) {
     return CUDA_SUCCESS;
 }
 
-/* ---- from parameters ---------------------------------------------------------------------------------- */
+/* ---- from parameters ------------------------------------------------------------------------- */
 
-static CUresult from_kernel(const CUDA_KERNEL_NODE_PARAMS_v3 *p, divvy_drv_op_t *op, void **ret_buffer) {
+static CUresult from_kernel(const CUDA_KERNEL_NODE_PARAMS_v3 *p, divvy_drv_op_t *op,
+                            void **ret_buffer) {
     divvy_drv_context_t *context = NULL;
     CUfunction handle = p->func;
     if (!handle) { /* then the kernel and a context say which function it is */
@@ -128,7 +131,8 @@ static CUresult from_copy(const CUDA_MEMCPY_NODE_PARAMS *p, divvy_drv_op_t *op) 
 
 static CUresult from_set(const CUDA_MEMSET_NODE_PARAMS_v2 *p, divvy_drv_op_t *op) {
     divvy_drv_context_t *context;
-    CUDA_MEMSET_NODE_PARAMS plain = {p->dst, p->pitch, p->value, p->elementSize, p->width, p->height};
+    CUDA_MEMSET_NODE_PARAMS plain = {p->dst,         p->pitch, p->value,
+                                     p->elementSize, p->width, p->height};
     DRV_TRY(divvy_drv_context_find(p->ctx, &context));
     op->context = context->handle;
     op->set.params = plain;
@@ -153,7 +157,8 @@ static CUresult from_memop(const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2 *p, divvy_drv_
     return divvy_drv_memop_check(&op->memop.params);
 }
 
-CUresult divvy_drv_op_from_params(const CUgraphNodeParams *params, divvy_drv_op_t *ret_op, void **ret_buffer) {
+CUresult divvy_drv_op_from_params(const CUgraphNodeParams *params, divvy_drv_op_t *ret_op,
+                                  void **ret_buffer) {
     *ret_buffer = NULL;
     *ret_op = (divvy_drv_op_t){.kind = params->type};
     switch (params->type) {

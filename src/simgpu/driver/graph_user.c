@@ -18,7 +18,8 @@ struct divvy_drv_user {
     divvy_drv_user_t *next;
 };
 
-/* The destructor runs where the last reference goes; the program promised that it needs no CUDA calls. */
+/* The destructor runs where the last reference goes; the program promised that it needs no CUDA
+ * calls. */
 static void release(user_object_t *object, unsigned count) {
     if (atomic_fetch_sub(&object->refs, count) != count)
         return;
@@ -56,8 +57,8 @@ static CUresult find(CUuserObject handle, user_object_t **ret_object) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuUserObjectCreate)(CUuserObject *object_out, void *ptr, CUhostFn destroy, unsigned int initialRefcount,
-                                 unsigned int flags) {
+CUresult DRV(cuUserObjectCreate)(CUuserObject *object_out, void *ptr, CUhostFn destroy,
+                                 unsigned int initialRefcount, unsigned int flags) {
     if (!object_out || !destroy || !initialRefcount || flags != CU_USER_OBJECT_NO_DESTRUCTOR_SYNC)
         return CUDA_ERROR_INVALID_VALUE;
     user_object_t *object = malloc(sizeof(*object));
@@ -94,7 +95,8 @@ CUresult DRV(cuUserObjectRelease)(CUuserObject object, unsigned int count) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuGraphRetainUserObject)(CUgraph graph, CUuserObject object, unsigned int count, unsigned int flags) {
+CUresult DRV(cuGraphRetainUserObject)(CUgraph graph, CUuserObject object, unsigned int count,
+                                      unsigned int flags) {
     divvy_drv_graph_t *holder;
     user_object_t *found;
     if (!count || (flags & ~(unsigned)CU_GRAPH_USER_OBJECT_MOVE))

@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 typedef struct {
     _Atomic uint32_t kind;
     uint32_t next; /* free slots: the next one, 0 at the end */
@@ -19,7 +23,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t used = 1; /* slot 0 is never handed out */
 static uint32_t free_first, free_last, free_count;
 
-/* A freed slot rests until this many others were freed after it: a stale handle is then recognised. */
+/* A freed slot rests until this many others were freed after it: a stale handle is then
+ * recognised. */
 enum { REST = 4096 };
 
 static slot_t *area(void) {
@@ -30,6 +35,10 @@ static slot_t *area(void) {
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
+#ifdef __SANITIZE_ADDRESS__
+    /* What a program still holds when it ends is no leak of ours. */
+    __lsan_register_root_region(base, (size_t)SLOTS * sizeof(slot_t));
+#endif
     atomic_store_explicit(&slots, base, memory_order_release);
     return base;
 }

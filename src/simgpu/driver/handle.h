@@ -1,6 +1,6 @@
 /*
- * Live handles. Whatever a program hands in as a handle is checked here before anything is read through it, so
- * that garbage and freed handles are errors, not crashes.
+ * Live handles. Whatever a program hands in as a handle is checked here before anything is read
+ * through it, so that garbage and freed handles are errors, not crashes.
  *
  * A handle is the address of a slot in one reserved area; slots are used again as late as possible.
  * All functions are thread-safe and never block for long.
@@ -34,10 +34,12 @@ typedef enum {
 /* A handle for OBJECT, or NULL when there are none left. */
 void *divvy_drv_handle_new(divvy_drv_handle_kind_t kind, void *object);
 
-/* The object behind HANDLE, or NULL when it is not a live handle of that kind. HANDLE may be anything. */
+/* The object behind HANDLE, or NULL when it is not a live handle of that kind. HANDLE may be
+ * anything. */
 void *divvy_drv_handle_get(const void *handle, divvy_drv_handle_kind_t kind);
 
-/* Ends HANDLE; NULL and foreign values are ignored. Of several threads that end the same one, one gets 1. */
+/* Ends HANDLE; NULL and foreign values are ignored. Of several threads that end the same one,
+ * one gets 1. */
 int divvy_drv_handle_end(const void *handle, divvy_drv_handle_kind_t kind);
 
 #endif

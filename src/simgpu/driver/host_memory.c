@@ -18,11 +18,16 @@ CUresult DRV(cuMemHostAlloc)(void **pp, size_t bytesize, unsigned int Flags) {
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_context_current(&context));
     DRV_TRY(divvy_drv_capture_guard());
-    void *memory = mmap(NULL, page_round(bytesize), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, page_round(bytesize), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    divvy_drv_mem_t mem = {.address = (uintptr_t)memory, .bytes = bytesize, .kind = DRV_MEM_HOST,
-                           .flags = Flags, .device = -1, .context = context};
+    divvy_drv_mem_t mem = {.address = (uintptr_t)memory,
+                           .bytes = bytesize,
+                           .kind = DRV_MEM_HOST,
+                           .flags = Flags,
+                           .device = -1,
+                           .context = context};
     if (divvy_drv_mem_enter(&mem)) {
         munmap(memory, page_round(bytesize));
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -49,7 +54,8 @@ CUresult DRV(cuMemFreeHost)(void *p) {
     if (!p)
         return CUDA_SUCCESS;
     DRV_TRY(divvy_drv_context_current(&context));
-    if (!divvy_drv_mem_find((uintptr_t)p, &mem) || mem.address != (uintptr_t)p || mem.kind != DRV_MEM_HOST)
+    if (!divvy_drv_mem_find((uintptr_t)p, &mem) || mem.address != (uintptr_t)p ||
+        mem.kind != DRV_MEM_HOST)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_capture_guard());
     DRV_TRY(divvy_drv_mem_quiesce());
@@ -71,8 +77,12 @@ CUresult DRV(cuMemHostRegister_v2)(void *p, size_t bytesize, unsigned int Flags)
         return CUDA_ERROR_INVALID_VALUE;
     if (divvy_drv_mem_overlaps((uintptr_t)p, bytesize))
         return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
-    divvy_drv_mem_t mem = {.address = (uintptr_t)p, .bytes = bytesize, .kind = DRV_MEM_REGISTERED,
-                           .flags = Flags, .device = -1, .context = context};
+    divvy_drv_mem_t mem = {.address = (uintptr_t)p,
+                           .bytes = bytesize,
+                           .kind = DRV_MEM_REGISTERED,
+                           .flags = Flags,
+                           .device = -1,
+                           .context = context};
     return divvy_drv_result(divvy_drv_mem_enter(&mem));
 }
 
@@ -86,11 +96,13 @@ CUresult DRV(cuMemHostUnregister)(void *p) {
     if (!p)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_context_current(&context));
-    if (!divvy_drv_mem_find((uintptr_t)p, &mem) || mem.address != (uintptr_t)p || mem.kind != DRV_MEM_REGISTERED)
+    if (!divvy_drv_mem_find((uintptr_t)p, &mem) || mem.address != (uintptr_t)p ||
+        mem.kind != DRV_MEM_REGISTERED)
         return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
     DRV_TRY(divvy_drv_mem_quiesce());
-    return divvy_drv_mem_take((uintptr_t)p, DRV_MEM_REGISTERED, &mem) ? CUDA_SUCCESS
-                                                                     : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+    return divvy_drv_mem_take((uintptr_t)p, DRV_MEM_REGISTERED, &mem)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }
 
 CUresult DRV(cuMemHostGetDevicePointer_v2)(CUdeviceptr *pdptr, void *p, unsigned int Flags) {

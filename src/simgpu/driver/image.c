@@ -24,7 +24,7 @@ void divvy_drv_image_unref(divvy_drv_image_t *image) {
     free(image);
 }
 
-/* ---- JIT options -------------------------------------------------------------------------------------- */
+/* ---- JIT options ----------------------------------------------------------------------------- */
 
 typedef struct {
     char *info, *error;
@@ -33,7 +33,8 @@ typedef struct {
     void **wall_time;
 } jit_t;
 
-/* Values stand in the pointers themselves. Options that steer a compiler are accepted and change nothing. */
+/* Values stand in the pointers themselves. Options that steer a compiler are accepted and change
+ * nothing. */
 static CUresult read_options(unsigned count, CUjit_option *options, void **values, jit_t *jit) {
     if (count && (!options || !values))
         return CUDA_ERROR_INVALID_VALUE;
@@ -75,7 +76,7 @@ static void tell(char *buffer, size_t bytes, void **size, const char *text) {
         *size = (void *)(uintptr_t)written;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------ */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static CUresult parse_result(int status) {
     switch (status) {
@@ -90,7 +91,8 @@ static CUresult parse_result(int status) {
     }
 }
 
-/* Machine code for real GPUs cannot run here; anything else that is not text is not an image at all. */
+/* Machine code for real GPUs cannot run here; anything else that is not text is not an image at
+ * all. */
 static CUresult recognise(const void *code) {
     const unsigned char *bytes = code;
     uint32_t magic;
@@ -98,7 +100,8 @@ static CUresult recognise(const void *code) {
         if (!bytes[i]) /* shorter than any image, and perhaps than the number */
             return CUDA_ERROR_INVALID_IMAGE;
     memcpy(&magic, code, sizeof(magic));
-    if (magic == (uint32_t)MAGIC_ELF || magic == MAGIC_FATBIN || magic == (uint32_t)MAGIC_FATBIN_WRAPPER)
+    if (magic == (uint32_t)MAGIC_ELF || magic == MAGIC_FATBIN ||
+        magic == (uint32_t)MAGIC_FATBIN_WRAPPER)
         return CUDA_ERROR_NO_BINARY_FOR_GPU;
     for (size_t i = 0; i < 4; i++)
         if (bytes[i] >= 0x80 || (bytes[i] < ' ' && !strchr("\t\n\v\f\r", bytes[i])))
@@ -106,8 +109,8 @@ static CUresult recognise(const void *code) {
     return CUDA_SUCCESS;
 }
 
-CUresult divvy_drv_image_load(const void *code, unsigned count, CUjit_option *options, void **values,
-                              divvy_drv_image_t **ret_image) {
+CUresult divvy_drv_image_load(const void *code, unsigned count, CUjit_option *options,
+                              void **values, divvy_drv_image_t **ret_image) {
     char log[512] = "";
     jit_t jit = {0};
     DRV_TRY(read_options(count, options, values, &jit));
@@ -117,7 +120,8 @@ CUresult divvy_drv_image_load(const void *code, unsigned count, CUjit_option *op
     divvy_drv_image_t *image = calloc(1, sizeof(*image));
     if (!image)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = parse_result(divvy_ptx_module_parse(code, length, log, sizeof(log), &image->ptx));
+    CUresult result =
+        parse_result(divvy_ptx_module_parse(code, length, log, sizeof(log), &image->ptx));
     if (jit.wall_time) {
         float milliseconds = (float)((double)(divvy_simgpu_now_ns() - begun) / 1e6);
         memcpy(jit.wall_time, &milliseconds, sizeof(milliseconds));

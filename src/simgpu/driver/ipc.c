@@ -4,11 +4,13 @@
 
 #include <string.h>
 
-_Static_assert(sizeof(CUipcMemHandle) == sizeof(divvy_simgpu_ipc_t), "a handle is the engine's own");
+_Static_assert(sizeof(CUipcMemHandle) == sizeof(divvy_simgpu_ipc_t),
+               "a handle is the engine's own");
 
 enum { POOLED = 1 }; /* flags of an entry: of a shared pool */
 
-/* The engine counts openings and gives the same address again; the index has one entry, which knows the number. */
+/* The engine counts openings and gives the same address again; the index has one entry, which
+ * knows the number. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 CUresult divvy_drv_ipc_open(const divvy_simgpu_ipc_t *ipc, bool pooled, CUdeviceptr *ret_address) {
@@ -21,8 +23,12 @@ CUresult divvy_drv_ipc_open(const divvy_simgpu_ipc_t *ipc, bool pooled, CUdevice
     CUresult result = divvy_drv_result(divvy_simgpu_ipc_import(ipc, &address));
     if (result == CUDA_SUCCESS && !divvy_drv_mem_find(address, &mem)) {
         result = divvy_drv_result(divvy_simgpu_mem_lookup(address, &range));
-        mem = (divvy_drv_mem_t){.address = address, .bytes = range.bytes, .kind = DRV_MEM_IPC,
-                                .flags = pooled ? POOLED : 0, .device = range.device, .context = context};
+        mem = (divvy_drv_mem_t){.address = address,
+                                .bytes = range.bytes,
+                                .kind = DRV_MEM_IPC,
+                                .flags = pooled ? POOLED : 0,
+                                .device = range.device,
+                                .context = context};
         if (result == CUDA_SUCCESS && divvy_drv_mem_enter(&mem))
             result = CUDA_ERROR_OUT_OF_MEMORY;
         if (result != CUDA_SUCCESS)

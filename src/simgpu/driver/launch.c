@@ -7,25 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- checking and packing ----------------------------------------------------------------------------- */
+/* ---- checking and packing -------------------------------------------------------------------- */
 
-CUresult divvy_drv_kernel_check(const divvy_drv_function_t *function, const divvy_drv_kernel_op_t *op) {
+CUresult divvy_drv_kernel_check(const divvy_drv_function_t *function,
+                                const divvy_drv_kernel_op_t *op) {
     const divvy_ptx_entry_t *entry = function->entry;
     const uint32_t *grid = op->grid, *block = op->block;
-    if (!grid[0] || !grid[1] || !grid[2] || !block[0] || !block[1] || !block[2] || grid[0] > INT32_MAX ||
-        grid[1] > 65535 || grid[2] > 65535 || block[0] > 1024 || block[1] > 1024 || block[2] > 64)
+    if (!grid[0] || !grid[1] || !grid[2] || !block[0] || !block[1] || !block[2] ||
+        grid[0] > INT32_MAX || grid[1] > 65535 || grid[2] > 65535 || block[0] > 1024 ||
+        block[1] > 1024 || block[2] > 64)
         return CUDA_ERROR_INVALID_VALUE;
     uint32_t threads = block[0] * block[1] * block[2];
     if (threads > DIVVY_PTX_BLOCK_MAX_THREADS)
         return CUDA_ERROR_INVALID_VALUE;
-    if (entry->req_ntid[0] &&
-        (block[0] != entry->req_ntid[0] || block[1] != (entry->req_ntid[1] ? entry->req_ntid[1] : 1) ||
-         block[2] != (entry->req_ntid[2] ? entry->req_ntid[2] : 1)))
+    if (entry->req_ntid[0] && (block[0] != entry->req_ntid[0] ||
+                               block[1] != (entry->req_ntid[1] ? entry->req_ntid[1] : 1) ||
+                               block[2] != (entry->req_ntid[2] ? entry->req_ntid[2] : 1)))
         return CUDA_ERROR_INVALID_VALUE;
     if (op->shared_bytes > (uint32_t)function->max_dynamic_shared_bytes)
         return CUDA_ERROR_INVALID_VALUE;
-    if (threads > entry->max_threads || (uint64_t)entry->registers * ((threads + 31) / 32 * 32) >
-                                            (uint64_t)function->module->context->facts->registers_per_block)
+    if (threads > entry->max_threads ||
+        (uint64_t)entry->registers * ((threads + 31) / 32 * 32) >
+            (uint64_t)function->module->context->facts->registers_per_block)
         return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
     if (op->cooperative) {
         uint64_t blocks = (uint64_t)grid[0] * grid[1] * grid[2];
@@ -55,8 +58,8 @@ static CUresult pack_extra(const divvy_ptx_entry_t *entry, void **extra, void *b
     return CUDA_SUCCESS;
 }
 
-CUresult divvy_drv_kernel_pack(const divvy_drv_function_t *function, void **kernel_params, void **extra,
-                               void *buffer) {
+CUresult divvy_drv_kernel_pack(const divvy_drv_function_t *function, void **kernel_params,
+                               void **extra, void *buffer) {
     const divvy_ptx_entry_t *entry = function->entry;
     if (kernel_params && extra)
         return CUDA_ERROR_INVALID_VALUE;
@@ -73,7 +76,7 @@ CUresult divvy_drv_kernel_pack(const divvy_drv_function_t *function, void **kern
     return CUDA_SUCCESS;
 }
 
-/* ---- time --------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static uint32_t threads_of(const divvy_drv_kernel_op_t *op) {
     return op->block[0] * op->block[1] * op->block[2];
@@ -93,7 +96,8 @@ static unsigned fraction(const divvy_drv_kernel_op_t *op, unsigned per_sm) {
     return permille ? (unsigned)permille : 1;
 }
 
-static uint64_t cost(const divvy_drv_kernel_op_t *op, uint64_t instructions, uint64_t critical_cycles) {
+static uint64_t cost(const divvy_drv_kernel_op_t *op, uint64_t instructions,
+                     uint64_t critical_cycles) {
     const divvy_simgpu_device_t *facts = op->function->module->context->facts;
     divvy_ptx_cost_t model = {
         .blocks = blocks_of(op),
@@ -108,7 +112,7 @@ static uint64_t cost(const divvy_drv_kernel_op_t *op, uint64_t instructions, uin
     return divvy_ptx_cost_ns(&model);
 }
 
-/* ---- execution in a thread of the engine --------------------------------------------------------------- */
+/* ---- execution in a thread of the engine ----------------------------------------------------- */
 
 typedef struct {
     divvy_drv_context_t *context;
@@ -121,8 +125,8 @@ typedef struct {
     divvy_ptx_cost_t model;
 } job_t;
 
-/* Whether memory of the engine's device DEVICE is this kernel's to use: its own device's, that of an enabled peer, or
- * memory whose pool or mapping lets its device in. */
+/* Whether memory of the engine's device DEVICE is this kernel's to use: its own device's, that
+ * of an enabled peer, or memory whose pool or mapping lets its device in. */
 static bool device_allowed(const job_t *job, uint64_t address, bool write, int device) {
     divvy_drv_mem_t mem;
     int ordinal = job->context->ordinal;
@@ -134,14 +138,16 @@ static bool device_allowed(const job_t *job, uint64_t address, bool write, int d
     return near || divvy_drv_pool_reaches(&mem, ordinal);
 }
 
-/* A kernel may touch memory of its device, of peers that were enabled, and host memory that the driver knows. */
+/* A kernel may touch memory of its device, of peers that were enabled, and host memory that the
+ * driver knows. */
 static bool access_allowed(void *argument, uint64_t address, size_t length, bool write,
                            divvy_ptx_span_t *ret_span) {
     const job_t *job = argument;
     divvy_simgpu_range_t range;
     divvy_drv_mem_t mem;
     if (!divvy_simgpu_mem_lookup(address, &range)) {
-        if (length > range.bytes - (address - range.base) || !(write ? range.writable : range.readable) ||
+        if (length > range.bytes - (address - range.base) ||
+            !(write ? range.writable : range.readable) ||
             !device_allowed(job, address, write, range.device))
             return false;
         *ret_span = (divvy_ptx_span_t){range.base, range.base + range.bytes - 1, range.writable};
@@ -206,7 +212,8 @@ static int job_run(void *argument, uint64_t *duration_ns) {
     uint64_t ticket = divvy_drv_action_begin();
     int status = (int)divvy_ptx_execute(&launch, &outcome);
     divvy_drv_action_end(ticket);
-    CUresult result = status < 0 ? CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES : status_result((divvy_ptx_status_t)status);
+    CUresult result =
+        status < 0 ? CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES : status_result((divvy_ptx_status_t)status);
     if (!job->fixed_time) {
         job->model.instructions = outcome.instructions;
         job->model.critical_cycles = outcome.critical_cycles;
@@ -235,7 +242,8 @@ static job_t *job_new(const divvy_drv_kernel_op_t *op) {
                 .threads_per_block = threads_of(op),
                 .sm_count = (uint32_t)facts->sm_count,
                 .clock_khz = facts->sm_clock_khz,
-                .max_blocks_per_sm = divvy_drv_occupancy(op->function, threads_of(op), op->shared_bytes),
+                .max_blocks_per_sm =
+                    divvy_drv_occupancy(op->function, threads_of(op), op->shared_bytes),
                 .max_threads_per_sm = (uint32_t)facts->threads_per_sm_max,
             },
     };
@@ -252,18 +260,20 @@ CUresult divvy_drv_kernel_execute(divvy_drv_stream_t *stream, const divvy_drv_ke
     const divvy_drv_function_t *function = op->function;
     const divvy_ptx_entry_t *entry = function->entry;
     unsigned per_sm = divvy_drv_occupancy(function, threads_of(op), op->shared_bytes);
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .fraction_permille = fraction(op, per_sm)};
+    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK,
+                                .fraction_permille = fraction(op, per_sm)};
     int fixed = 1;
     if (entry->time == DIVVY_PTX_TIME_FIXED)
         item.duration_ns = entry->time_ns;
     else
-        fixed = divvy_ptx_entry_fixed_time(function->module->image->ptx, function->index, op->params,
-                                           op->params_bytes, &item.duration_ns);
+        fixed = divvy_ptx_entry_fixed_time(function->module->image->ptx, function->index,
+                                           op->params, op->params_bytes, &item.duration_ns);
     if (fixed < 0)
         return CUDA_ERROR_INVALID_VALUE;
     if (!entry->executed) {
         if (!fixed)
-            item.duration_ns = cost(op, (uint64_t)entry->instructions * threads_of(op) * blocks_of(op), 0);
+            item.duration_ns =
+                cost(op, (uint64_t)entry->instructions * threads_of(op) * blocks_of(op), 0);
         return divvy_drv_stream_submit(stream, &item, NULL);
     }
     job_t *job = job_new(op);
@@ -281,15 +291,17 @@ CUresult divvy_drv_kernel_execute(divvy_drv_stream_t *stream, const divvy_drv_ke
     return result;
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
-/* Whether the parameters have to be gathered at all: a kernel of fixed time that only passes time ignores them. */
+/* Whether the parameters have to be gathered at all: a kernel of fixed time that only passes
+ * time ignores them. */
 static bool needs_params(const divvy_ptx_entry_t *entry) {
     return entry->params_bytes && (entry->executed || entry->time == DIVVY_PTX_TIME_PARAM);
 }
 
 /* Checks, packs and runs OP, whose params are not set yet. */
-static CUresult launch(divvy_drv_stream_t *stream, divvy_drv_kernel_op_t *op, void **kernel_params, void **extra) {
+static CUresult launch(divvy_drv_stream_t *stream, divvy_drv_kernel_op_t *op, void **kernel_params,
+                       void **extra) {
     _Alignas(16) uint8_t small[512];
     const divvy_drv_function_t *function = op->function;
     if (function->module->context != stream->context)
@@ -308,7 +320,8 @@ static CUresult launch(divvy_drv_stream_t *stream, divvy_drv_kernel_op_t *op, vo
     CUresult result = divvy_drv_kernel_pack(function, kernel_params, extra, buffer);
     op->params = buffer;
     if (result == CUDA_SUCCESS && capturing) {
-        divvy_drv_op_t whole = {.kind = CU_GRAPH_NODE_TYPE_KERNEL, .kernel_handle = function->handle, .kernel = *op};
+        divvy_drv_op_t whole = {
+            .kind = CU_GRAPH_NODE_TYPE_KERNEL, .kernel_handle = function->handle, .kernel = *op};
         result = divvy_drv_op_run(stream, &whole);
     } else if (result == CUDA_SUCCESS) {
         result = divvy_drv_kernel_execute(stream, op);
@@ -318,8 +331,8 @@ static CUresult launch(divvy_drv_stream_t *stream, divvy_drv_kernel_op_t *op, vo
     return result;
 }
 
-static CUresult start(CUfunction f, const uint32_t *grid, const uint32_t *block, unsigned shared, CUstream hStream,
-                      void **kernel_params, void **extra, bool cooperative) {
+static CUresult start(CUfunction f, const uint32_t *grid, const uint32_t *block, unsigned shared,
+                      CUstream hStream, void **kernel_params, void **extra, bool cooperative) {
     divvy_drv_stream_t *stream;
     divvy_drv_kernel_op_t op = {
         .grid = {grid[0], grid[1], grid[2]},
@@ -332,25 +345,30 @@ static CUresult start(CUfunction f, const uint32_t *grid, const uint32_t *block,
     return launch(stream, &op, kernel_params, extra);
 }
 
-CUresult DRV(cuLaunchKernel)(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
-                             unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ,
-                             unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra) {
-    const uint32_t grid[3] = {gridDimX, gridDimY, gridDimZ}, block[3] = {blockDimX, blockDimY, blockDimZ};
+CUresult DRV(cuLaunchKernel)(CUfunction f, unsigned int gridDimX, unsigned int gridDimY,
+                             unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY,
+                             unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
+                             void **kernelParams, void **extra) {
+    const uint32_t grid[3] = {gridDimX, gridDimY, gridDimZ},
+                   block[3] = {blockDimX, blockDimY, blockDimZ};
     return start(f, grid, block, sharedMemBytes, hStream, kernelParams, extra, false);
 }
 
 CUresult DRV(cuLaunchCooperativeKernel)(CUfunction f, unsigned int gridDimX, unsigned int gridDimY,
-                                        unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY,
-                                        unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
+                                        unsigned int gridDimZ, unsigned int blockDimX,
+                                        unsigned int blockDimY, unsigned int blockDimZ,
+                                        unsigned int sharedMemBytes, CUstream hStream,
                                         void **kernelParams) {
-    const uint32_t grid[3] = {gridDimX, gridDimY, gridDimZ}, block[3] = {blockDimX, blockDimY, blockDimZ};
+    const uint32_t grid[3] = {gridDimX, gridDimY, gridDimZ},
+                   block[3] = {blockDimX, blockDimY, blockDimZ};
     return start(f, grid, block, sharedMemBytes, hStream, kernelParams, NULL, true);
 }
 
 /* One launch per device; all are checked before the first one starts. */
-CUresult DRV(cuLaunchCooperativeKernelMultiDevice)(CUDA_LAUNCH_PARAMS *launchParamsList, unsigned int numDevices,
-                                                   unsigned int flags) {
-    if (!launchParamsList || !numDevices || numDevices > (unsigned)divvy_drv_devices_count() || (flags & ~3u))
+CUresult DRV(cuLaunchCooperativeKernelMultiDevice)(CUDA_LAUNCH_PARAMS *launchParamsList,
+                                                   unsigned int numDevices, unsigned int flags) {
+    if (!launchParamsList || !numDevices || numDevices > (unsigned)divvy_drv_devices_count() ||
+        (flags & ~3u))
         return CUDA_ERROR_INVALID_VALUE;
     uint32_t devices = 0;
     for (unsigned i = 0; i < numDevices; i++) {
@@ -374,32 +392,35 @@ CUresult DRV(cuLaunchCooperativeKernelMultiDevice)(CUDA_LAUNCH_PARAMS *launchPar
     }
     for (unsigned i = 0; i < numDevices; i++) {
         const CUDA_LAUNCH_PARAMS *p = launchParamsList + i;
-        DRV_TRY(DRV(cuLaunchCooperativeKernel)(p->function, p->gridDimX, p->gridDimY, p->gridDimZ, p->blockDimX,
-                                               p->blockDimY, p->blockDimZ, p->sharedMemBytes, p->hStream,
-                                               p->kernelParams));
+        DRV_TRY(DRV(cuLaunchCooperativeKernel)(p->function, p->gridDimX, p->gridDimY, p->gridDimZ,
+                                               p->blockDimX, p->blockDimY, p->blockDimZ,
+                                               p->sharedMemBytes, p->hStream, p->kernelParams));
     }
     return CUDA_SUCCESS;
 }
 
-/* ---- attributes --------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
-static CUresult check_cluster(const divvy_drv_function_t *function, const uint32_t *grid, unsigned x, unsigned y,
-                              unsigned z) {
+static CUresult check_cluster(const divvy_drv_function_t *function, const uint32_t *grid,
+                              unsigned x, unsigned y, unsigned z) {
     uint64_t size = (uint64_t)x * y * z;
-    if (!size || size > (function->non_portable_cluster ? 16u : 8u) || grid[0] % x || grid[1] % y || grid[2] % z)
+    if (!size || size > (function->non_portable_cluster ? 16u : 8u) || grid[0] % x || grid[1] % y ||
+        grid[2] % z)
         return CUDA_ERROR_INVALID_CLUSTER_SIZE;
     return CUDA_SUCCESS;
 }
 
 /* What an attribute means to the launch itself; most only guide a real device. */
-static CUresult apply(const CUlaunchAttribute *attribute, divvy_drv_kernel_op_t *op, CUevent *ret_after) {
+static CUresult apply(const CUlaunchAttribute *attribute, divvy_drv_kernel_op_t *op,
+                      CUevent *ret_after) {
     const CUlaunchAttributeValue *value = &attribute->value;
     switch (attribute->id) {
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
         op->cooperative = value->cooperative != 0;
         return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-        return check_cluster(op->function, op->grid, value->clusterDim.x, value->clusterDim.y, value->clusterDim.z);
+        return check_cluster(op->function, op->grid, value->clusterDim.x, value->clusterDim.y,
+                             value->clusterDim.z);
     case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
         *ret_after = value->programmaticEvent.event;
         return CUDA_SUCCESS;
@@ -419,13 +440,15 @@ static CUresult apply(const CUlaunchAttribute *attribute, divvy_drv_kernel_op_t 
     case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
         return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-        return value->deviceUpdatableKernelNode.deviceUpdatable ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
+        return value->deviceUpdatableKernelNode.deviceUpdatable ? CUDA_ERROR_NOT_SUPPORTED
+                                                                : CUDA_SUCCESS;
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
 }
 
-CUresult DRV(cuLaunchKernelEx)(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra) {
+CUresult DRV(cuLaunchKernelEx)(const CUlaunchConfig *config, CUfunction f, void **kernelParams,
+                               void **extra) {
     divvy_drv_stream_t *stream;
     CUevent after = NULL;
     if (!config || (config->numAttrs && !config->attrs))
@@ -443,7 +466,7 @@ CUresult DRV(cuLaunchKernelEx)(const CUlaunchConfig *config, CUfunction f, void 
     return after ? DRV(cuEventRecord)(after, config->hStream) : CUDA_SUCCESS;
 }
 
-/* ---- the launch interface of CUDA 3 -------------------------------------------------------------------- */
+/* ---- the launch interface of CUDA 3 ---------------------------------------------------------- */
 
 CUresult DRV(cuFuncSetBlockShape)(CUfunction hfunc, int x, int y, int z) {
     divvy_drv_function_t *function;
@@ -506,7 +529,8 @@ CUresult DRV(cuLaunchGridAsync)(CUfunction f, int grid_width, int grid_height, C
                      CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes, CU_LAUNCH_PARAM_END};
     if (bytes && !function->legacy_params)
         return CUDA_ERROR_INVALID_VALUE;
-    return start(f, grid, function->legacy_block, function->legacy_shared_bytes, hStream, NULL, extra, false);
+    return start(f, grid, function->legacy_block, function->legacy_shared_bytes, hStream, NULL,
+                 extra, false);
 }
 
 CUresult DRV(cuLaunchGrid)(CUfunction f, int grid_width, int grid_height) {

@@ -27,7 +27,7 @@ struct divvy_drv_library {
     instance_t *instances;
 };
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void library_free(divvy_drv_library_t *library) {
     divvy_drv_handle_end(library->handle, DRV_HANDLE_LIBRARY);
@@ -83,8 +83,9 @@ static CUresult module_in(divvy_drv_library_t *library, divvy_drv_context_t *con
         instance = instance->next;
     if (!instance) {
         instance = calloc(1, sizeof(*instance));
-        result = instance ? divvy_drv_module_new(context, library->image, library, &instance->module)
-                          : CUDA_ERROR_OUT_OF_MEMORY;
+        result = instance
+                     ? divvy_drv_module_new(context, library->image, library, &instance->module)
+                     : CUDA_ERROR_OUT_OF_MEMORY;
         if (result == CUDA_SUCCESS) {
             instance->context = context;
             instance->next = library->instances;
@@ -134,7 +135,7 @@ CUresult divvy_drv_function_find(CUfunction handle, divvy_drv_context_t *context
     return divvy_drv_kernel_function(kernel, context, ret_function);
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 CUresult DRV(cuLibraryLoadData)(CUlibrary *library, const void *code, CUjit_option *jitOptions,
                                 void **jitOptionsValues, unsigned int numJitOptions,
@@ -154,16 +155,17 @@ CUresult DRV(cuLibraryLoadData)(CUlibrary *library, const void *code, CUjit_opti
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuLibraryLoadFromFile)(CUlibrary *library, const char *fileName, CUjit_option *jitOptions,
-                                    void **jitOptionsValues, unsigned int numJitOptions,
-                                    CUlibraryOption *libraryOptions, void **libraryOptionValues,
-                                    unsigned int numLibraryOptions) {
+CUresult DRV(cuLibraryLoadFromFile)(CUlibrary *library, const char *fileName,
+                                    CUjit_option *jitOptions, void **jitOptionsValues,
+                                    unsigned int numJitOptions, CUlibraryOption *libraryOptions,
+                                    void **libraryOptionValues, unsigned int numLibraryOptions) {
     char *text;
     if (!library || !fileName)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_file_read(fileName, &text));
-    CUresult result = DRV(cuLibraryLoadData)(library, text, jitOptions, jitOptionsValues, numJitOptions,
-                                             libraryOptions, libraryOptionValues, numLibraryOptions);
+    CUresult result =
+        DRV(cuLibraryLoadData)(library, text, jitOptions, jitOptionsValues, numJitOptions,
+                               libraryOptions, libraryOptionValues, numLibraryOptions);
     free(text);
     return result;
 }
@@ -227,7 +229,8 @@ CUresult DRV(cuLibraryGetModule)(CUmodule *pMod, CUlibrary library) {
     return CUDA_SUCCESS;
 }
 
-static CUresult global(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name, bool managed) {
+static CUresult global(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name,
+                       bool managed) {
     divvy_drv_library_t *found;
     divvy_drv_context_t *context;
     divvy_drv_module_t *module;
@@ -237,7 +240,8 @@ static CUresult global(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, cons
     int index = divvy_ptx_variable_find(found->image->ptx, name);
     if (index < 0)
         return CUDA_ERROR_NOT_FOUND;
-    const divvy_ptx_variable_t *variable = divvy_ptx_variable_get(found->image->ptx, (uint32_t)index);
+    const divvy_ptx_variable_t *variable =
+        divvy_ptx_variable_get(found->image->ptx, (uint32_t)index);
     if (managed && !variable->managed)
         return CUDA_ERROR_NOT_FOUND;
     DRV_TRY(divvy_drv_context_current(&context));
@@ -249,11 +253,13 @@ static CUresult global(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, cons
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuLibraryGetGlobal)(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name) {
+CUresult DRV(cuLibraryGetGlobal)(CUdeviceptr *dptr, size_t *bytes, CUlibrary library,
+                                 const char *name) {
     return global(dptr, bytes, library, name, false);
 }
 
-CUresult DRV(cuLibraryGetManaged)(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name) {
+CUresult DRV(cuLibraryGetManaged)(CUdeviceptr *dptr, size_t *bytes, CUlibrary library,
+                                  const char *name) {
     return global(dptr, bytes, library, name, true);
 }
 
@@ -265,7 +271,7 @@ CUresult DRV(cuLibraryGetUnifiedFunction)(void **fptr, CUlibrary library, const 
     return CUDA_ERROR_NOT_FOUND; /* PTX has no functions for host and device alike */
 }
 
-/* ---- kernels ------------------------------------------------------------------------------------------ */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 static CUresult find_kernel(CUkernel handle, divvy_drv_kernel_t **ret_kernel) {
     divvy_drv_kernel_t *kernel = divvy_drv_handle_get(handle, DRV_HANDLE_KERNEL);
@@ -306,14 +312,16 @@ CUresult DRV(cuKernelGetName)(const char **name, CUkernel hfunc) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuKernelGetParamInfo)(CUkernel kernel, size_t paramIndex, size_t *paramOffset, size_t *paramSize) {
+CUresult DRV(cuKernelGetParamInfo)(CUkernel kernel, size_t paramIndex, size_t *paramOffset,
+                                   size_t *paramSize) {
     divvy_drv_kernel_t *found;
     divvy_ptx_param_t param;
     if (!paramOffset)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(find_kernel(kernel, &found));
     if (paramIndex >= found->entry->params ||
-        divvy_ptx_entry_param(found->library->image->ptx, found->index, (uint32_t)paramIndex, &param))
+        divvy_ptx_entry_param(found->library->image->ptx, found->index, (uint32_t)paramIndex,
+                              &param))
         return CUDA_ERROR_INVALID_VALUE;
     *paramOffset = param.offset_bytes;
     if (paramSize)
@@ -321,7 +329,8 @@ CUresult DRV(cuKernelGetParamInfo)(CUkernel kernel, size_t paramIndex, size_t *p
     return CUDA_SUCCESS;
 }
 
-/* Attributes are those of the function in the primary context of the device, or in the current one if it is there. */
+/* Attributes are those of the function in the primary context of the device, or in the current
+ * one if it is there. */
 static CUresult function_on(CUkernel kernel, CUdevice dev, divvy_drv_function_t **ret_function) {
     divvy_drv_kernel_t *found;
     divvy_drv_device_t *device;
@@ -330,16 +339,19 @@ static CUresult function_on(CUkernel kernel, CUdevice dev, divvy_drv_function_t 
     DRV_TRY(divvy_drv_device_find(dev, &device));
     if (divvy_drv_context_bound(&context) != CUDA_SUCCESS || context->ordinal != dev)
         context = divvy_drv_context_of_device(device->engine);
-    return context ? divvy_drv_kernel_function(found, context, ret_function) : CUDA_ERROR_INVALID_CONTEXT;
+    return context ? divvy_drv_kernel_function(found, context, ret_function)
+                   : CUDA_ERROR_INVALID_CONTEXT;
 }
 
-CUresult DRV(cuKernelGetAttribute)(int *pi, CUfunction_attribute attrib, CUkernel kernel, CUdevice dev) {
+CUresult DRV(cuKernelGetAttribute)(int *pi, CUfunction_attribute attrib, CUkernel kernel,
+                                   CUdevice dev) {
     divvy_drv_function_t *function;
     DRV_TRY(function_on(kernel, dev, &function));
     return DRV(cuFuncGetAttribute)(pi, attrib, function->handle);
 }
 
-CUresult DRV(cuKernelSetAttribute)(CUfunction_attribute attrib, int val, CUkernel kernel, CUdevice dev) {
+CUresult DRV(cuKernelSetAttribute)(CUfunction_attribute attrib, int val, CUkernel kernel,
+                                   CUdevice dev) {
     divvy_drv_function_t *function;
     DRV_TRY(function_on(kernel, dev, &function));
     return DRV(cuFuncSetAttribute)(function->handle, attrib, val);

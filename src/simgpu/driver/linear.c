@@ -5,10 +5,14 @@
 
 enum { PITCH_BYTES = 512 }; /* rows of cuMemAllocPitch start at multiples of this */
 
-/* Allocates on the device of CONTEXT and enters it; unused reserves of pools are given back before giving up. */
+/* Allocates on the device of CONTEXT and enters it; unused reserves of pools are given back
+ * before giving up. */
 static CUresult allocate(divvy_drv_context_t *context, uint64_t bytes, divvy_drv_mem_kind_t kind,
                          unsigned flags, CUdeviceptr *ret_address) {
-    divvy_drv_mem_t mem = {.bytes = bytes, .kind = kind, .flags = flags, .device = context->device,
+    divvy_drv_mem_t mem = {.bytes = bytes,
+                           .kind = kind,
+                           .flags = flags,
+                           .device = context->device,
                            .context = context};
     int status = divvy_simgpu_mem_alloc(context->device, bytes, 0, (uint32_t)kind, &mem.address);
     if (status && divvy_drv_pool_reclaim(context->device))
@@ -32,8 +36,8 @@ CUresult DRV(cuMemAlloc_v2)(CUdeviceptr *dptr, size_t bytesize) {
     return allocate(context, bytesize, DRV_MEM_LINEAR, 0, dptr);
 }
 
-CUresult DRV(cuMemAllocPitch_v2)(CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
-                                 unsigned int ElementSizeBytes) {
+CUresult DRV(cuMemAllocPitch_v2)(CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes,
+                                 size_t Height, unsigned int ElementSizeBytes) {
     divvy_drv_context_t *context;
     size_t pitch, bytes;
     if (!dptr || !pPitch || !WidthInBytes || !Height ||
@@ -76,7 +80,8 @@ CUresult DRV(cuMemFree_v2)(CUdeviceptr dptr) {
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_mem_quiesce());
     if (mem.kind & (DRV_MEM_POOL | DRV_MEM_GRAPH)) {
-        DRV_TRY(mem.kind == DRV_MEM_POOL ? divvy_drv_pool_free(dptr) : divvy_drv_graph_memory_free(dptr));
+        DRV_TRY(mem.kind == DRV_MEM_POOL ? divvy_drv_pool_free(dptr)
+                                         : divvy_drv_graph_memory_free(dptr));
         divvy_drv_pool_settle(mem.device);
         return CUDA_SUCCESS;
     }
@@ -91,7 +96,7 @@ CUresult DRV(cuMemGetInfo_v2)(size_t *free, size_t *total) {
     if (!free || !total)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_context_current(&context));
-    divvy_simgpu_reap(); /* what processes left that ended meanwhile is free, as the kernel would have seen to */
+    divvy_simgpu_reap(); /* what ended processes left is free, as the kernel sees to */
     DRV_TRY(divvy_drv_result(divvy_simgpu_mem_info(context->device, &free_bytes, &total_bytes)));
     *free = free_bytes;
     *total = total_bytes;
@@ -111,10 +116,10 @@ CUresult DRV(cuMemGetAddressRange_v2)(CUdeviceptr *pbase, size_t *psize, CUdevic
     return CUDA_SUCCESS;
 }
 
-/* ---- the 32-bit interface of CUDA 3.1 and before ------------------------------------------------------- */
+/* ---- the 32-bit interface of CUDA 3.1 and before --------------------------------------------- */
 
-/* Device addresses are 64 bits wide here, so this interface cannot hold one: what it would hand out is refused, and
- * what it hands in names nothing. */
+/* Device addresses are 64 bits wide here, so this interface cannot hold one: what it would hand
+ * out is refused, and what it hands in names nothing. */
 CUresult DRV(cuMemAlloc)(CUdeviceptr_v1 *dptr, unsigned int bytesize) {
     return dptr && bytesize ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
 }
@@ -122,7 +127,8 @@ CUresult DRV(cuMemAlloc)(CUdeviceptr_v1 *dptr, unsigned int bytesize) {
 CUresult DRV(cuMemAllocPitch)(CUdeviceptr_v1 *dptr, unsigned int *pPitch, unsigned int WidthInBytes,
                               unsigned int Height, unsigned int ElementSizeBytes) {
     (void)ElementSizeBytes;
-    return dptr && pPitch && WidthInBytes && Height ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+    return dptr && pPitch && WidthInBytes && Height ? CUDA_ERROR_NOT_SUPPORTED
+                                                    : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult DRV(cuMemFree)(CUdeviceptr_v1 dptr) {
@@ -139,7 +145,8 @@ CUresult DRV(cuMemGetInfo)(unsigned int *free, unsigned int *total) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMemGetAddressRange)(CUdeviceptr_v1 *pbase, unsigned int *psize, CUdeviceptr_v1 dptr) {
+CUresult DRV(cuMemGetAddressRange)(CUdeviceptr_v1 *pbase, unsigned int *psize,
+                                   CUdeviceptr_v1 dptr) {
     (void)pbase;
     (void)psize;
     (void)dptr;

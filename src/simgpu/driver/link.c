@@ -1,6 +1,6 @@
 /*
- * The linker. Only PTX can be linked here, and only one text at a time: what comes out is the text itself, which
- * cuModuleLoadData takes.
+ * The linker. Only PTX can be linked here, and only one text at a time: what comes out is the text
+ * itself, which cuModuleLoadData takes.
  */
 #include "simgpu/driver/file.h"
 #include "simgpu/driver/handle.h"
@@ -69,7 +69,8 @@ static CUresult add(linker_t *link, const void *data, size_t size) {
         return CUDA_ERROR_OUT_OF_MEMORY;
     memcpy(text, data, size);
     memset(text + size, 0, 4);
-    CUresult result = divvy_drv_image_load(text, link->option_count, link->options, link->values, &image);
+    CUresult result =
+        divvy_drv_image_load(text, link->option_count, link->options, link->values, &image);
     if (result != CUDA_SUCCESS) {
         free(text);
         return result;
@@ -80,36 +81,42 @@ static CUresult add(linker_t *link, const void *data, size_t size) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuLinkAddData_v2)(CUlinkState state, CUjitInputType type, void *data, size_t size, const char *name,
-                               unsigned int numOptions, CUjit_option *options, void **optionValues) {
+CUresult DRV(cuLinkAddData_v2)(CUlinkState state, CUjitInputType type, void *data, size_t size,
+                               const char *name, unsigned int numOptions, CUjit_option *options,
+                               void **optionValues) {
     linker_t *link;
     (void)name;
-    if (!data || !size || (unsigned)type >= CU_JIT_NUM_INPUT_TYPES || (numOptions && (!options || !optionValues)))
+    if (!data || !size || (unsigned)type >= CU_JIT_NUM_INPUT_TYPES ||
+        (numOptions && (!options || !optionValues)))
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(find(state, &link));
     return type == CU_JIT_INPUT_PTX ? add(link, data, size) : CUDA_ERROR_NO_BINARY_FOR_GPU;
 }
 
-CUresult DRV(cuLinkAddData)(CUlinkState state, CUjitInputType type, void *data, size_t size, const char *name,
-                            unsigned int numOptions, CUjit_option *options, void **optionValues) {
+CUresult DRV(cuLinkAddData)(CUlinkState state, CUjitInputType type, void *data, size_t size,
+                            const char *name, unsigned int numOptions, CUjit_option *options,
+                            void **optionValues) {
     return DRV(cuLinkAddData_v2)(state, type, data, size, name, numOptions, options, optionValues);
 }
 
-CUresult DRV(cuLinkAddFile_v2)(CUlinkState state, CUjitInputType type, const char *path, unsigned int numOptions,
-                               CUjit_option *options, void **optionValues) {
+CUresult DRV(cuLinkAddFile_v2)(CUlinkState state, CUjitInputType type, const char *path,
+                               unsigned int numOptions, CUjit_option *options,
+                               void **optionValues) {
     linker_t *link;
     char *text;
-    if (!path || (unsigned)type >= CU_JIT_NUM_INPUT_TYPES || (numOptions && (!options || !optionValues)))
+    if (!path || (unsigned)type >= CU_JIT_NUM_INPUT_TYPES ||
+        (numOptions && (!options || !optionValues)))
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(find(state, &link));
     DRV_TRY(divvy_drv_file_read(path, &text));
-    CUresult result = type == CU_JIT_INPUT_PTX ? add(link, text, strlen(text)) : CUDA_ERROR_NO_BINARY_FOR_GPU;
+    CUresult result =
+        type == CU_JIT_INPUT_PTX ? add(link, text, strlen(text)) : CUDA_ERROR_NO_BINARY_FOR_GPU;
     free(text);
     return result;
 }
 
-CUresult DRV(cuLinkAddFile)(CUlinkState state, CUjitInputType type, const char *path, unsigned int numOptions,
-                            CUjit_option *options, void **optionValues) {
+CUresult DRV(cuLinkAddFile)(CUlinkState state, CUjitInputType type, const char *path,
+                            unsigned int numOptions, CUjit_option *options, void **optionValues) {
     return DRV(cuLinkAddFile_v2)(state, type, path, numOptions, options, optionValues);
 }
 

@@ -11,7 +11,7 @@ static divvy_drv_mem_t *root;
 static uint32_t rank_state = 0x9e3779b9u;
 static uint64_t last_id;
 
-/* ---- the treap ---------------------------------------------------------------------------------------- */
+/* ---- the treap ------------------------------------------------------------------------------- */
 
 static uint32_t next_rank(void) {
     rank_state ^= rank_state << 13;
@@ -82,7 +82,7 @@ static divvy_drv_mem_t *containing(uint64_t address) {
     return mem && address - mem->address < mem->bytes ? mem : NULL;
 }
 
-/* ---- the index ---------------------------------------------------------------------------------------- */
+/* ---- the index ------------------------------------------------------------------------------- */
 
 int divvy_drv_mem_enter(const divvy_drv_mem_t *mem) {
     divvy_drv_mem_t *copy = malloc(sizeof(*copy));
@@ -125,7 +125,8 @@ bool divvy_drv_mem_take(uint64_t address, unsigned kinds, divvy_drv_mem_t *ret_m
 bool divvy_drv_mem_is_host(uint64_t address, uint64_t bytes) {
     pthread_rwlock_rdlock(&lock);
     divvy_drv_mem_t *mem = containing(address);
-    bool inside = mem && (mem->kind & DRV_MEM_ON_HOST) && bytes <= mem->bytes - (address - mem->address);
+    bool inside =
+        mem && (mem->kind & DRV_MEM_ON_HOST) && bytes <= mem->bytes - (address - mem->address);
     pthread_rwlock_unlock(&lock);
     return inside;
 }
@@ -149,8 +150,8 @@ bool divvy_drv_mem_set_sync(uint64_t address, bool sync) {
     return mem != NULL;
 }
 
-bool divvy_drv_mem_set_access(uint64_t address, uint32_t touched, uint32_t readers, uint32_t writers,
-                              divvy_drv_mem_t *ret_mem) {
+bool divvy_drv_mem_set_access(uint64_t address, uint32_t touched, uint32_t readers,
+                              uint32_t writers, divvy_drv_mem_t *ret_mem) {
     pthread_rwlock_wrlock(&lock);
     divvy_drv_mem_t *mem = containing(address);
     if (mem && mem->kind != DRV_MEM_MAPPED)
@@ -168,7 +169,7 @@ bool divvy_drv_mem_usable(uint64_t address, uint64_t bytes, bool write) {
     return divvy_simgpu_mem_valid(address, bytes, write) || divvy_drv_mem_is_host(address, bytes);
 }
 
-/* ---- the end of a context ----------------------------------------------------------------------------- */
+/* ---- the end of a context -------------------------------------------------------------------- */
 
 static divvy_drv_mem_t *owned(divvy_drv_mem_t *mem, const divvy_drv_context_t *context) {
     while (mem) {
@@ -217,7 +218,7 @@ void divvy_drv_mem_free_all(divvy_drv_context_t *context) {
     }
 }
 
-/* ---- memory in use by running actions ------------------------------------------------------------------ */
+/* ---- memory in use by running actions -------------------------------------------------------- */
 
 enum { ACTIONS = 256 }; /* more than the engine has threads; beyond that an action waits */
 

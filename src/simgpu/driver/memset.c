@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- execution ---------------------------------------------------------------------------------------- */
+/* ---- execution ------------------------------------------------------------------------------- */
 
 static uint64_t row_bytes(const divvy_drv_set_op_t *op) {
     return op->width * op->element_bytes;
@@ -78,7 +78,7 @@ CUresult divvy_drv_set_execute(divvy_drv_stream_t *stream, const divvy_drv_set_o
     return result;
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 CUresult divvy_drv_set_resolve(const CUDA_MEMSET_NODE_PARAMS *params, divvy_drv_set_op_t *ret_op) {
     divvy_drv_set_op_t op = {
@@ -90,7 +90,8 @@ CUresult divvy_drv_set_resolve(const CUDA_MEMSET_NODE_PARAMS *params, divvy_drv_
         .height = params->height,
     };
     uint64_t row, last, bytes;
-    if ((op.element_bytes != 1 && op.element_bytes != 2 && op.element_bytes != 4) || op.to % op.element_bytes)
+    if ((op.element_bytes != 1 && op.element_bytes != 2 && op.element_bytes != 4) ||
+        op.to % op.element_bytes)
         return CUDA_ERROR_INVALID_VALUE;
     if (op.element_bytes < 4 && op.value >> (8 * op.element_bytes))
         return CUDA_ERROR_INVALID_VALUE;
@@ -104,7 +105,8 @@ CUresult divvy_drv_set_resolve(const CUDA_MEMSET_NODE_PARAMS *params, divvy_drv_
     if (op.height == 1)
         op.pitch_bytes = row;
     if (op.pitch_bytes < row || op.pitch_bytes % op.element_bytes ||
-        __builtin_mul_overflow(op.height - 1, op.pitch_bytes, &last) || __builtin_add_overflow(last, row, &bytes))
+        __builtin_mul_overflow(op.height - 1, op.pitch_bytes, &last) ||
+        __builtin_add_overflow(last, row, &bytes))
         return CUDA_ERROR_INVALID_VALUE;
     if (!divvy_simgpu_mem_valid(op.to, bytes, true)) {
         int device;
@@ -132,33 +134,35 @@ static CUresult set(const CUDA_MEMSET_NODE_PARAMS *params, CUstream handle, bool
     return sync && op.set.set.to_host ? divvy_drv_stream_synchronize(stream) : CUDA_SUCCESS;
 }
 
-#define PARAMS(to, step, fill, bytes, columns, rows)                                                                   \
-    &(CUDA_MEMSET_NODE_PARAMS) {                                                                                       \
-        .dst = (to), .pitch = (step), .value = (fill), .elementSize = (bytes), .width = (columns), .height = (rows)    \
+#define PARAMS(to, step, fill, bytes, columns, rows)                                               \
+    &(CUDA_MEMSET_NODE_PARAMS) {                                                                   \
+        .dst = (to), .pitch = (step), .value = (fill), .elementSize = (bytes), .width = (columns), \
+        .height = (rows)                                                                           \
     }
 
 /* The three widths differ in a type and a number only. */
-#define WIDTH(bits, type, bytes)                                                                                       \
-    CUresult DRV(cuMemsetD##bits##_v2)(CUdeviceptr dstDevice, type value, size_t N) {                                  \
-        return set(PARAMS(dstDevice, 0, value, bytes, N, 1), NULL, true);                                              \
-    }                                                                                                                  \
-    CUresult DRV(cuMemsetD##bits)(CUdeviceptr_v1 dstDevice, type value, unsigned int N) {                              \
-        return set(PARAMS(dstDevice, 0, value, bytes, N, 1), NULL, true);                                              \
-    }                                                                                                                  \
-    CUresult DRV(cuMemsetD##bits##Async)(CUdeviceptr dstDevice, type value, size_t N, CUstream hStream) {              \
-        return set(PARAMS(dstDevice, 0, value, bytes, N, 1), hStream, false);                                          \
-    }                                                                                                                  \
-    CUresult DRV(cuMemsetD2D##bits##_v2)(CUdeviceptr dstDevice, size_t dstPitch, type value, size_t Width,             \
-                                         size_t Height) {                                                              \
-        return set(PARAMS(dstDevice, dstPitch, value, bytes, Width, Height), NULL, true);                              \
-    }                                                                                                                  \
-    CUresult DRV(cuMemsetD2D##bits)(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, type value, unsigned int Width,   \
-                                    unsigned int Height) {                                                             \
-        return set(PARAMS(dstDevice, dstPitch, value, bytes, Width, Height), NULL, true);                              \
-    }                                                                                                                  \
-    CUresult DRV(cuMemsetD2D##bits##Async)(CUdeviceptr dstDevice, size_t dstPitch, type value, size_t Width,           \
-                                           size_t Height, CUstream hStream) {                                          \
-        return set(PARAMS(dstDevice, dstPitch, value, bytes, Width, Height), hStream, false);                          \
+#define WIDTH(bits, type, bytes)                                                                   \
+    CUresult DRV(cuMemsetD##bits##_v2)(CUdeviceptr dstDevice, type value, size_t N) {              \
+        return set(PARAMS(dstDevice, 0, value, bytes, N, 1), NULL, true);                          \
+    }                                                                                              \
+    CUresult DRV(cuMemsetD##bits)(CUdeviceptr_v1 dstDevice, type value, unsigned int N) {          \
+        return set(PARAMS(dstDevice, 0, value, bytes, N, 1), NULL, true);                          \
+    }                                                                                              \
+    CUresult DRV(cuMemsetD##bits##Async)(CUdeviceptr dstDevice, type value, size_t N,              \
+                                         CUstream hStream) {                                       \
+        return set(PARAMS(dstDevice, 0, value, bytes, N, 1), hStream, false);                      \
+    }                                                                                              \
+    CUresult DRV(cuMemsetD2D##bits##_v2)(CUdeviceptr dstDevice, size_t dstPitch, type value,       \
+                                         size_t Width, size_t Height) {                            \
+        return set(PARAMS(dstDevice, dstPitch, value, bytes, Width, Height), NULL, true);          \
+    }                                                                                              \
+    CUresult DRV(cuMemsetD2D##bits)(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, type value,   \
+                                    unsigned int Width, unsigned int Height) {                     \
+        return set(PARAMS(dstDevice, dstPitch, value, bytes, Width, Height), NULL, true);          \
+    }                                                                                              \
+    CUresult DRV(cuMemsetD2D##bits##Async)(CUdeviceptr dstDevice, size_t dstPitch, type value,     \
+                                           size_t Width, size_t Height, CUstream hStream) {        \
+        return set(PARAMS(dstDevice, dstPitch, value, bytes, Width, Height), hStream, false);      \
     }
 
 WIDTH(8, unsigned char, 1)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int add_functions(divvy_drv_module_t *module) {
     const divvy_ptx_module_t *ptx = module->image->ptx;
@@ -22,7 +22,8 @@ static int add_functions(divvy_drv_module_t *module) {
         function->index = i;
         function->entry = divvy_ptx_entry_get(ptx, i);
         function->carveout = -1;
-        int room = (int)module->context->facts->shared_per_block_bytes - (int)function->entry->shared_static_bytes;
+        int room = (int)module->context->facts->shared_per_block_bytes -
+                   (int)function->entry->shared_static_bytes;
         function->max_dynamic_shared_bytes = room > 0 ? room : 0;
         function->params = calloc(function->entry->params + 1, sizeof(*function->params));
         function->handle = divvy_drv_handle_new(DRV_HANDLE_FUNCTION, function);
@@ -43,7 +44,8 @@ static CUresult add_variables(divvy_drv_module_t *module) {
         return CUDA_ERROR_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < count; i++) {
         const divvy_ptx_variable_t *variable = divvy_ptx_variable_get(ptx, i);
-        divvy_drv_mem_t mem = {.bytes = variable->size_bytes, .device = module->context->device,
+        divvy_drv_mem_t mem = {.bytes = variable->size_bytes,
+                               .device = module->context->device,
                                .kind = DRV_MEM_GLOBAL};
         if (!mem.bytes)
             continue;
@@ -58,7 +60,8 @@ static CUresult add_variables(divvy_drv_module_t *module) {
     }
     for (uint32_t i = 0; i < count; i++)
         if (module->variables[i])
-            divvy_ptx_variable_init(ptx, i, module->variables, (void *)(uintptr_t)module->variables[i]);
+            divvy_ptx_variable_init(ptx, i, module->variables,
+                                    (void *)(uintptr_t)module->variables[i]);
     return CUDA_SUCCESS;
 }
 
@@ -71,8 +74,10 @@ CUresult divvy_drv_module_new(divvy_drv_context_t *context, divvy_drv_image_t *i
     module->image = image;
     module->library = library;
     divvy_drv_image_ref(image);
-    uint64_t grain = DIVVY_SIMGPU_GRAIN_BYTES, code_bytes = (image->info.code_bytes + grain - 1) / grain * grain;
-    CUresult result = divvy_drv_result(divvy_simgpu_mem_charge(context->device, (int64_t)code_bytes));
+    uint64_t grain = DIVVY_SIMGPU_GRAIN_BYTES,
+             code_bytes = (image->info.code_bytes + grain - 1) / grain * grain;
+    CUresult result =
+        divvy_drv_result(divvy_simgpu_mem_charge(context->device, (int64_t)code_bytes));
     if (result == CUDA_SUCCESS)
         module->code_bytes = code_bytes;
     if (result == CUDA_SUCCESS && add_functions(module))
@@ -137,7 +142,7 @@ void divvy_drv_module_free_all(divvy_drv_context_t *context) {
     }
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------ */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 CUresult DRV(cuModuleLoadDataEx)(CUmodule *module, const void *image, unsigned int numOptions,
                                  CUjit_option *options, void **optionValues) {
@@ -203,7 +208,7 @@ CUresult DRV(cuModuleGetLoadingMode)(CUmoduleLoadingMode *mode) {
     return CUDA_SUCCESS;
 }
 
-/* ---- what is in it ------------------------------------------------------------------------------------ */
+/* ---- what is in it --------------------------------------------------------------------------- */
 
 CUresult DRV(cuModuleGetFunction)(CUfunction *hfunc, CUmodule hmod, const char *name) {
     divvy_drv_module_t *module;
@@ -226,7 +231,8 @@ CUresult DRV(cuModuleGetFunctionCount)(unsigned int *count, CUmodule mod) {
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuModuleEnumerateFunctions)(CUfunction *functions, unsigned int numFunctions, CUmodule mod) {
+CUresult DRV(cuModuleEnumerateFunctions)(CUfunction *functions, unsigned int numFunctions,
+                                         CUmodule mod) {
     divvy_drv_module_t *module;
     if (!functions && numFunctions)
         return CUDA_ERROR_INVALID_VALUE;
@@ -236,7 +242,8 @@ CUresult DRV(cuModuleEnumerateFunctions)(CUfunction *functions, unsigned int num
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuModuleGetGlobal_v2)(CUdeviceptr *dptr, size_t *bytes, CUmodule hmod, const char *name) {
+CUresult DRV(cuModuleGetGlobal_v2)(CUdeviceptr *dptr, size_t *bytes, CUmodule hmod,
+                                   const char *name) {
     divvy_drv_module_t *module;
     if (!name || (!dptr && !bytes))
         return CUDA_ERROR_INVALID_VALUE;
@@ -252,7 +259,8 @@ CUresult DRV(cuModuleGetGlobal_v2)(CUdeviceptr *dptr, size_t *bytes, CUmodule hm
 }
 
 /* The 32-bit form can tell the size only. */
-CUresult DRV(cuModuleGetGlobal)(CUdeviceptr_v1 *dptr, unsigned int *bytes, CUmodule hmod, const char *name) {
+CUresult DRV(cuModuleGetGlobal)(CUdeviceptr_v1 *dptr, unsigned int *bytes, CUmodule hmod,
+                                const char *name) {
     size_t wide;
     if (dptr)
         return CUDA_ERROR_NOT_SUPPORTED;

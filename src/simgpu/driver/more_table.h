@@ -18,8 +18,8 @@
     X(cuProfilerStop, cuProfilerStop, 4000, PLAIN, OTHER, (void), ())
 /* clang-format on */
 
-#define DIVVY_DRV_MORE_DECLARE(symbol, api, since, form, kind, parameters, arguments) \
-    CUresult symbol parameters;                                                       \
+#define DIVVY_DRV_MORE_DECLARE(symbol, api, since, form, kind, parameters, arguments)              \
+    CUresult symbol parameters;                                                                    \
     CUresult DRV(symbol) parameters;
 DIVVY_DRV_MORE_TABLE(DIVVY_DRV_MORE_DECLARE)
 #undef DIVVY_DRV_MORE_DECLARE

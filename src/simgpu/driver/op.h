@@ -1,6 +1,6 @@
 /*
- * Operations: what a stream executes, and what a node of a graph holds. A call on a stream builds one on its stack
- * and runs it, or, while the stream captures, leaves a copy in the graph.
+ * Operations: what a stream executes, and what a node of a graph holds. A call on a stream builds
+ * one on its stack and runs it, or, while the stream captures, leaves a copy in the graph.
  */
 #ifndef DIVVY_SIMGPU_DRIVER_OP_H
 #define DIVVY_SIMGPU_DRIVER_OP_H
@@ -20,11 +20,11 @@ typedef struct {
 } divvy_drv_kernel_op_t;
 
 typedef enum {
-    DRV_COPY_HOST,        /* host to host */
+    DRV_COPY_HOST, /* host to host */
     DRV_COPY_TO_DEVICE,
     DRV_COPY_FROM_DEVICE,
-    DRV_COPY_ON_DEVICE,   /* inside one device */
-    DRV_COPY_PEER,        /* between devices */
+    DRV_COPY_ON_DEVICE, /* inside one device */
+    DRV_COPY_PEER,      /* between devices */
 } divvy_drv_copy_way_t;
 
 /* Addresses are of this process, whatever kind of memory they lie in. */
@@ -65,7 +65,7 @@ typedef struct {
 
 typedef struct {
     CUgraphNodeType kind;
-    CUcontext context; /* of copies and sets in graphs, as given */
+    CUcontext context;        /* of copies and sets in graphs, as given */
     CUfunction kernel_handle; /* of kernels in graphs: the function may go before the graph */
     union {
         divvy_drv_kernel_op_t kernel;
@@ -93,18 +93,20 @@ CUresult divvy_drv_op_execute(divvy_drv_stream_t *stream, const divvy_drv_op_t *
 
 /* The parts (launch.c, copy.c, memset.c, host.c). */
 CUresult divvy_drv_kernel_execute(divvy_drv_stream_t *stream, const divvy_drv_kernel_op_t *op);
-/* STAGED, when not NULL, is a buffer from malloc that holds the source; it is taken over, also on failure. */
-CUresult divvy_drv_copy_execute(divvy_drv_stream_t *stream, const divvy_drv_copy_op_t *op, void *staged,
-                                divvy_simgpu_position_t *ret_position);
+/* STAGED, when not NULL, is a buffer from malloc that holds the source; it is taken over, also
+ * on failure. */
+CUresult divvy_drv_copy_execute(divvy_drv_stream_t *stream, const divvy_drv_copy_op_t *op,
+                                void *staged, divvy_simgpu_position_t *ret_position);
 CUresult divvy_drv_set_execute(divvy_drv_stream_t *stream, const divvy_drv_set_op_t *op);
 CUresult divvy_drv_host_execute(divvy_drv_stream_t *stream, const divvy_drv_host_op_t *op);
-CUresult divvy_drv_memop_execute(divvy_drv_stream_t *stream, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult divvy_drv_memop_execute(divvy_drv_stream_t *stream,
+                                 const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
 /* Whether each operation of the batch is well-formed. */
 CUresult divvy_drv_memop_check(const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
 
 /*
- * Actions of the engine's threads touch memory that this process could take away. Each says when it begins and ends;
- * whoever unmaps memory first waits for those that are running.
+ * Actions of the engine's threads touch memory that this process could take away. Each says when it
+ * begins and ends; whoever unmaps memory first waits for those that are running.
  */
 uint64_t divvy_drv_action_begin(void);
 void divvy_drv_action_end(uint64_t ticket);

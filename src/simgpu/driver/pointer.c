@@ -39,7 +39,8 @@ static size_t size_of(CUpointer_attribute attribute) {
 
 static uint64_t handle_types(const divvy_drv_mem_t *mem) {
     CUmemAllocationProp props;
-    if (mem->kind == DRV_MEM_MAPPED && DRV(cuMemGetAllocationPropertiesFromHandle)(&props, mem->handle) == CUDA_SUCCESS)
+    if (mem->kind == DRV_MEM_MAPPED &&
+        DRV(cuMemGetAllocationPropertiesFromHandle)(&props, mem->handle) == CUDA_SUCCESS)
         return (uint64_t)props.requestedHandleTypes;
     if (mem->kind == DRV_MEM_POOL)
         return (uint64_t)((divvy_drv_pool_t *)mem->owner)->props.handleTypes;
@@ -47,7 +48,8 @@ static uint64_t handle_types(const divvy_drv_mem_t *mem) {
 }
 
 /* The value as a number of the attribute's size; false when such memory has no such attribute. */
-static bool value_of(const divvy_drv_mem_t *mem, CUdeviceptr ptr, CUpointer_attribute attribute, uint64_t *ret_value) {
+static bool value_of(const divvy_drv_mem_t *mem, CUdeviceptr ptr, CUpointer_attribute attribute,
+                     uint64_t *ret_value) {
     bool host = mem->kind & DRV_MEM_ON_HOST;
     switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
@@ -73,7 +75,8 @@ static bool value_of(const divvy_drv_mem_t *mem, CUdeviceptr ptr, CUpointer_attr
         *ret_value = mem->kind == DRV_MEM_MANAGED;
         return true;
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-        *ret_value = (uint64_t)(host ? mem->context->ordinal : divvy_drv_device_ordinal(mem->device));
+        *ret_value =
+            (uint64_t)(host ? mem->context->ordinal : divvy_drv_device_ordinal(mem->device));
         return true;
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
         *ret_value = mem->kind == DRV_MEM_LINEAR || mem->kind == DRV_MEM_GLOBAL;
@@ -93,13 +96,15 @@ static bool value_of(const divvy_drv_mem_t *mem, CUdeviceptr ptr, CUpointer_attr
         *ret_value = handle_types(mem);
         return true;
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-        *ret_value = mem->kind == DRV_MEM_MAPPED ? (mem->writers   ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
-                                                    : mem->readers ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READ
-                                                                   : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE)
-                                                 : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE;
+        *ret_value = mem->kind == DRV_MEM_MAPPED
+                         ? (mem->writers   ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
+                            : mem->readers ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READ
+                                           : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE)
+                         : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE;
         return true;
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-        *ret_value = mem->kind == DRV_MEM_POOL ? (uintptr_t)((divvy_drv_pool_t *)mem->owner)->handle : 0;
+        *ret_value =
+            mem->kind == DRV_MEM_POOL ? (uintptr_t)((divvy_drv_pool_t *)mem->owner)->handle : 0;
         return true;
     default: /* direct access by other devices and decompression are not there */
         *ret_value = 0;
@@ -121,15 +126,16 @@ CUresult DRV(cuPointerGetAttribute)(void *data, CUpointer_attribute attribute, C
     if (!bytes)
         return CUDA_ERROR_NOT_SUPPORTED;
     DRV_TRY(divvy_drv_context_bound(&context));
-    if (!divvy_drv_mem_find(ptr, &mem) || mem.kind == DRV_MEM_ARRAY || !value_of(&mem, ptr, attribute, &value))
+    if (!divvy_drv_mem_find(ptr, &mem) || mem.kind == DRV_MEM_ARRAY ||
+        !value_of(&mem, ptr, attribute, &value))
         return CUDA_ERROR_INVALID_VALUE;
     put(data, bytes, value);
     return CUDA_SUCCESS;
 }
 
 /* Here a pointer that the driver does not know is no error: its attributes are empty. */
-CUresult DRV(cuPointerGetAttributes)(unsigned int numAttributes, CUpointer_attribute *attributes, void **data,
-                                     CUdeviceptr ptr) {
+CUresult DRV(cuPointerGetAttributes)(unsigned int numAttributes, CUpointer_attribute *attributes,
+                                     void **data, CUdeviceptr ptr) {
     divvy_drv_context_t *context;
     divvy_drv_mem_t mem;
     if (!numAttributes || !attributes || !data)
@@ -142,19 +148,25 @@ CUresult DRV(cuPointerGetAttributes)(unsigned int numAttributes, CUpointer_attri
     for (unsigned i = 0; i < numAttributes; i++) {
         uint64_t value = 0;
         if (!known || !value_of(&mem, ptr, attributes[i], &value))
-            value = attributes[i] == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL ? (uint64_t)CU_DEVICE_INVALID : 0;
+            value = attributes[i] == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+                        ? (uint64_t)CU_DEVICE_INVALID
+                        : 0;
         put(data[i], size_of(attributes[i]), value);
     }
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuPointerSetAttribute)(const void *value, CUpointer_attribute attribute, CUdeviceptr ptr) {
+CUresult DRV(cuPointerSetAttribute)(const void *value, CUpointer_attribute attribute,
+                                    CUdeviceptr ptr) {
     if (!value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
         return CUDA_ERROR_INVALID_VALUE;
-    return divvy_drv_mem_set_sync(ptr, *(const unsigned *)value != 0) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+    return divvy_drv_mem_set_sync(ptr, *(const unsigned *)value != 0) ? CUDA_SUCCESS
+                                                                      : CUDA_ERROR_INVALID_DEVICE;
 }
 
-/* ---- hints about managed memory: checked, and without effect, because it is always on the device -------- */
+/* ---- hints about managed memory ------------------------------------------------------------- */
+
+/* They are checked, and without effect: managed memory is always on the device. */
 
 static CUresult managed_range(CUdeviceptr ptr, size_t count) {
     divvy_drv_mem_t mem;
@@ -179,10 +191,12 @@ static CUresult check_place(const CUmemLocation *location) {
 }
 
 static CUmemLocation place_of(CUdevice device) {
-    return (CUmemLocation){device == CU_DEVICE_CPU ? CU_MEM_LOCATION_TYPE_HOST : CU_MEM_LOCATION_TYPE_DEVICE, device};
+    return (CUmemLocation){
+        device == CU_DEVICE_CPU ? CU_MEM_LOCATION_TYPE_HOST : CU_MEM_LOCATION_TYPE_DEVICE, device};
 }
 
-CUresult DRV(cuMemAdvise_v2)(CUdeviceptr devPtr, size_t count, CUmem_advise advice, CUmemLocation location) {
+CUresult DRV(cuMemAdvise_v2)(CUdeviceptr devPtr, size_t count, CUmem_advise advice,
+                             CUmemLocation location) {
     if (advice < CU_MEM_ADVISE_SET_READ_MOSTLY || advice > CU_MEM_ADVISE_UNSET_ACCESSED_BY)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(managed_range(devPtr, count));
@@ -195,8 +209,8 @@ CUresult DRV(cuMemAdvise)(CUdeviceptr devPtr, size_t count, CUmem_advise advice,
     return DRV(cuMemAdvise_v2)(devPtr, count, advice, place_of(device));
 }
 
-CUresult DRV(cuMemPrefetchAsync_v2)(CUdeviceptr devPtr, size_t count, CUmemLocation location, unsigned int flags,
-                                    CUstream hStream) {
+CUresult DRV(cuMemPrefetchAsync_v2)(CUdeviceptr devPtr, size_t count, CUmemLocation location,
+                                    unsigned int flags, CUstream hStream) {
     divvy_drv_stream_t *stream;
     if (flags)
         return CUDA_ERROR_INVALID_VALUE;
@@ -205,6 +219,7 @@ CUresult DRV(cuMemPrefetchAsync_v2)(CUdeviceptr devPtr, size_t count, CUmemLocat
     return check_place(&location);
 }
 
-CUresult DRV(cuMemPrefetchAsync)(CUdeviceptr devPtr, size_t count, CUdevice dstDevice, CUstream hStream) {
+CUresult DRV(cuMemPrefetchAsync)(CUdeviceptr devPtr, size_t count, CUdevice dstDevice,
+                                 CUstream hStream) {
     return DRV(cuMemPrefetchAsync_v2)(devPtr, count, place_of(dstDevice), 0, hStream);
 }

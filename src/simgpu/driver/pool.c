@@ -9,7 +9,7 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static divvy_drv_pool_t *pools;
 static _Atomic uint64_t segments_alive;
 
-/* ---- bins and queues (under the pool's lock) ----------------------------------------------------------- */
+/* ---- bins and queues (under the pool's lock) ------------------------------------------------- */
 
 static unsigned bin_of(uint64_t bytes) {
     unsigned bin = 63u - (unsigned)__builtin_clzll(bytes | 1);
@@ -45,7 +45,8 @@ static void link_free(divvy_drv_block_t *block) {
     *bin = block;
 }
 
-static void link_pending(divvy_drv_block_t *block, uint64_t stream, divvy_simgpu_position_t position) {
+static void link_pending(divvy_drv_block_t *block, uint64_t stream,
+                         divvy_simgpu_position_t position) {
     divvy_drv_pool_t *pool = block->segment->pool;
     block->state = DRV_BLOCK_PENDING;
     block->stream = stream;
@@ -83,14 +84,14 @@ static void become_free(divvy_drv_block_t *block) {
     link_free(block);
 }
 
-/* Pending blocks whose stream got there become free. The queue is in order of freeing, so the first that is not there
- * yet ends the search. */
+/* Pending blocks whose stream got there become free. The queue is in order of freeing, so the
+ * first that is not there yet ends the search. */
 static void sweep(divvy_drv_pool_t *pool) {
     while (pool->pending_first && divvy_simgpu_query(pool->pending_first->position) != 0)
         become_free(pool->pending_first);
 }
 
-/* ---- segments ----------------------------------------------------------------------------------------- */
+/* ---- segments -------------------------------------------------------------------------------- */
 
 static divvy_drv_block_t *grow(divvy_drv_pool_t *pool, uint64_t bytes) {
     divvy_drv_segment_t *segment = calloc(1, sizeof(*segment));
@@ -101,7 +102,8 @@ static divvy_drv_block_t *grow(divvy_drv_pool_t *pool, uint64_t bytes) {
         segment->bytes = pool->shared ? bytes : (bytes + page - 1) / page * page;
         uint64_t most = pool->props.maxSize;
         if ((!most || pool->reserved_bytes + segment->bytes <= most) &&
-            !divvy_simgpu_mem_alloc(pool->device, segment->bytes, 0, DRV_MEM_POOL, &segment->address)) {
+            !divvy_simgpu_mem_alloc(pool->device, segment->bytes, 0, DRV_MEM_POOL,
+                                    &segment->address)) {
             block->segment = segment;
             block->address = segment->address;
             block->bytes = segment->bytes;
@@ -144,11 +146,12 @@ static bool unused(const divvy_drv_segment_t *segment) {
 static uint64_t trim(divvy_drv_pool_t *pool, uint64_t keep_bytes) {
     uint64_t before = pool->reserved_bytes;
     sweep(pool);
-    /* A kernel that still runs must not find its memory unmapped, not even memory that it should not use. */
+    /* A kernel that still runs must not find its memory unmapped, not even memory that it should
+     * not use. */
     if (pool->reserved_bytes <= keep_bytes || !divvy_drv_action_none())
         return 0;
-    for (divvy_drv_segment_t *segment = pool->segments, *next; segment && pool->reserved_bytes > keep_bytes;
-         segment = next) {
+    for (divvy_drv_segment_t *segment = pool->segments, *next;
+         segment && pool->reserved_bytes > keep_bytes; segment = next) {
         next = segment->next;
         if (!unused(segment))
             continue;
@@ -166,7 +169,7 @@ uint64_t divvy_drv_pool_trim(divvy_drv_pool_t *pool, uint64_t keep_bytes) {
     return given;
 }
 
-/* ---- allocation --------------------------------------------------------------------------------------- */
+/* ---- allocation ------------------------------------------------------------------------------ */
 
 /* BLOCK (in use, of at least BYTES) is cut to size; the rest stays what the whole was. */
 static void cut(divvy_drv_block_t *block, uint64_t bytes, divvy_drv_block_state_t was) {
@@ -200,14 +203,15 @@ static divvy_drv_block_t *take(divvy_drv_block_t *block, uint64_t bytes) {
     return block;
 }
 
-/* Good enough: the smallest of the first few that fit in the own bin, or the first one of a larger bin. A block of its
- * own segment is not given away for something half its size. */
+/* Good enough: the smallest of the first few that fit in the own bin, or the first one of a
+ * larger bin. A block of its own segment is not given away for something half its size. */
 static divvy_drv_block_t *find_free(divvy_drv_pool_t *pool, uint64_t bytes) {
     for (unsigned bin = bin_of(bytes); bin < DRV_POOL_BINS; bin++) {
         divvy_drv_block_t *best = NULL;
         int looked = 0;
         for (divvy_drv_block_t *b = pool->bins[bin]; b && looked < 32; b = b->next, looked++)
-            if (b->bytes >= bytes && (!best || b->bytes < best->bytes) && !(pool->shared && b->bytes / 2 > bytes))
+            if (b->bytes >= bytes && (!best || b->bytes < best->bytes) &&
+                !(pool->shared && b->bytes / 2 > bytes))
                 best = b;
         if (best)
             return best;
@@ -218,22 +222,26 @@ static divvy_drv_block_t *find_free(divvy_drv_pool_t *pool, uint64_t bytes) {
 static divvy_drv_block_t *find_pending(divvy_drv_pool_t *pool, uint64_t bytes, uint64_t stream) {
     int looked = 0;
     for (divvy_drv_block_t *b = pool->pending_last; b && looked < 256; b = b->previous, looked++)
-        if (b->bytes >= bytes && (!stream || b->stream == stream) && !(pool->shared && b->bytes / 2 > bytes))
+        if (b->bytes >= bytes && (!stream || b->stream == stream) &&
+            !(pool->shared && b->bytes / 2 > bytes))
             return b;
     return NULL;
 }
 
 /* Nothing else is left: a block that another stream will have freed by then. */
-static divvy_drv_block_t *borrow(divvy_drv_pool_t *pool, divvy_drv_stream_t *stream, uint64_t bytes) {
+static divvy_drv_block_t *borrow(divvy_drv_pool_t *pool, divvy_drv_stream_t *stream,
+                                 uint64_t bytes) {
     divvy_drv_block_t *block = find_pending(pool, bytes, 0);
     if (!block)
         return NULL;
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_EVENT_WAIT, .position = block->position,
+    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_EVENT_WAIT,
+                                .position = block->position,
                                 .flags = DIVVY_SIMGPU_NONBLOCK};
     return divvy_simgpu_submit(stream->channel, &item, NULL) ? NULL : take(block, bytes);
 }
 
-static divvy_drv_block_t *obtain(divvy_drv_pool_t *pool, divvy_drv_stream_t *stream, uint64_t bytes) {
+static divvy_drv_block_t *obtain(divvy_drv_pool_t *pool, divvy_drv_stream_t *stream,
+                                 uint64_t bytes) {
     divvy_drv_block_t *block = find_pending(pool, bytes, stream->id);
     if (block)
         return take(block, bytes);
@@ -273,8 +281,12 @@ CUresult divvy_drv_pool_alloc(divvy_drv_pool_t *pool, divvy_drv_stream_t *stream
     pthread_mutex_unlock(&pool->lock);
     if (!block)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    divvy_drv_mem_t mem = {.address = block->address, .bytes = bytes, .kind = DRV_MEM_POOL, .device = pool->device,
-                           .owner = pool, .block = block};
+    divvy_drv_mem_t mem = {.address = block->address,
+                           .bytes = bytes,
+                           .kind = DRV_MEM_POOL,
+                           .device = pool->device,
+                           .owner = pool,
+                           .block = block};
     if (divvy_drv_mem_enter(&mem)) {
         divvy_drv_pool_return(&mem, 0, (divvy_simgpu_position_t){0});
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -283,11 +295,12 @@ CUresult divvy_drv_pool_alloc(divvy_drv_pool_t *pool, divvy_drv_stream_t *stream
     return CUDA_SUCCESS;
 }
 
-/* ---- freeing ------------------------------------------------------------------------------------------ */
+/* ---- freeing --------------------------------------------------------------------------------- */
 
 static void pool_free(divvy_drv_pool_t *pool);
 
-void divvy_drv_pool_return(const divvy_drv_mem_t *mem, uint64_t stream_id, divvy_simgpu_position_t position) {
+void divvy_drv_pool_return(const divvy_drv_mem_t *mem, uint64_t stream_id,
+                           divvy_simgpu_position_t position) {
     divvy_drv_pool_t *pool = mem->owner;
     divvy_drv_block_t *block = mem->block;
     pthread_mutex_lock(&pool->lock);
@@ -308,7 +321,7 @@ CUresult divvy_drv_pool_free(CUdeviceptr address) {
     return CUDA_SUCCESS;
 }
 
-/* ---- all pools ---------------------------------------------------------------------------------------- */
+/* ---- all pools ------------------------------------------------------------------------------- */
 
 CUresult divvy_drv_pool_new(divvy_drv_device_t *device, int ordinal, const CUmemPoolProps *props,
                             divvy_drv_pool_t **ret_pool) {

@@ -16,7 +16,7 @@ static CUresult find(CUmemoryPool handle, divvy_drv_pool_t **ret_pool) {
     return CUDA_SUCCESS;
 }
 
-/* ---- the pools of a device ---------------------------------------------------------------------------- */
+/* ---- the pools of a device ------------------------------------------------------------------- */
 
 static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -84,36 +84,42 @@ CUresult DRV(cuDeviceSetMemPool)(CUdevice dev, CUmemoryPool pool) {
 }
 
 /* The forms of CUDA 13 name a place instead of a device; only devices have pools here. */
-static CUresult place(const CUmemLocation *location, CUmemAllocationType type, CUdevice *ret_device) {
+static CUresult place(const CUmemLocation *location, CUmemAllocationType type,
+                      CUdevice *ret_device) {
     if (!location)
         return CUDA_ERROR_INVALID_VALUE;
     if (location->type != CU_MEM_LOCATION_TYPE_DEVICE || type != CU_MEM_ALLOCATION_TYPE_PINNED)
-        return location->type == CU_MEM_LOCATION_TYPE_INVALID ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;
+        return location->type == CU_MEM_LOCATION_TYPE_INVALID ? CUDA_ERROR_INVALID_VALUE
+                                                              : CUDA_ERROR_NOT_SUPPORTED;
     *ret_device = location->id;
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMemGetDefaultMemPool)(CUmemoryPool *pool_out, CUmemLocation *location, CUmemAllocationType type) {
+CUresult DRV(cuMemGetDefaultMemPool)(CUmemoryPool *pool_out, CUmemLocation *location,
+                                     CUmemAllocationType type) {
     CUdevice dev;
     DRV_TRY(place(location, type, &dev));
     return DRV(cuDeviceGetDefaultMemPool)(pool_out, dev);
 }
 
-CUresult DRV(cuMemGetMemPool)(CUmemoryPool *pool, CUmemLocation *location, CUmemAllocationType type) {
+CUresult DRV(cuMemGetMemPool)(CUmemoryPool *pool, CUmemLocation *location,
+                              CUmemAllocationType type) {
     CUdevice dev;
     DRV_TRY(place(location, type, &dev));
     return DRV(cuDeviceGetMemPool)(pool, dev);
 }
 
-CUresult DRV(cuMemSetMemPool)(CUmemLocation *location, CUmemAllocationType type, CUmemoryPool pool) {
+CUresult DRV(cuMemSetMemPool)(CUmemLocation *location, CUmemAllocationType type,
+                              CUmemoryPool pool) {
     CUdevice dev;
     DRV_TRY(place(location, type, &dev));
     return DRV(cuDeviceSetMemPool)(dev, pool);
 }
 
-/* ---- allocating and freeing --------------------------------------------------------------------------- */
+/* ---- allocating and freeing ------------------------------------------------------------------ */
 
-static CUresult allocate(divvy_drv_pool_t *pool, CUdeviceptr *dptr, size_t bytesize, divvy_drv_stream_t *stream) {
+static CUresult allocate(divvy_drv_pool_t *pool, CUdeviceptr *dptr, size_t bytesize,
+                         divvy_drv_stream_t *stream) {
     divvy_simgpu_position_t position;
     if (pool->imported)
         return CUDA_ERROR_INVALID_VALUE;
@@ -137,7 +143,8 @@ CUresult DRV(cuMemAllocAsync)(CUdeviceptr *dptr, size_t bytesize, CUstream hStre
     return allocate(pool, dptr, bytesize, stream);
 }
 
-CUresult DRV(cuMemAllocFromPoolAsync)(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream) {
+CUresult DRV(cuMemAllocFromPoolAsync)(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool,
+                                      CUstream hStream) {
     divvy_drv_stream_t *stream;
     divvy_drv_pool_t *found;
     if (!dptr || !bytesize)
@@ -174,7 +181,7 @@ CUresult DRV(cuMemFreeAsync)(CUdeviceptr dptr, CUstream hStream) {
     return CUDA_SUCCESS;
 }
 
-/* ---- pools of the program ----------------------------------------------------------------------------- */
+/* ---- pools of the program -------------------------------------------------------------------- */
 
 CUresult DRV(cuMemPoolCreate)(CUmemoryPool *pool, const CUmemPoolProps *poolProps) {
     divvy_drv_device_t *device;
@@ -307,7 +314,8 @@ CUresult DRV(cuMemPoolSetAccess)(CUmemoryPool pool, const CUmemAccessDesc *map, 
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMemPoolGetAccess)(CUmemAccess_flags *flags, CUmemoryPool memPool, CUmemLocation *location) {
+CUresult DRV(cuMemPoolGetAccess)(CUmemAccess_flags *flags, CUmemoryPool memPool,
+                                 CUmemLocation *location) {
     divvy_drv_pool_t *found;
     divvy_drv_device_t *device;
     if (!flags || !location || location->type != CU_MEM_LOCATION_TYPE_DEVICE)
@@ -319,7 +327,7 @@ CUresult DRV(cuMemPoolGetAccess)(CUmemAccess_flags *flags, CUmemoryPool memPool,
     return CUDA_SUCCESS;
 }
 
-/* ---- other processes ---------------------------------------------------------------------------------- */
+/* ---- other processes ------------------------------------------------------------------------- */
 
 /* A shared pool is told by a small sealed file; its memory by the handles of single pointers. */
 typedef struct {
@@ -330,7 +338,8 @@ typedef struct {
 static const char pool_magic[8] = "divvyPl";
 
 CUresult DRV(cuMemPoolExportToShareableHandle)(void *handle_out, CUmemoryPool pool,
-                                               CUmemAllocationHandleType handleType, unsigned long long flags) {
+                                               CUmemAllocationHandleType handleType,
+                                               unsigned long long flags) {
     divvy_drv_pool_t *found;
     pool_file_t file = {.magic = "divvyPl"};
     if (!handle_out || flags)
@@ -351,7 +360,8 @@ CUresult DRV(cuMemPoolExportToShareableHandle)(void *handle_out, CUmemoryPool po
 }
 
 CUresult DRV(cuMemPoolImportFromShareableHandle)(CUmemoryPool *pool_out, void *handle,
-                                                 CUmemAllocationHandleType handleType, unsigned long long flags) {
+                                                 CUmemAllocationHandleType handleType,
+                                                 unsigned long long flags) {
     divvy_drv_device_t *device;
     divvy_drv_pool_t *made;
     pool_file_t file;
@@ -359,7 +369,8 @@ CUresult DRV(cuMemPoolImportFromShareableHandle)(CUmemoryPool *pool_out, void *h
         return CUDA_ERROR_INVALID_VALUE;
     int fd = (int)(intptr_t)handle;
     if (pread(fd, &file, sizeof(file), 0) != (ssize_t)sizeof(file) ||
-        memcmp(file.magic, pool_magic, sizeof(pool_magic)) || file.device >= DIVVY_SIMGPU_DEVICES_MAX)
+        memcmp(file.magic, pool_magic, sizeof(pool_magic)) ||
+        file.device >= DIVVY_SIMGPU_DEVICES_MAX)
         return CUDA_ERROR_INVALID_VALUE;
     int ordinal = divvy_drv_device_ordinal((int)file.device);
     DRV_TRY(divvy_drv_device_find(ordinal, &device));
@@ -372,7 +383,8 @@ CUresult DRV(cuMemPoolImportFromShareableHandle)(CUmemoryPool *pool_out, void *h
     return CUDA_SUCCESS;
 }
 
-_Static_assert(sizeof(CUmemPoolPtrExportData) == sizeof(divvy_simgpu_ipc_t), "a pointer is told by the engine's handle");
+_Static_assert(sizeof(CUmemPoolPtrExportData) == sizeof(divvy_simgpu_ipc_t),
+               "a pointer is told by the engine's handle");
 
 CUresult DRV(cuMemPoolExportPointer)(CUmemPoolPtrExportData *shareData_out, CUdeviceptr ptr) {
     divvy_drv_mem_t mem;
@@ -387,7 +399,8 @@ CUresult DRV(cuMemPoolExportPointer)(CUmemPoolPtrExportData *shareData_out, CUde
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMemPoolImportPointer)(CUdeviceptr *ptr_out, CUmemoryPool pool, CUmemPoolPtrExportData *shareData) {
+CUresult DRV(cuMemPoolImportPointer)(CUdeviceptr *ptr_out, CUmemoryPool pool,
+                                     CUmemPoolPtrExportData *shareData) {
     divvy_drv_pool_t *found;
     divvy_simgpu_ipc_t ipc;
     if (!ptr_out || !shareData)

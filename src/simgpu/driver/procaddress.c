@@ -1,6 +1,6 @@
 /*
- * cuGetProcAddress: which of the exported forms a program built against some CUDA version is given, and the private
- * tables of cuGetExportTable, of which there are none.
+ * cuGetProcAddress: which of the exported forms a program built against some CUDA version is given,
+ * and the private tables of cuGetExportTable, of which there are none.
  */
 #include "simgpu/driver/api.h"
 
@@ -32,8 +32,8 @@ static void sort(void) {
     qsort(order, count, sizeof(order[0]), compare);
 }
 
-/* The newest form not newer than VERSION; the per-thread one where that is asked for and exists. *ret_known says
- * whether the name exists at all. */
+/* The newest form not newer than VERSION; the per-thread one where that is asked for and exists.
+ * *ret_known says whether the name exists at all. */
 static void *lookup(const char *api, int version, bool per_thread, bool *ret_known) {
     size_t count;
     const divvy_drv_export_t *rows = divvy_drv_exports(&count), *plain = NULL, *twin = NULL;
@@ -58,7 +58,8 @@ static void *lookup(const char *api, int version, bool per_thread, bool *ret_kno
             twin = row;
     }
     /* A twin of an older interface never replaces a newer plain form. */
-    if (per_thread && twin && (!plain || strncmp(twin->symbol, plain->symbol, strlen(plain->symbol)) == 0))
+    if (per_thread && twin &&
+        (!plain || strncmp(twin->symbol, plain->symbol, strlen(plain->symbol)) == 0))
         return twin->address;
     return plain ? plain->address : NULL;
 }
@@ -68,7 +69,8 @@ static CUresult answer(const char *symbol, void **pfn, int version, cuuint64_t f
     if (!symbol || !pfn || version < 0 ||
         (flags & ~(cuuint64_t)(CU_GET_PROC_ADDRESS_LEGACY_STREAM |
                                CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM)) ||
-        flags == (CU_GET_PROC_ADDRESS_LEGACY_STREAM | CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM))
+        flags ==
+            (CU_GET_PROC_ADDRESS_LEGACY_STREAM | CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM))
         return CUDA_ERROR_INVALID_VALUE;
     bool known;
     void *address =
@@ -78,7 +80,8 @@ static CUresult answer(const char *symbol, void **pfn, int version, cuuint64_t f
         *status = address ? CU_GET_PROC_ADDRESS_SUCCESS
                   : known ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT
                           : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
-    /* With a place for the status the call itself succeeds; the older form has only its result to say it with. */
+    /* With a place for the status the call itself succeeds; the older form has only its result
+     * to say it with. */
     return address || status ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 

@@ -8,7 +8,7 @@
 
 static _Atomic uint64_t last_id = 2; /* 1 and 2 name the default streams */
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 CUresult divvy_drv_stream_new(divvy_drv_context_t *context, divvy_drv_stream_kind_t kind,
                               unsigned flags, int priority, divvy_drv_stream_t **ret_stream) {
@@ -62,7 +62,7 @@ void divvy_drv_stream_free(divvy_drv_stream_t *stream) {
     free(stream);
 }
 
-/* ---- lookup ------------------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 CUresult divvy_drv_stream_look(CUstream handle, divvy_drv_stream_t **ret_stream) {
     divvy_drv_context_t *context;
@@ -85,7 +85,7 @@ CUresult divvy_drv_stream_find(CUstream handle, divvy_drv_stream_t **ret_stream)
     return divvy_drv_context_error((*ret_stream)->context);
 }
 
-/* ---- the order of the legacy stream ------------------------------------------------------------------- */
+/* ---- the order of the legacy stream ---------------------------------------------------------- */
 
 static CUresult await(divvy_drv_stream_t *stream, divvy_drv_stream_t *other) {
     divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_EVENT_WAIT,
@@ -99,8 +99,9 @@ static bool blocking(const divvy_drv_stream_t *stream) {
     return stream->kind != DRV_STREAM_LEGACY && !(stream->flags & CU_STREAM_NON_BLOCKING);
 }
 
-/* The lock is not held while an item may have to wait for room in a full channel: the streams to wait for are
- * noted first. Streams are few; those beyond the array are waited for in the next round. */
+/* The lock is not held while an item may have to wait for room in a full channel: the streams to
+ * wait for are noted first. Streams are few; those beyond the array are waited for in the next
+ * round. */
 static CUresult legacy_awaits(divvy_drv_stream_t *legacy, bool all) {
     divvy_drv_context_t *context = legacy->context;
     for (;;) {
@@ -140,14 +141,16 @@ CUresult divvy_drv_stream_gather(divvy_drv_stream_t *legacy) {
 static inline CUresult order_before(divvy_drv_stream_t *stream) {
     divvy_drv_context_t *context = stream->context;
     if (stream->kind == DRV_STREAM_LEGACY) {
-        if (__builtin_expect(atomic_load_explicit(&context->blocking_work, memory_order_relaxed), 0))
+        if (__builtin_expect(atomic_load_explicit(&context->blocking_work, memory_order_relaxed),
+                             0))
             return legacy_awaits(stream, false);
         return CUDA_SUCCESS;
     }
     if (stream->flags & CU_STREAM_NON_BLOCKING)
         return CUDA_SUCCESS;
     uint64_t count = atomic_load_explicit(&context->legacy_count, memory_order_relaxed);
-    if (__builtin_expect(count != atomic_load_explicit(&stream->legacy_seen, memory_order_relaxed), 0)) {
+    if (__builtin_expect(count != atomic_load_explicit(&stream->legacy_seen, memory_order_relaxed),
+                         0)) {
         atomic_store_explicit(&stream->legacy_seen, count, memory_order_relaxed);
         return await(stream, context->legacy);
     }
@@ -197,7 +200,8 @@ CUresult divvy_drv_stream_synchronize(divvy_drv_stream_t *stream) {
 CUresult divvy_drv_stream_wait_all(divvy_drv_context_t *context, divvy_drv_event_t *event) {
     divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_EVENT_WAIT};
     DRV_TRY(divvy_drv_result(divvy_simgpu_event_position(event->engine, &item.position)));
-    /* A stream whose channel is full may take a while; it cannot go meanwhile, its owner would have to wait too. */
+    /* A stream whose channel is full may take a while; it cannot go meanwhile, its owner would
+     * have to wait too. */
     pthread_mutex_lock(&context->lock);
     int status = 0;
     for (divvy_drv_stream_t *s = context->streams; s && !status; s = s->next)
@@ -206,7 +210,7 @@ CUresult divvy_drv_stream_wait_all(divvy_drv_context_t *context, divvy_drv_event
     return divvy_drv_result(status);
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 CUresult DRV(cuStreamCreateWithPriority)(CUstream *phStream, unsigned int flags, int priority) {
     divvy_drv_context_t *context;
@@ -329,7 +333,8 @@ CUresult DRV(cuStreamAttachMemAsync)(CUstream hStream, CUdeviceptr dptr, size_t 
     divvy_drv_stream_t *stream;
     divvy_simgpu_range_t range;
     (void)length;
-    if (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST && flags != CU_MEM_ATTACH_SINGLE)
+    if (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST &&
+        flags != CU_MEM_ATTACH_SINGLE)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_stream_find(hStream, &stream));
     if (divvy_simgpu_mem_lookup(dptr, &range))
@@ -337,9 +342,10 @@ CUresult DRV(cuStreamAttachMemAsync)(CUstream hStream, CUdeviceptr dptr, size_t 
     return CUDA_SUCCESS; /* managed memory is coherent here at all times */
 }
 
-/* ---- attributes --------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
-CUresult DRV(cuStreamGetAttribute)(CUstream hStream, CUstreamAttrID attr, CUstreamAttrValue *value) {
+CUresult DRV(cuStreamGetAttribute)(CUstream hStream, CUstreamAttrID attr,
+                                   CUstreamAttrValue *value) {
     divvy_drv_stream_t *stream;
     if (!value)
         return CUDA_ERROR_INVALID_VALUE;
@@ -365,7 +371,8 @@ CUresult DRV(cuStreamGetAttribute)(CUstream hStream, CUstreamAttrID attr, CUstre
     }
 }
 
-CUresult DRV(cuStreamSetAttribute)(CUstream hStream, CUstreamAttrID attr, const CUstreamAttrValue *param) {
+CUresult DRV(cuStreamSetAttribute)(CUstream hStream, CUstreamAttrID attr,
+                                   const CUstreamAttrValue *param) {
     divvy_drv_stream_t *stream;
     if (!param)
         return CUDA_ERROR_INVALID_VALUE;

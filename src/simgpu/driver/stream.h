@@ -1,6 +1,6 @@
 /*
- * Streams and events. A stream is a channel of the engine, and the rules of the legacy default stream on top: work
- * in it waits for all blocking streams of the context, and they wait for it.
+ * Streams and events. A stream is a channel of the engine, and the rules of the legacy default
+ * stream on top: work in it waits for all blocking streams of the context, and they wait for it.
  */
 #ifndef DIVVY_SIMGPU_DRIVER_STREAM_H
 #define DIVVY_SIMGPU_DRIVER_STREAM_H
@@ -36,18 +36,21 @@ struct divvy_drv_stream {
 };
 
 /*
- * The stream that HANDLE names in the calling function: 0 by the form of the call, 1 legacy, 2 per thread, or a
- * live handle. CUDA_ERROR_INVALID_HANDLE, INVALID_CONTEXT; the sticky error of its context. */
+ * The stream that HANDLE names in the calling function: 0 by the form of the call, 1 legacy, 2 per
+ * thread, or a live handle. CUDA_ERROR_INVALID_HANDLE, INVALID_CONTEXT; the sticky error of its
+ * context.
+ */
 CUresult divvy_drv_stream_find(CUstream handle, divvy_drv_stream_t **ret_stream);
 /* The same, with the sticky error left out: for destroying and asking facts. */
 CUresult divvy_drv_stream_look(CUstream handle, divvy_drv_stream_t **ret_stream);
 
-CUresult divvy_drv_stream_new(divvy_drv_context_t *context, divvy_drv_stream_kind_t kind, unsigned flags, int priority,
-                              divvy_drv_stream_t **ret_stream);
+CUresult divvy_drv_stream_new(divvy_drv_context_t *context, divvy_drv_stream_kind_t kind,
+                              unsigned flags, int priority, divvy_drv_stream_t **ret_stream);
 /* What is queued still runs. */
 void divvy_drv_stream_free(divvy_drv_stream_t *stream);
 
-/* Puts ITEM into the stream in its order. On failure the item was not taken: run and drop will not be called. */
+/* Puts ITEM into the stream in its order. On failure the item was not taken: run and drop will
+ * not be called. */
 CUresult divvy_drv_stream_submit(divvy_drv_stream_t *stream, const divvy_simgpu_item_t *item,
                                  divvy_simgpu_position_t *ret_position);
 /* The moment when all that was submitted before is done, legacy order included. */

@@ -1,4 +1,5 @@
-/* What each thread has current: the stack of contexts, and its own default stream in each context. */
+/* What each thread has current: the stack of contexts, and its own default stream in each
+ * context. */
 #include "simgpu/driver/capture.h"
 #include "simgpu/driver/stream.h"
 
@@ -14,7 +15,7 @@ typedef struct own_stream {
 struct divvy_drv_thread {
     divvy_drv_context_t **stack;
     size_t depth, room;
-    own_stream_t *streams;                 /* under list_lock: a context that goes takes them from all threads */
+    own_stream_t *streams; /* under list_lock: a context that goes takes them from all threads */
     divvy_drv_thread_t *previous, *next;
 };
 

@@ -1,16 +1,17 @@
-/* Virtual memory management: physical handles, reserved addresses, mappings and who may use them. */
+/* Virtual memory management: physical handles, reserved addresses, mappings and who may use
+ * them. */
 #include "simgpu/driver/memory.h"
 #include "simgpu/driver/op.h"
 #include "simgpu/driver/pool.h"
 
 #include <stdlib.h>
 
-/* ---- what is remembered of a physical handle ----------------------------------------------------------- */
+/* ---- what is remembered of a physical handle ------------------------------------------------- */
 
 typedef struct physical {
     uint64_t handle;
     CUmemAllocationProp props;
-    unsigned refs;     /* of the program */
+    unsigned refs; /* of the program */
     unsigned mappings;
     struct physical *next;
 } physical_t;
@@ -71,13 +72,14 @@ static CUresult recall(uint64_t handle, CUmemAllocationProp *ret_props) {
     return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-/* ---- physical memory ---------------------------------------------------------------------------------- */
+/* ---- physical memory ------------------------------------------------------------------------- */
 
 static CUresult check_props(const CUmemAllocationProp *prop, divvy_drv_device_t **ret_device) {
     if (!prop || prop->location.type == CU_MEM_LOCATION_TYPE_INVALID)
         return CUDA_ERROR_INVALID_VALUE;
     if (prop->type != CU_MEM_ALLOCATION_TYPE_PINNED)
-        return prop->type == CU_MEM_ALLOCATION_TYPE_MANAGED ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+        return prop->type == CU_MEM_ALLOCATION_TYPE_MANAGED ? CUDA_ERROR_NOT_SUPPORTED
+                                                            : CUDA_ERROR_INVALID_VALUE;
     if (prop->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return CUDA_ERROR_NOT_SUPPORTED; /* memory of the host is not managed this way here */
     if (prop->requestedHandleTypes & ~(unsigned)CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
@@ -95,8 +97,8 @@ CUresult DRV(cuMemGetAllocationGranularity)(size_t *granularity, const CUmemAllo
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMemCreate)(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
-                          unsigned long long flags) {
+CUresult DRV(cuMemCreate)(CUmemGenericAllocationHandle *handle, size_t size,
+                          const CUmemAllocationProp *prop, unsigned long long flags) {
     divvy_drv_device_t *device;
     uint64_t made;
     if (!handle || !size || size % DIVVY_SIMGPU_PAGE_BYTES || flags)
@@ -134,17 +136,21 @@ CUresult DRV(cuMemRetainAllocationHandle)(CUmemGenericAllocationHandle *handle, 
     return result;
 }
 
-CUresult DRV(cuMemGetAllocationPropertiesFromHandle)(CUmemAllocationProp *prop, CUmemGenericAllocationHandle handle) {
+CUresult DRV(cuMemGetAllocationPropertiesFromHandle)(CUmemAllocationProp *prop,
+                                                     CUmemGenericAllocationHandle handle) {
     return prop ? recall(handle, prop) : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult DRV(cuMemExportToShareableHandle)(void *shareableHandle, CUmemGenericAllocationHandle handle,
-                                           CUmemAllocationHandleType handleType, unsigned long long flags) {
+CUresult DRV(cuMemExportToShareableHandle)(void *shareableHandle,
+                                           CUmemGenericAllocationHandle handle,
+                                           CUmemAllocationHandleType handleType,
+                                           unsigned long long flags) {
     CUmemAllocationProp props;
     if (!shareableHandle || flags)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(recall(handle, &props));
-    if (handleType != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !(props.requestedHandleTypes & handleType))
+    if (handleType != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR ||
+        !(props.requestedHandleTypes & handleType))
         return CUDA_ERROR_INVALID_VALUE;
     return divvy_drv_result(divvy_simgpu_phys_export_fd(handle, (int *)shareableHandle));
 }
@@ -174,7 +180,7 @@ CUresult DRV(cuMemImportFromShareableHandle)(CUmemGenericAllocationHandle *handl
     return CUDA_SUCCESS;
 }
 
-/* ---- addresses and mappings --------------------------------------------------------------------------- */
+/* ---- addresses and mappings ------------------------------------------------------------------ */
 
 CUresult DRV(cuMemAddressReserve)(CUdeviceptr *ptr, size_t size, size_t alignment, CUdeviceptr addr,
                                   unsigned long long flags) {
@@ -189,11 +195,12 @@ CUresult DRV(cuMemAddressReserve)(CUdeviceptr *ptr, size_t size, size_t alignmen
 }
 
 CUresult DRV(cuMemAddressFree)(CUdeviceptr ptr, size_t size) {
-    return ptr && size ? divvy_drv_result(divvy_simgpu_va_free(ptr, size)) : CUDA_ERROR_INVALID_VALUE;
+    return ptr && size ? divvy_drv_result(divvy_simgpu_va_free(ptr, size))
+                       : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult DRV(cuMemMap)(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
-                       unsigned long long flags) {
+CUresult DRV(cuMemMap)(CUdeviceptr ptr, size_t size, size_t offset,
+                       CUmemGenericAllocationHandle handle, unsigned long long flags) {
     CUmemAllocationProp props;
     if (!ptr || !size || offset || flags) /* the interface asks for an offset of 0 */
         return CUDA_ERROR_INVALID_VALUE;
@@ -201,7 +208,10 @@ CUresult DRV(cuMemMap)(CUdeviceptr ptr, size_t size, size_t offset, CUmemGeneric
     DRV_TRY(divvy_drv_result(divvy_simgpu_va_map(ptr, size, handle, offset)));
     divvy_drv_device_t *device;
     DRV_TRY(divvy_drv_device_find(props.location.id, &device));
-    divvy_drv_mem_t mem = {.address = ptr, .bytes = size, .kind = DRV_MEM_MAPPED, .device = device->engine,
+    divvy_drv_mem_t mem = {.address = ptr,
+                           .bytes = size,
+                           .kind = DRV_MEM_MAPPED,
+                           .device = device->engine,
                            .handle = handle};
     CUresult result = divvy_drv_mem_enter(&mem) ? CUDA_ERROR_OUT_OF_MEMORY : count(handle, 0, 1);
     if (result != CUDA_SUCCESS)
@@ -219,7 +229,8 @@ static bool whole_mappings(CUdeviceptr ptr, size_t size) {
     return true;
 }
 
-/* Work that still uses the memory faults afterwards, as on a GPU; only what runs at this moment is waited for. */
+/* Work that still uses the memory faults afterwards, as on a GPU; only what runs at this moment
+ * is waited for. */
 CUresult DRV(cuMemUnmap)(CUdeviceptr ptr, size_t size) {
     divvy_drv_mem_t mem;
     if (!ptr || !size || ptr + size < ptr || !whole_mappings(ptr, size))
@@ -245,7 +256,8 @@ CUresult DRV(cuMemSetAccess)(CUdeviceptr ptr, size_t size, const CUmemAccessDesc
         DRV_TRY(divvy_drv_device_find(desc[i].location.id, &device));
         uint32_t bit = (uint32_t)1 << desc[i].location.id;
         touched |= bit;
-        if (desc[i].flags & ~(unsigned)CU_MEM_ACCESS_FLAGS_PROT_READWRITE || (int)desc[i].flags == 2)
+        if (desc[i].flags & ~(unsigned)CU_MEM_ACCESS_FLAGS_PROT_READWRITE ||
+            (int)desc[i].flags == 2)
             return CUDA_ERROR_INVALID_VALUE;
         readers |= desc[i].flags ? bit : 0;
         writers |= desc[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? bit : 0;
@@ -255,12 +267,14 @@ CUresult DRV(cuMemSetAccess)(CUdeviceptr ptr, size_t size, const CUmemAccessDesc
     for (uint64_t at = ptr; at < ptr + size; at += mem.bytes) {
         if (!divvy_drv_mem_set_access(at, touched, readers, writers, &mem))
             return CUDA_ERROR_INVALID_VALUE;
-        DRV_TRY(divvy_drv_result(divvy_simgpu_va_protect(mem.address, mem.bytes, mem.readers != 0, mem.writers != 0)));
+        DRV_TRY(divvy_drv_result(
+            divvy_simgpu_va_protect(mem.address, mem.bytes, mem.readers != 0, mem.writers != 0)));
     }
     return CUDA_SUCCESS;
 }
 
-CUresult DRV(cuMemGetAccess)(unsigned long long *flags, const CUmemLocation *location, CUdeviceptr ptr) {
+CUresult DRV(cuMemGetAccess)(unsigned long long *flags, const CUmemLocation *location,
+                             CUdeviceptr ptr) {
     divvy_drv_device_t *device;
     divvy_drv_mem_t mem;
     if (!flags || !location)

@@ -94,15 +94,15 @@ static void forked(const fixture_t *f) {
 }
 
 /* Begins, does one thing that is forbidden, and finds the capture invalid. */
-#define FORBIDDEN(result, mode, expression)                                                                            \
-    do {                                                                                                               \
-        CUgraph graph_;                                                                                                \
-        OK(cuStreamBeginCapture_v2(a, mode));                                                                          \
-        IS(result, expression);                                                                                        \
-        IS(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(a, &graph_));                                     \
-        TRUE(!graph_);                                                                                                 \
+#define FORBIDDEN(result, mode, expression)                                                        \
+    do {                                                                                           \
+        CUgraph graph_;                                                                            \
+        OK(cuStreamBeginCapture_v2(a, mode));                                                      \
+        IS(result, expression);                                                                    \
+        IS(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(a, &graph_));                 \
+        TRUE(!graph_);                                                                             \
     } while (0)
-#define GLOBAL CU_STREAM_CAPTURE_MODE_GLOBAL
+#define GLOBAL  CU_STREAM_CAPTURE_MODE_GLOBAL
 #define RELAXED CU_STREAM_CAPTURE_MODE_RELAXED
 
 static void forbidden(const fixture_t *f) {
@@ -117,7 +117,8 @@ static void forbidden(const fixture_t *f) {
     FORBIDDEN(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, RELAXED, cuCtxSynchronize());
     FORBIDDEN(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, GLOBAL, cuMemAlloc_v2(&q, 64));
     FORBIDDEN(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, GLOBAL, cuMemcpyDtoH_v2(&out, p, 4));
-    FORBIDDEN(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, RELAXED, add1(f, p, 64, NULL)); /* a is a blocking stream */
+    FORBIDDEN(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, RELAXED,
+              add1(f, p, 64, NULL)); /* a is a blocking stream */
     FORBIDDEN(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, GLOBAL, cuStreamWaitEvent(a, plain, 0));
     IS(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuStreamBeginCapture_v2(NULL, GLOBAL));
     IS(CUDA_ERROR_ILLEGAL_STATE, cuStreamEndCapture(a, &(CUgraph){0}));
@@ -185,7 +186,8 @@ static void *other_thread(void *context) {
     CUgraph graph;
     OK(cuCtxSetCurrent(context));
     IS(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, cuStreamEndCapture(a, &graph));
-    OK(cuMemAlloc_v2(&p, 64)); /* a thread-local capture of another thread does not concern this one */
+    OK(cuMemAlloc_v2(&p,
+                     64)); /* a thread-local capture of another thread does not concern this one */
     OK(cuStreamSynchronize(b));
     return (void *)(size_t)p;
 }
@@ -220,7 +222,8 @@ static void into_a_graph(const fixture_t *f) {
     CUgraphExec exec;
     CUgraphNode root;
     size_t count;
-    CUDA_MEMSET_NODE_PARAMS fill = {.dst = p, .value = 6, .elementSize = 4, .width = 64, .height = 1};
+    CUDA_MEMSET_NODE_PARAMS fill = {
+        .dst = p, .value = 6, .elementSize = 4, .width = 64, .height = 1};
     OK(cuCtxSynchronize());
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemsetNode(&root, graph, NULL, 0, &fill, f->context));

@@ -13,18 +13,22 @@ static CUresult load(const char *text, char *log, size_t bytes) {
 }
 
 static void refused(void) {
-    static const unsigned char elf[] = {0x7f, 'E', 'L', 'F', 2, 1, 1, 0}, fat[] = {0x50, 0xed, 0x55, 0xba, 1, 0, 0x10},
+    static const unsigned char elf[] = {0x7f, 'E', 'L', 'F', 2, 1, 1, 0},
+                               fat[] = {0x50, 0xed, 0x55, 0xba, 1, 0, 0x10},
                                junk[] = {0xff, 0xfe, 1, 2, 3, 0};
     CUmodule module;
     char log[256];
-    IS(CUDA_ERROR_INVALID_PTX, load(".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry k() {\n"
-                                    "    frobnicate.u32 %r1;\n    ret;\n}\n",
-                                    log, sizeof(log)));
+    IS(CUDA_ERROR_INVALID_PTX,
+       load(".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry k() {\n"
+            "    frobnicate.u32 %r1;\n    ret;\n}\n",
+            log, sizeof(log)));
     TRUE(strstr(log, "line 5") && strstr(log, "frobnicate"));
-    IS(CUDA_ERROR_INVALID_PTX, load(".version 7.0\n.target sm_70\n.address_size 64\nnonsense", log, 12));
+    IS(CUDA_ERROR_INVALID_PTX,
+       load(".version 7.0\n.target sm_70\n.address_size 64\nnonsense", log, 12));
     EQUAL(strlen(log), 11);
     IS(CUDA_ERROR_INVALID_PTX, load("this is no PTX at all", log, sizeof(log)));
-    IS(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, load(".version 99.0\n.target sm_70\n", log, sizeof(log)));
+    IS(CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
+       load(".version 99.0\n.target sm_70\n", log, sizeof(log)));
     IS(CUDA_ERROR_NO_BINARY_FOR_GPU, cuModuleLoadData(&module, elf));
     IS(CUDA_ERROR_NO_BINARY_FOR_GPU, cuModuleLoadData(&module, fat));
     IS(CUDA_ERROR_INVALID_IMAGE, cuModuleLoadData(&module, junk));
@@ -52,7 +56,7 @@ static void functions(const fixture_t *f) {
     EQUAL(offset, 12);
     EQUAL(bytes, 4);
     IS(CUDA_ERROR_INVALID_VALUE, cuFuncGetParamInfo(f->scale, 3, &offset, &bytes));
-    IS(CUDA_ERROR_INVALID_HANDLE, cuFuncGetName(&name, (CUfunction)"no function"));
+    IS(CUDA_ERROR_INVALID_HANDLE, cuFuncGetName(&name, (CUfunction) "no function"));
     OK(cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, f->add1));
     EQUAL(value, 1024);
     OK(cuModuleGetGlobal_v2(&p, &bytes, f->module, "counter"));
@@ -88,10 +92,11 @@ static void launches(const fixture_t *f) {
         unsigned n;
     } packed = {p, 256};
     size_t packed_bytes = sizeof(packed);
-    void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &packed, CU_LAUNCH_PARAM_BUFFER_SIZE, &packed_bytes,
-                     CU_LAUNCH_PARAM_END};
-    CUlaunchAttribute attributes[2] = {{.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE, .value.cooperative = 1},
-                                       {.id = CU_LAUNCH_ATTRIBUTE_PRIORITY, .value.priority = -1}};
+    void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &packed, CU_LAUNCH_PARAM_BUFFER_SIZE,
+                     &packed_bytes, CU_LAUNCH_PARAM_END};
+    CUlaunchAttribute attributes[2] = {
+        {.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE, .value.cooperative = 1},
+        {.id = CU_LAUNCH_ATTRIBUTE_PRIORITY, .value.priority = -1}};
     CUlaunchConfig config = {4, 1, 1, 64, 1, 1, 0, NULL, attributes, 2};
     CUevent after;
     OK(cuLaunchKernel(f->add1, 4, 1, 1, 64, 1, 1, 0, NULL, args, NULL));
@@ -114,7 +119,8 @@ static void launches(const fixture_t *f) {
     OK(cuLaunchKernelEx(&config, f->add1, args, NULL));
     OK(cuEventSynchronize(after));
     EQUAL(word_at(p, 255), 8);
-    attributes[0] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, .value.clusterDim = {3, 1, 1}};
+    attributes[0] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                        .value.clusterDim = {3, 1, 1}};
     IS(CUDA_ERROR_INVALID_CLUSTER_SIZE, cuLaunchKernelEx(&config, f->add1, args, NULL));
     attributes[0].id = (CUlaunchAttributeID)77;
     IS(CUDA_ERROR_INVALID_VALUE, cuLaunchKernelEx(&config, f->add1, args, NULL));
@@ -129,7 +135,7 @@ static void refused_launches(const fixture_t *f) {
     size_t short_bytes = 8;
     void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &p, CU_LAUNCH_PARAM_BUFFER_SIZE, &short_bytes,
                      CU_LAUNCH_PARAM_END};
-#define LAUNCH(gx, gy, gz, bx, by, bz, shared)                                                                         \
+#define LAUNCH(gx, gy, gz, bx, by, bz, shared)                                                     \
     cuLaunchKernel(f->add1, gx, gy, gz, bx, by, bz, shared, NULL, args, NULL)
     IS(CUDA_ERROR_INVALID_VALUE, LAUNCH(0, 1, 1, 1, 1, 1, 0));
     IS(CUDA_ERROR_INVALID_VALUE, LAUNCH(1, 65536, 1, 1, 1, 1, 0));
@@ -141,14 +147,18 @@ static void refused_launches(const fixture_t *f) {
     OK(LAUNCH(1, 1, 1, 1, 1, 1, 49152));
     OK(cuFuncSetAttribute(f->add1, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 100000));
     OK(LAUNCH(1, 1, 1, 1, 1, 1, 100000));
-    IS(CUDA_ERROR_INVALID_VALUE, cuFuncSetAttribute(f->add1, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20));
+    IS(CUDA_ERROR_INVALID_VALUE,
+       cuFuncSetAttribute(f->add1, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20));
     IS(CUDA_ERROR_INVALID_VALUE, cuLaunchKernel(f->add1, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
     IS(CUDA_ERROR_INVALID_VALUE, cuLaunchKernel(f->add1, 1, 1, 1, 1, 1, 1, 0, NULL, args, extra));
     IS(CUDA_ERROR_INVALID_VALUE, cuLaunchKernel(f->add1, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, extra));
     IS(CUDA_ERROR_INVALID_HANDLE, cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, args, NULL));
-    IS(CUDA_ERROR_INVALID_HANDLE, cuLaunchKernel((CUfunction)f->module, 1, 1, 1, 1, 1, 1, 0, NULL, args, NULL));
-    IS(CUDA_ERROR_INVALID_HANDLE, cuLaunchKernel(f->add1, 1, 1, 1, 1, 1, 1, 0, (CUstream)0x99, args, NULL));
-    IS(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, cuLaunchCooperativeKernel(f->tick, 265, 1, 1, 1024, 1, 1, 0, NULL, NULL));
+    IS(CUDA_ERROR_INVALID_HANDLE,
+       cuLaunchKernel((CUfunction)f->module, 1, 1, 1, 1, 1, 1, 0, NULL, args, NULL));
+    IS(CUDA_ERROR_INVALID_HANDLE,
+       cuLaunchKernel(f->add1, 1, 1, 1, 1, 1, 1, 0, (CUstream)0x99, args, NULL));
+    IS(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE,
+       cuLaunchCooperativeKernel(f->tick, 265, 1, 1, 1024, 1, 1, 0, NULL, NULL));
     OK(cuLaunchCooperativeKernel(f->tick, 264, 1, 1, 1024, 1, 1, 0, NULL, NULL));
     OK(cuCtxSynchronize());
     OK(cuMemFree_v2(p));
@@ -194,7 +204,8 @@ static void libraries(void) {
     IS(CUDA_ERROR_NOT_FOUND, cuLibraryGetKernel(&kernel, library, "absent"));
     OK(cuKernelGetFunction(&function, kernel));
     OK(cuLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, NULL, args, NULL));
-    OK(cuLaunchKernel((CUfunction)kernel, 1, 1, 1, 64, 1, 1, 0, NULL, args, NULL)); /* a kernel will do, too */
+    OK(cuLaunchKernel((CUfunction)kernel, 1, 1, 1, 64, 1, 1, 0, NULL, args,
+                      NULL)); /* a kernel will do, too */
     EQUAL(word_at(p, 0), 3);
     OK(cuLibraryGetModule(&module, library));
     OK(cuModuleGetFunction(&again, module, "add1"));
@@ -224,8 +235,10 @@ static void linker(void) {
     size_t bytes;
     OK(cuLinkCreate_v2(0, NULL, NULL, &state));
     IS(CUDA_ERROR_INVALID_VALUE, cuLinkComplete(state, &image, &bytes));
-    IS(CUDA_ERROR_NO_BINARY_FOR_GPU, cuLinkAddData_v2(state, CU_JIT_INPUT_CUBIN, "x", 1, "x", 0, NULL, NULL));
-    OK(cuLinkAddData_v2(state, CU_JIT_INPUT_PTX, (void *)(size_t)kernels, sizeof(kernels), "kernels", 0, NULL, NULL));
+    IS(CUDA_ERROR_NO_BINARY_FOR_GPU,
+       cuLinkAddData_v2(state, CU_JIT_INPUT_CUBIN, "x", 1, "x", 0, NULL, NULL));
+    OK(cuLinkAddData_v2(state, CU_JIT_INPUT_PTX, (void *)(size_t)kernels, sizeof(kernels),
+                        "kernels", 0, NULL, NULL));
     OK(cuLinkComplete(state, &image, &bytes));
     OK(cuModuleLoadData(&module, image));
     OK(cuLinkDestroy(state));

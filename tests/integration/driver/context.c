@@ -236,8 +236,10 @@ static void visibility(const char *self) {
     }
     OK(cuDeviceGetUuid(&id, 1));
     const unsigned char *b = (const unsigned char *)id.bytes;
-    snprintf(uuid, sizeof(uuid), "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(uuid, sizeof(uuid),
+             "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+             b[15]);
     snprintf(prefix, sizeof(prefix), "%.12s", uuid);
     snprintf(one, sizeof(one), "%x ", n[1]);
     snprintf(both, sizeof(both), "%x %x ", n[0], n[1]);

@@ -1,10 +1,17 @@
 /* Graphs: built by hand, instantiated, launched, changed, and their memory. */
 #include "check.h"
 
-static CUgraphNode kernel_node(CUgraph graph, CUfunction function, void **args, const CUgraphNode *before, size_t count) {
+static CUgraphNode kernel_node(CUgraph graph, CUfunction function, void **args,
+                               const CUgraphNode *before, size_t count) {
     CUgraphNode node;
-    CUDA_KERNEL_NODE_PARAMS params = {.func = function, .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 64,
-                                      .blockDimY = 1, .blockDimZ = 1, .kernelParams = args};
+    CUDA_KERNEL_NODE_PARAMS params = {.func = function,
+                                      .gridDimX = 1,
+                                      .gridDimY = 1,
+                                      .gridDimZ = 1,
+                                      .blockDimX = 64,
+                                      .blockDimY = 1,
+                                      .blockDimZ = 1,
+                                      .kernelParams = args};
     OK(cuGraphAddKernelNode_v2(&node, graph, before, count, &params));
     return node;
 }
@@ -25,9 +32,15 @@ static void build_and_launch(const fixture_t *f) {
     CUgraphNode set, add_node, scale_node, copy, host, empty, nodes[8], found;
     CUgraphNodeType type;
     size_t count;
-    CUDA_MEMSET_NODE_PARAMS fill = {.dst = p, .value = 1, .elementSize = 4, .width = 64, .height = 1};
-    CUDA_MEMCPY3D back = {.srcMemoryType = CU_MEMORYTYPE_DEVICE, .srcDevice = p, .dstMemoryType = CU_MEMORYTYPE_HOST,
-                          .dstHost = out, .WidthInBytes = sizeof(out), .Height = 1, .Depth = 1};
+    CUDA_MEMSET_NODE_PARAMS fill = {
+        .dst = p, .value = 1, .elementSize = 4, .width = 64, .height = 1};
+    CUDA_MEMCPY3D back = {.srcMemoryType = CU_MEMORYTYPE_DEVICE,
+                          .srcDevice = p,
+                          .dstMemoryType = CU_MEMORYTYPE_HOST,
+                          .dstHost = out,
+                          .WidthInBytes = sizeof(out),
+                          .Height = 1,
+                          .Depth = 1};
     CUDA_HOST_NODE_PARAMS host_params = {call, (void *)1};
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemsetNode(&set, graph, NULL, 0, &fill, f->context));
@@ -192,14 +205,16 @@ static void memory(const fixture_t *f) {
     CUgraph graph;
     CUgraphExec exec;
     CUgraphNode alloc, set, free_node;
-    CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                                       .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
-                                         .bytesize = BYTES};
+    CUDA_MEM_ALLOC_NODE_PARAMS params = {
+        .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                      .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}},
+        .bytesize = BYTES};
     size_t before = free_bytes();
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddMemAllocNode(&alloc, graph, NULL, 0, &params));
     TRUE(params.dptr != 0);
-    CUDA_MEMSET_NODE_PARAMS fill = {.dst = params.dptr, .value = 9, .elementSize = 4, .width = 64, .height = 1};
+    CUDA_MEMSET_NODE_PARAMS fill = {
+        .dst = params.dptr, .value = 9, .elementSize = 4, .width = 64, .height = 1};
     IS(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(params.dptr)); /* an address, no memory yet */
     unsigned n = 64;
     void *args[] = {&params.dptr, &n};
@@ -217,7 +232,8 @@ static void memory(const fixture_t *f) {
     OK(cuMemFree_v2(params.dptr));
     IS(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(params.dptr));
     EQUAL(graph_bytes(CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT), 0);
-    EQUAL(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT), TAKEN); /* kept for the next launch */
+    EQUAL(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT),
+          TAKEN); /* kept for the next launch */
     OK(cuDeviceGraphMemTrim(0));
     EQUAL(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT), 0);
     EQUAL(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH), TAKEN);
@@ -271,8 +287,13 @@ static void generic(const fixture_t *f) {
     CUgraphExec exec;
     CUgraphNode node, next;
     CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_KERNEL};
-    params.kernel = (CUDA_KERNEL_NODE_PARAMS_v3){.func = f->add1, .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1,
-                                                 .blockDimX = 64, .blockDimY = 1, .blockDimZ = 1,
+    params.kernel = (CUDA_KERNEL_NODE_PARAMS_v3){.func = f->add1,
+                                                 .gridDimX = 1,
+                                                 .gridDimY = 1,
+                                                 .gridDimZ = 1,
+                                                 .blockDimX = 64,
+                                                 .blockDimY = 1,
+                                                 .blockDimZ = 1,
                                                  .kernelParams = args};
     OK(cuGraphCreate(&graph, 0));
     OK(cuGraphAddNode(&node, graph, NULL, 0, &params));

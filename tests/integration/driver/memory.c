@@ -78,7 +78,8 @@ static void pinned(const fixture_t *f) {
     IS(CUDA_ERROR_INVALID_VALUE, cuMemFreeHost(memory));
     memory = aligned_alloc(4096, 8192);
     OK(cuMemHostRegister_v2(memory, 8192, 0));
-    IS(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, cuMemHostRegister_v2((char *)memory + 4096, 4096, 0));
+    IS(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
+       cuMemHostRegister_v2((char *)memory + 4096, 4096, 0));
     IS(CUDA_ERROR_INVALID_VALUE, cuMemFreeHost(memory));
     OK(cuMemHostUnregister(memory));
     IS(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, cuMemHostUnregister(memory));
@@ -92,7 +93,8 @@ static void pointers(const fixture_t *f) {
     int ordinal, local;
     unsigned long long id, other;
     size_t bytes;
-    CUpointer_attribute names[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+    CUpointer_attribute names[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                   CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
                                    CU_POINTER_ATTRIBUTE_RANGE_SIZE};
     void *values[] = {&type, &ordinal, &bytes};
     OK(cuPointerGetAttribute(&context, CU_POINTER_ATTRIBUTE_CONTEXT, p + 100));
@@ -103,8 +105,10 @@ static void pointers(const fixture_t *f) {
     EQUAL(bytes, 256);
     OK(cuPointerGetAttribute(&shown, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, p + 100));
     TRUE(shown == p);
-    IS(CUDA_ERROR_INVALID_VALUE, cuPointerGetAttribute(&shown, CU_POINTER_ATTRIBUTE_HOST_POINTER, p));
-    IS(CUDA_ERROR_INVALID_VALUE, cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, (CUdeviceptr)&local));
+    IS(CUDA_ERROR_INVALID_VALUE,
+       cuPointerGetAttribute(&shown, CU_POINTER_ATTRIBUTE_HOST_POINTER, p));
+    IS(CUDA_ERROR_INVALID_VALUE,
+       cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, (CUdeviceptr)&local));
     OK(cuPointerGetAttributes(3, names, values, (CUdeviceptr)&local));
     EQUAL(type, 0);
     EQUAL(ordinal, CU_DEVICE_INVALID);
@@ -116,7 +120,8 @@ static void pointers(const fixture_t *f) {
     OK(cuMemFree_v2(p));
 }
 
-/* Random copies of every linear kind between two device buffers and a host buffer, each with its model. */
+/* Random copies of every linear kind between two device buffers and a host buffer, each with its
+ * model. */
 static void copies(void) {
     enum { SIZE = 20000, ROUNDS = 400 };
     static unsigned char model[2][SIZE], host[SIZE], out[SIZE];
@@ -152,7 +157,8 @@ static void copies(void) {
             memcpy(model[a] + to, model[b] + from, bytes);
             break;
         case 4:
-            OK(cuMemcpyDtoHAsync_v2(host, p[a] + from, bytes, NULL)); /* pageable: complete on return */
+            OK(cuMemcpyDtoHAsync_v2(host, p[a] + from, bytes,
+                                    NULL)); /* pageable: complete on return */
             TRUE(!memcmp(host, model[a] + from, bytes));
             break;
         case 5:
@@ -194,35 +200,67 @@ static void shaped(void) {
         ((unsigned char *)host)[i] = (unsigned char)rnd(256);
     OK(cuMemAllocPitch_v2(&p, &pitch, W, H * D, 4));
     OK(cuArray3DCreate_v2(&array, &shape));
-    CUDA_MEMCPY3D in = {.srcMemoryType = CU_MEMORYTYPE_HOST, .srcHost = host, .srcPitch = W, .srcHeight = H,
-                        .dstMemoryType = CU_MEMORYTYPE_DEVICE, .dstDevice = p, .dstPitch = pitch, .dstHeight = H,
-                        .WidthInBytes = W, .Height = H, .Depth = D};
+    CUDA_MEMCPY3D in = {.srcMemoryType = CU_MEMORYTYPE_HOST,
+                        .srcHost = host,
+                        .srcPitch = W,
+                        .srcHeight = H,
+                        .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+                        .dstDevice = p,
+                        .dstPitch = pitch,
+                        .dstHeight = H,
+                        .WidthInBytes = W,
+                        .Height = H,
+                        .Depth = D};
     OK(cuMemcpy3D_v2(&in));
-    CUDA_MEMCPY3D across = {.srcMemoryType = CU_MEMORYTYPE_UNIFIED, .srcDevice = p, .srcPitch = pitch, .srcHeight = H,
-                            .dstMemoryType = CU_MEMORYTYPE_ARRAY, .dstArray = array,
-                            .WidthInBytes = W, .Height = H, .Depth = D};
+    CUDA_MEMCPY3D across = {.srcMemoryType = CU_MEMORYTYPE_UNIFIED,
+                            .srcDevice = p,
+                            .srcPitch = pitch,
+                            .srcHeight = H,
+                            .dstMemoryType = CU_MEMORYTYPE_ARRAY,
+                            .dstArray = array,
+                            .WidthInBytes = W,
+                            .Height = H,
+                            .Depth = D};
     OK(cuMemcpy3DAsync_v2(&across, NULL));
     for (int i = 0; i < 50; i++) {
-        size_t x = rnd(W), y = rnd(H), z = rnd(D), w = 1 + rnd((unsigned)(W - x)), h = 1 + rnd((unsigned)(H - y)),
-               d = 1 + rnd((unsigned)(D - z));
+        size_t x = rnd(W), y = rnd(H), z = rnd(D), w = 1 + rnd((unsigned)(W - x)),
+               h = 1 + rnd((unsigned)(H - y)), d = 1 + rnd((unsigned)(D - z));
         memset(out, 0, sizeof(out));
-        CUDA_MEMCPY3D box = {.srcXInBytes = x, .srcY = y, .srcZ = z, .srcMemoryType = CU_MEMORYTYPE_ARRAY,
-                             .srcArray = array, .dstXInBytes = x, .dstY = y, .dstZ = z,
-                             .dstMemoryType = CU_MEMORYTYPE_HOST, .dstHost = out, .dstPitch = W, .dstHeight = H,
-                             .WidthInBytes = w, .Height = h, .Depth = d};
+        CUDA_MEMCPY3D box = {.srcXInBytes = x,
+                             .srcY = y,
+                             .srcZ = z,
+                             .srcMemoryType = CU_MEMORYTYPE_ARRAY,
+                             .srcArray = array,
+                             .dstXInBytes = x,
+                             .dstY = y,
+                             .dstZ = z,
+                             .dstMemoryType = CU_MEMORYTYPE_HOST,
+                             .dstHost = out,
+                             .dstPitch = W,
+                             .dstHeight = H,
+                             .WidthInBytes = w,
+                             .Height = h,
+                             .Depth = d};
         OK(cuMemcpy3D_v2(&box));
         for (size_t c = 0; c < D; c++)
             for (size_t b = 0; b < H; b++)
                 for (size_t a = 0; a < W; a++) {
                     bool inside = a >= x && a < x + w && b >= y && b < y + h && c >= z && c < z + d;
                     if (out[c][b][a] != (inside ? host[c][b][a] : 0))
-                        FAIL("box %zu,%zu,%zu of %zux%zux%zu: wrong at %zu,%zu,%zu", x, y, z, w, h, d, a, b, c);
+                        FAIL("box %zu,%zu,%zu of %zux%zux%zu: wrong at %zu,%zu,%zu", x, y, z, w, h,
+                             d, a, b, c);
                 }
         box.WidthInBytes = W + 1;
         IS(CUDA_ERROR_INVALID_VALUE, cuMemcpy3D_v2(&box));
     }
-    CUDA_MEMCPY2D rows = {.srcMemoryType = CU_MEMORYTYPE_DEVICE, .srcDevice = p, .srcPitch = pitch, .srcY = 3,
-                          .dstMemoryType = CU_MEMORYTYPE_HOST, .dstHost = out, .dstPitch = W, .WidthInBytes = W,
+    CUDA_MEMCPY2D rows = {.srcMemoryType = CU_MEMORYTYPE_DEVICE,
+                          .srcDevice = p,
+                          .srcPitch = pitch,
+                          .srcY = 3,
+                          .dstMemoryType = CU_MEMORYTYPE_HOST,
+                          .dstHost = out,
+                          .dstPitch = W,
+                          .WidthInBytes = W,
                           .Height = 4};
     OK(cuMemcpy2D_v2(&rows));
     TRUE(!memcmp(out, host[0][3], 4 * W));
@@ -245,7 +283,8 @@ static void sets(void) {
     OK(cuMemsetD2D16_v2(p + 4, pitch, 0x2233, 3, 2));
     OK(cuMemsetD2D32_v2(p + 16, pitch, 0x44556677, 2, 1));
     OK(cuMemcpyDtoH_v2(out, p, 32));
-    TRUE(out[3] == 0x11 && out[4] == 0x33 && out[5] == 0x22 && out[9] == 0x22 && out[10] == 0x11 && out[16] == 0x77);
+    TRUE(out[3] == 0x11 && out[4] == 0x33 && out[5] == 0x22 && out[9] == 0x22 && out[10] == 0x11 &&
+         out[16] == 0x77);
     OK(cuMemcpyDtoH_v2(out, p + 2 * pitch, 32));
     TRUE(out[4] == 0x11 && out[16] == 0x11);
     OK(cuMemsetD16_v2(p, 0xabcd, 4));
@@ -264,27 +303,29 @@ static void arrays(void) {
     CUDA_ARRAY_DESCRIPTOR got;
     CUDA_ARRAY3D_DESCRIPTOR shape = {0};
     size_t before = free_bytes();
-#define TAKES(bytes, ...)                                                                                              \
-    do {                                                                                                               \
-        shape = (CUDA_ARRAY3D_DESCRIPTOR){__VA_ARGS__};                                                                \
-        OK(cuArray3DCreate_v2(&array, &shape));                                                                        \
-        EQUAL(before - free_bytes(), bytes);                                                                           \
-        OK(cuArrayDestroy(array));                                                                                     \
-        EQUAL(free_bytes(), before);                                                                                   \
+#define TAKES(bytes, ...)                                                                          \
+    do {                                                                                           \
+        shape = (CUDA_ARRAY3D_DESCRIPTOR){__VA_ARGS__};                                            \
+        OK(cuArray3DCreate_v2(&array, &shape));                                                    \
+        EQUAL(before - free_bytes(), bytes);                                                       \
+        OK(cuArrayDestroy(array));                                                                 \
+        EQUAL(free_bytes(), before);                                                               \
     } while (0)
     TAKES(1024 * 4, 1024, 0, 0, CU_AD_FORMAT_FLOAT, 1, 0);
     TAKES(1024 * 1024 * 8, 1024, 1024, 0, CU_AD_FORMAT_HALF, 4, 0);
     TAKES(64 * 64 * 64, 64, 64, 64, CU_AD_FORMAT_UNSIGNED_INT8, 1, 0);
     TAKES(512 * 8, 512, 0, 8, CU_AD_FORMAT_UNSIGNED_INT8, 1, CUDA_ARRAY3D_LAYERED);
     TAKES(64 * 64 * 6 * 4, 64, 64, 6, CU_AD_FORMAT_SIGNED_INT32, 1, CUDA_ARRAY3D_CUBEMAP);
-    IS(CUDA_ERROR_INVALID_VALUE, cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){64, 32, 6, CU_AD_FORMAT_FLOAT,
-                                                                                       1, CUDA_ARRAY3D_CUBEMAP}));
-    IS(CUDA_ERROR_INVALID_VALUE, cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){64, 0, 0, CU_AD_FORMAT_FLOAT,
-                                                                                       3, 0}));
-    IS(CUDA_ERROR_NOT_SUPPORTED, cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){64, 64, 0, CU_AD_FORMAT_NV12,
-                                                                                       1, 0}));
-    IS(CUDA_ERROR_OUT_OF_MEMORY, cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){16384, 16384, 16384,
-                                                                                       CU_AD_FORMAT_FLOAT, 4, 0}));
+    IS(CUDA_ERROR_INVALID_VALUE,
+       cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){64, 32, 6, CU_AD_FORMAT_FLOAT, 1,
+                                                             CUDA_ARRAY3D_CUBEMAP}));
+    IS(CUDA_ERROR_INVALID_VALUE,
+       cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){64, 0, 0, CU_AD_FORMAT_FLOAT, 3, 0}));
+    IS(CUDA_ERROR_NOT_SUPPORTED,
+       cuArray3DCreate_v2(&array, &(CUDA_ARRAY3D_DESCRIPTOR){64, 64, 0, CU_AD_FORMAT_NV12, 1, 0}));
+    IS(CUDA_ERROR_OUT_OF_MEMORY,
+       cuArray3DCreate_v2(
+           &array, &(CUDA_ARRAY3D_DESCRIPTOR){16384, 16384, 16384, CU_AD_FORMAT_FLOAT, 4, 0}));
     shape = (CUDA_ARRAY3D_DESCRIPTOR){256, 256, 0, CU_AD_FORMAT_FLOAT, 1, 0};
     OK(cuMipmappedArrayCreate(&mipmap, &shape, 3));
     EQUAL(before - free_bytes(), (256 * 256 + 128 * 128 + 64 * 64) * 4);
@@ -310,7 +351,8 @@ static void batches(void) {
     EQUAL(word_at(q, 2), 2);
     EQUAL(word_at(q, 19), 1);
     to[1] = 0x1234;
-    IS(CUDA_ERROR_INVALID_VALUE, cuMemcpyBatchAsync_v2(to, from, sizes, 2, &attributes, &first, 1, NULL));
+    IS(CUDA_ERROR_INVALID_VALUE,
+       cuMemcpyBatchAsync_v2(to, from, sizes, 2, &attributes, &first, 1, NULL));
     OK(cuStreamDestroy_v2(stream));
     OK(cuMemFree_v2(p));
     OK(cuMemFree_v2(q));
@@ -339,7 +381,8 @@ static void churn(void) {
 int main(void) {
     fixture_t f = begin();
     const char *seed = getenv("SEED");
-    random_state = seed ? (unsigned)strtoul(seed, NULL, 0) : (unsigned)time(NULL) ^ (unsigned)getpid();
+    random_state =
+        seed ? (unsigned)strtoul(seed, NULL, 0) : (unsigned)time(NULL) ^ (unsigned)getpid();
     printf("SEED=%u\n", random_state);
     linear();
     managed(&f);

@@ -1,5 +1,5 @@
-/* Every exported name: there, not initialised before cuInit, safe against nothing but zeros, and given out by
- * cuGetProcAddress exactly as its row of the table says. */
+/* Every exported name: there, not initialised before cuInit, safe against nothing but zeros, and
+ * given out by cuGetProcAddress exactly as its row of the table says. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -13,20 +13,22 @@ typedef struct {
     void *address;
 } row_t;
 
-#define ROW(symbol, api, since, form, kind, parameters, arguments) {#symbol, #api, since, #form, NULL},
+#define ROW(symbol, api, since, form, kind, parameters, arguments)                                 \
+    {#symbol, #api, since, #form, NULL},
 static row_t rows[] = {DIVVY_CUDA_DRIVER_TABLE(ROW)};
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-typedef CUresult (*any_fn)(long, long, long, long, long, long, long, long, long, long, long, long, long, long, long,
-                           long);
+typedef CUresult (*any_fn)(long, long, long, long, long, long, long, long, long, long, long, long,
+                           long, long, long, long);
 
 static CUresult call_zeros(const row_t *row) {
     return ((any_fn)row->address)(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 }
 
 static bool anytime(const char *symbol) {
-    static const char *const names[] = {"cuInit",           "cuDriverGetVersion",  "cuGetErrorName", "cuGetErrorString",
-                                        "cuGetProcAddress", "cuGetProcAddress_v2", "cuGetExportTable"};
+    static const char *const names[] = {
+        "cuInit",           "cuDriverGetVersion",  "cuGetErrorName",  "cuGetErrorString",
+        "cuGetProcAddress", "cuGetProcAddress_v2", "cuGetExportTable"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (!strcmp(names[i], symbol))
             return true;
@@ -39,20 +41,21 @@ static void uninitialised(const char *when) {
             FAIL("%s %s: %d", rows[i].symbol, when, call_zeros(rows + i));
 }
 
-/* What the table says, written down a second time: the newest plain row, and its twin where that is wanted, exists
- * and is not newer than asked for. */
+/* What the table says, written down a second time: the newest plain row, and its twin where that
+ * is wanted, exists and is not newer than asked for. */
 static void *expected(const char *api, int version, bool per_thread) {
     const row_t *plain = NULL;
     for (int i = 0; i < ROWS; i++)
-        if (!strcmp(rows[i].api, api) && !strcmp(rows[i].form, "PLAIN") && rows[i].since <= version &&
-            (!plain || rows[i].since > plain->since))
+        if (!strcmp(rows[i].api, api) && !strcmp(rows[i].form, "PLAIN") &&
+            rows[i].since <= version && (!plain || rows[i].since > plain->since))
             plain = rows + i;
     if (!plain || !per_thread)
         return plain ? plain->address : NULL;
     for (int i = 0; i < ROWS; i++) {
         size_t length = strlen(plain->symbol);
         if (rows[i].since <= version && !strncmp(rows[i].symbol, plain->symbol, length) &&
-            (!strcmp(rows[i].symbol + length, "_ptsz") || !strcmp(rows[i].symbol + length, "_ptds")))
+            (!strcmp(rows[i].symbol + length, "_ptsz") ||
+             !strcmp(rows[i].symbol + length, "_ptds")))
             return rows[i].address;
     }
     return plain->address;
@@ -86,7 +89,8 @@ static void lookups(void) {
     TRUE(!got);
     EQUAL(status, CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
     IS(CUDA_ERROR_NOT_FOUND, cuGetProcAddress("cuNoSuchThing", &got, 13000, 0));
-    IS(CUDA_ERROR_NOT_FOUND, cuGetProcAddress_v2("cuMemAlloc_v2", &got, 13000, 0, NULL)); /* a symbol is no name */
+    IS(CUDA_ERROR_NOT_FOUND,
+       cuGetProcAddress_v2("cuMemAlloc_v2", &got, 13000, 0, NULL)); /* a symbol is no name */
     IS(CUDA_ERROR_INVALID_VALUE, cuGetProcAddress_v2(NULL, &got, 13000, 0, &status));
     IS(CUDA_ERROR_INVALID_VALUE, cuGetProcAddress_v2("cuInit", NULL, 13000, 0, &status));
     IS(CUDA_ERROR_INVALID_VALUE, cuGetProcAddress_v2("cuInit", &got, 13000, 4, &status));
@@ -131,7 +135,8 @@ int main(void) {
     begin();
     for (int i = 0; i < ROWS; i++)
         if (strncmp(rows[i].symbol, "cuDevicePrimaryCtxRe", 20) &&
-            strncmp(rows[i].symbol, "cuStreamBeginCapture", 20) && strncmp(rows[i].symbol, "cuCtxPopCurrent", 15) &&
+            strncmp(rows[i].symbol, "cuStreamBeginCapture", 20) &&
+            strncmp(rows[i].symbol, "cuCtxPopCurrent", 15) &&
             strcmp(rows[i].symbol, "cuCtxSetCurrent"))
             call_zeros(rows + i); /* ... and with one */
     fixture_t f = begin();

@@ -10,20 +10,25 @@
 static volatile unsigned *gate;
 static CUdeviceptr gate_address;
 
+static void set_gate(unsigned value) {
+    __atomic_store_n(gate, value, __ATOMIC_SEQ_CST);
+}
+
 static void close_gate(CUstream stream) {
-    *gate = 0;
+    set_gate(0);
     OK(cuStreamWaitValue32_v2(stream, gate_address, 1, CU_STREAM_WAIT_VALUE_GEQ));
 }
 
 static void open_gate(void) {
-    __atomic_store_n(gate, 1, __ATOMIC_SEQ_CST);
+    set_gate(1);
 }
 
 static void legacy_rules(const fixture_t *f) {
     CUstream blocking, apart;
     OK(cuStreamCreate(&blocking, CU_STREAM_DEFAULT));
     OK(cuStreamCreate(&apart, CU_STREAM_NON_BLOCKING));
-    /* The legacy stream waits for blocking streams, and they for it; a non-blocking one is left alone. */
+    /* The legacy stream waits for blocking streams, and they for it; a non-blocking one is left
+     * alone. */
     close_gate(blocking);
     OK(wait_for(f, 1000, NULL));
     OK(wait_for(f, 1000, apart));
@@ -72,7 +77,7 @@ static void per_thread(const fixture_t *f) {
     OK(cuStreamGetId(NULL, &legacy));
     TRUE(own != (size_t)other && own != legacy);
     IS(CUDA_ERROR_NOT_READY, cuStreamQuery(NULL)); /* per-thread streams are blocking ones */
-    *gate = 2;
+    set_gate(2);
     OK(cuStreamSynchronize_ptsz(NULL));
     OK(cuStreamQuery(NULL));
 }

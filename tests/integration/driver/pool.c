@@ -10,7 +10,7 @@ static cuuint64_t asks(CUmemoryPool pool, CUmemPool_attribute what) {
 }
 
 #define RESERVED(pool) asks(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)
-#define USED(pool) asks(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+#define USED(pool)     asks(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
 
 static void accounting(const fixture_t *f) {
     CUmemoryPool pool, same;
@@ -42,7 +42,7 @@ static void accounting(const fixture_t *f) {
     OK(cuStreamSynchronize(stream));
     EQUAL(RESERVED(pool), 4 << 20); /* kept ... */
     OK(cuMemAllocAsync(&q, 4 << 20, stream));
-    TRUE(p == q); /* ... and used again */
+    TRUE(p == q);        /* ... and used again */
     OK(cuMemFree_v2(q)); /* either way of freeing will do */
     OK(cuMemPoolTrimTo(pool, 0));
     EQUAL(RESERVED(pool), 0);
@@ -91,7 +91,8 @@ static void own_pools(void) {
     size_t before = free_bytes();
     OK(cuMemPoolCreate(&pool, &props));
     OK(cuMemAllocFromPoolAsync(&p, 12 << 20, pool, NULL));
-    IS(CUDA_ERROR_OUT_OF_MEMORY, cuMemAllocFromPoolAsync(&p, 12 << 20, pool, NULL)); /* beyond maxSize */
+    IS(CUDA_ERROR_OUT_OF_MEMORY,
+       cuMemAllocFromPoolAsync(&p, 12 << 20, pool, NULL)); /* beyond maxSize */
     CUmemoryPool shown;
     OK(cuPointerGetAttribute(&shown, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, p));
     TRUE(shown == pool);
@@ -123,7 +124,8 @@ static unsigned next(unsigned *state) {
     return *state >> 8;
 }
 
-/* Blocks that are alive at the same time never overlap: each is filled with its own number and checked. */
+/* Blocks that are alive at the same time never overlap: each is filled with its own number and
+ * checked. */
 static void *random_use(void *argument) {
     enum { COUNT = 64 };
     fixture_t *f = argument;

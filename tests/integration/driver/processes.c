@@ -1,4 +1,5 @@
-/* Several processes on one device: they share its memory, a dead one leaves nothing, and handles cross over. */
+/* Several processes on one device: they share its memory, a dead one leaves nothing, and handles
+ * cross over. */
 #include "check.h"
 
 #include <signal.h>
@@ -42,7 +43,9 @@ static void get(int fd, void *data, size_t bytes) {
 static void put_fd(int socket, int fd) {
     char byte = 'f', control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
                              .msg_controllen = sizeof(control)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
@@ -55,7 +58,9 @@ static void put_fd(int socket, int fd) {
 static int get_fd(int socket) {
     char byte, control[CMSG_SPACE(sizeof(int))];
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
                              .msg_controllen = sizeof(control)};
     int fd;
     TRUE(recvmsg(socket, &message, 0) == 1);
@@ -70,7 +75,7 @@ static void ended(pid_t pid) {
         FAIL("the other process failed: status %x", status);
 }
 
-/* ---- memory is one pool ------------------------------------------------------------------------------- */
+/* ---- memory is one pool ---------------------------------------------------------------------- */
 
 /* Takes all but 1 GiB, says so, and waits. */
 static int hog(void) {
@@ -108,7 +113,7 @@ static void one_pool(void) {
     OK(cuMemFree_v2(p));
 }
 
-/* ---- handles ------------------------------------------------------------------------------------------ */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 typedef struct {
     CUipcMemHandle memory;
@@ -162,7 +167,8 @@ static void ipc(const fixture_t *f) {
     close(fd);
     EQUAL(word_at(p, 63), 6);
     CUdeviceptr own;
-    IS(CUDA_ERROR_INVALID_CONTEXT, cuIpcOpenMemHandle_v2(&own, offer.memory, 1)); /* not in its own process */
+    IS(CUDA_ERROR_INVALID_CONTEXT,
+       cuIpcOpenMemHandle_v2(&own, offer.memory, 1)); /* not in its own process */
     OK(cuMemFree_v2(p));
     OK(cuEventDestroy_v2(event));
 }
@@ -179,13 +185,15 @@ static int fd_guest(void) {
     int fd = get_fd(0), pool_fd = get_fd(0);
     get(0, &data, sizeof(data));
     size_t before = free_bytes();
-    OK(cuMemImportFromShareableHandle(&handle, (void *)(size_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    OK(cuMemImportFromShareableHandle(&handle, (void *)(size_t)fd,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     OK(cuMemAddressReserve(&p, PAGE, 0, 0, 0));
     OK(cuMemMap(p, PAGE, 0, handle, 0));
     OK(cuMemRelease(handle));
     OK(cuMemSetAccess(p, PAGE, &write, 1));
     OK(add1(&f, p, 64, NULL));
-    OK(cuMemPoolImportFromShareableHandle(&pool, (void *)(size_t)pool_fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    OK(cuMemPoolImportFromShareableHandle(&pool, (void *)(size_t)pool_fd,
+                                          CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
     OK(cuMemPoolImportPointer(&q, pool, &data));
     OK(add1(&f, q, 64, NULL));
     IS(CUDA_ERROR_INVALID_VALUE, cuMemAllocFromPoolAsync(&p, 64, pool, NULL));
@@ -223,8 +231,10 @@ static void descriptors(void) {
     OK(cuMemAllocFromPoolAsync(&q, 1000, pool, NULL));
     OK(cuMemsetD32_v2(q, 20, 64));
     OK(cuCtxSynchronize());
-    OK(cuMemExportToShareableHandle(&memory_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-    OK(cuMemPoolExportToShareableHandle(&pool_fd, pool, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    OK(cuMemExportToShareableHandle(&memory_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                    0));
+    OK(cuMemPoolExportToShareableHandle(&pool_fd, pool, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                        0));
     OK(cuMemPoolExportPointer(&data, q));
     put_fd(fd, memory_fd);
     put_fd(fd, pool_fd);
@@ -244,7 +254,7 @@ static void descriptors(void) {
     TRUE(free_bytes() == before);
 }
 
-/* ---- faults, by environment --------------------------------------------------------------------------- */
+/* ---- faults, by environment ------------------------------------------------------------------ */
 
 static int faulty(void) {
     CUdeviceptr p;

@@ -66,7 +66,8 @@ int main(void) {
     IS(CUDA_ERROR_INVALID_VALUE, cuMemUnmap(at + 2 * PAGE, 2 * PAGE));
     /* A descriptor is a handle of the same memory, also here. */
     OK(cuMemExportToShareableHandle(&fd, b, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-    OK(cuMemImportFromShareableHandle(&c, (void *)(size_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    OK(cuMemImportFromShareableHandle(&c, (void *)(size_t)fd,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     EQUAL(before - free_bytes(), PAGE);
     OK(cuMemMap(alias, PAGE, 0, c, 0));
     OK(cuMemSetAccess(alias, PAGE, &write, 1));
@@ -75,7 +76,8 @@ int main(void) {
     OK(cuMemRelease(c));
     close(fd);
     IS(CUDA_ERROR_INVALID_VALUE,
-       cuMemImportFromShareableHandle(&c, (void *)(size_t)0, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+       cuMemImportFromShareableHandle(&c, (void *)(size_t)0,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     OK(cuMemUnmap(at + 2 * PAGE, PAGE));
     OK(cuMemRelease(b));
     EQUAL(free_bytes(), before);
