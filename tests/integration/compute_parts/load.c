@@ -381,6 +381,37 @@ static void per_thread_streams(void) {
         pause();
 }
 
+static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turn_changed = PTHREAD_COND_INITIALIZER;
+static unsigned turn_of;
+
+/* A few kernels, then the other thread, as the forward and the backward pass of a training step do. */
+static void *thread_takes_turns(void *argument) {
+    unsigned own = (unsigned)(uintptr_t)argument;
+
+    CHECK_CU(cu.cuCtxSetCurrent(context));
+    for (;;) {
+        pthread_mutex_lock(&turn_lock);
+        while (turn_of != own)
+            pthread_cond_wait(&turn_changed, &turn_lock);
+        pthread_mutex_unlock(&turn_lock);
+        for (unsigned i = 0; i < 3; i++)
+            launch(i == 1 ? other : work, i == 1 ? 150000 : 20000, NULL);
+        pthread_mutex_lock(&turn_lock);
+        turn_of = !own;
+        pthread_cond_signal(&turn_changed);
+        pthread_mutex_unlock(&turn_lock);
+    }
+    return NULL;
+}
+
+static void threads_in_turns(void) {
+    thread_start(thread_takes_turns, 0);
+    thread_start(thread_takes_turns, 1);
+    for (;;)
+        pause();
+}
+
 static void *thread_one_kernel(void *argument) {
     CHECK_CU(cu.cuCtxSetCurrent(context));
     launch(work, 400000, (CUstream)argument);
@@ -541,6 +572,7 @@ static const struct {
     {"threads", threads},
     {"per-thread-streams", per_thread_streams},
     {"threads-short-lived", threads_short_lived},
+    {"threads-in-turns", threads_in_turns},
     {"threads-and-streams", threads_and_streams},
     {"captures", captures},
     {"dependent", dependent},

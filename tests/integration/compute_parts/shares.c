@@ -299,7 +299,7 @@ static const struct {
     {"contexts-pushed", 30, 1, 18},  {"contexts-two", 30, 1, 15},    {"contexts-short-lived", 30, 1, 4},
     {"streams-short-lived", 30, 1, 15}, {"threads", 40, 1, 24},      {"per-thread-streams", 30, 1, 18},
     {"threads-short-lived", 30, 1, 10}, {"threads-and-streams", 30, 1, 15}, {"captures", 30, 1, 10},
-    {"kernels-1ms", 25, 4, 15},
+    {"kernels-1ms", 25, 4, 15},      {"threads-in-turns", 50, 1, 30},
 };
 
 static bool is_asked_for(const char *name, int count, char **names) {
