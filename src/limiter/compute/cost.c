@@ -13,6 +13,10 @@ static bool used;         /* a key was entered */
 /* Launches that overlap others tell their cost only together: this many segments make one sample. */
 #define OVERLAPPING_SEGMENTS 8u
 
+/* Fewer good samples than this, or so many chunks without one: bounds are all there is to learn from. */
+#define SAMPLES_FEW    4u
+#define SAMPLES_MISSED 64u
+
 /* No launch is cheaper; also, credit must run out some time. */
 #define COST_MIN_NS 100u
 
@@ -110,7 +114,8 @@ static uint64_t first_sample(const struct divvy_compute_group *group) {
 
 /*
  * However little is known of when the device was idle: a launch took no longer than what was measured around it. Short
- * kernels between pauses have no better sample, and a guess must not stand for ever.
+ * kernels between pauses may have no better sample, and a guess must not stand for ever. Where there are good samples this
+ * must not be used: launches of varying length would all be taken for the shortest.
  */
 static void cost_bound(struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson, uint64_t most_ns) {
     if (most_ns >= __atomic_load_n(&cost->cost_ns, __ATOMIC_RELAXED))
@@ -148,8 +153,9 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
             lesson->sum_ns = 0;
             lesson->sum_launches = lesson->sum_segments = 0;
         }
-    } else {
-        cost_bound(cost, lesson, work_ns / group->launches);
+    } else if (lesson->estimator.count < SAMPLES_FEW ||
+               __atomic_load_n(&lesson->chunks_since, __ATOMIC_RELAXED) > SAMPLES_MISSED) {
+        cost_bound(cost, lesson, group->stretch.span_ns / group->launches); /* what else covered it counts too */
     }
     divvy_lock_give(&lock);
 }

@@ -209,7 +209,7 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
         stretch.gap_ns = segment->gap_ns;
         stretch.doubt_ns = segment->doubt_ns;
         if (segment->doubt_ns != UINT64_MAX)
-            stretch_reduce_doubt(&stretch, divvy_union_covered(busy, settled->start_ns));
+            stretch_reduce_doubt(&stretch, divvy_union_covered(busy, settled->start_ns, settled->end_ns));
         stretch.span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0;
         stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
         stretch.neighbours = __atomic_load_n(&device->neighbours, __ATOMIC_RELAXED);

@@ -38,12 +38,23 @@ static inline void divvy_union_gap_insert(struct divvy_union *set, uint32_t inde
     set->gap_count++;
 }
 
-/* From start_ns on, how long everything is accounted for without a gap. */
-static inline uint64_t divvy_union_covered(const struct divvy_union *set, uint64_t start_ns) {
-    for (uint32_t i = 0; i < set->gap_count; i++)
-        if (set->gaps[i].end_ns > start_ns)
-            return set->gaps[i].start_ns > start_ns ? set->gaps[i].start_ns - start_ns : 0;
-    return set->frontier_ns > start_ns ? set->frontier_ns - start_ns : 0;
+/* How much of [start_ns, end_ns) is accounted for already. */
+static inline uint64_t divvy_union_covered(const struct divvy_union *set, uint64_t start_ns, uint64_t end_ns) {
+    uint64_t covered_ns;
+
+    if (end_ns > set->frontier_ns)
+        end_ns = set->frontier_ns;
+    if (end_ns <= start_ns)
+        return 0;
+    covered_ns = end_ns - start_ns;
+    for (uint32_t i = 0; i < set->gap_count; i++) {
+        uint64_t from_ns = start_ns > set->gaps[i].start_ns ? start_ns : set->gaps[i].start_ns;
+        uint64_t to_ns = end_ns < set->gaps[i].end_ns ? end_ns : set->gaps[i].end_ns;
+
+        if (from_ns < to_ns)
+            covered_ns -= to_ns - from_ns;
+    }
+    return covered_ns;
 }
 
 /* Takes [start_ns, end_ns) out of the gaps; how much of it lay in them. */

@@ -156,6 +156,34 @@ static void flight_is_patient_but_not_for_ever(void **unused) {
 
 /* --- union -------------------------------------------------------------------------------------------------------- */
 
+static void union_knows_what_is_covered(void **unused) {
+    struct divvy_union busy = {0};
+
+    (void)unused;
+    assert_int_equal(divvy_union_covered(&busy, 0, 1000), 0);
+    (void)divvy_union_add(&busy, 100, 200);
+    (void)divvy_union_add(&busy, 900, 1100); /* idle, or not yet known, from 200 to 900 */
+    assert_int_equal(divvy_union_covered(&busy, 150, 1000), 150);
+    assert_int_equal(divvy_union_covered(&busy, 200, 900), 0);
+    assert_int_equal(divvy_union_covered(&busy, 500, 5000), 200);
+    assert_int_equal(divvy_union_covered(&busy, 1100, 1200), 0);
+    assert_int_equal(divvy_union_add(&busy, 150, 1100), 700);
+    assert_int_equal(divvy_union_covered(&busy, 150, 1100), 950);
+}
+
+static void estimator_bound_cuts_what_was_learned(void **unused) {
+    struct divvy_estimator estimator = {0};
+
+    (void)unused;
+    for (unsigned i = 0; i < 10; i++)
+        (void)divvy_estimator_update(&estimator, 200000, 0);
+    divvy_estimator_bound(&estimator, 300000);
+    assert_int_equal(estimator.mean_ns, 200000);
+    divvy_estimator_bound(&estimator, 20000);
+    assert_int_equal(estimator.mean_ns, 20000);
+    assert_int_equal(divvy_estimator_low_ns(&estimator), 20000);
+}
+
 static void union_counts_once(void **unused) {
     struct divvy_union set = {0};
 
@@ -309,6 +337,8 @@ int main(void) {
         cmocka_unit_test(flight_admits_within_the_budget),
         cmocka_unit_test(flight_lets_long_work_follow_near_its_end),
         cmocka_unit_test(flight_is_patient_but_not_for_ever),
+        cmocka_unit_test(union_knows_what_is_covered),
+        cmocka_unit_test(estimator_bound_cuts_what_was_learned),
         cmocka_unit_test(union_counts_once),
         cmocka_unit_test(union_is_the_union),
         cmocka_unit_test(union_forgets_only_old_gaps),
