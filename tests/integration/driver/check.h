@@ -101,6 +101,7 @@ static inline CUdeviceptr words(unsigned count, unsigned value) {
     CUdeviceptr p;
     OK(cuMemAlloc_v2(&p, count * 4ul));
     OK(cuMemsetD32_v2(p, value, count));
+    OK(cuStreamSynchronize(NULL)); /* non-blocking streams do not wait for it */
     return p;
 }
 
