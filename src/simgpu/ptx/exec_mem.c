@@ -25,12 +25,12 @@ static void *find_generic(ptx_thread_t *thread, const ptx_insn_t *insn, uint64_t
         (!write && inside(address - (uintptr_t)run->params, size, run->params_bytes)))
         return (void *)(uintptr_t)address;
     divvy_ptx_span_t span = {address, address + size - 1, write};
-    if (span.last < address || !run->access(run->access_ctx, address, size, write, &span)) {
+    if (span.last < address || !run->access(run->access_ctx, address, size, write, &span) ||
+        span.first > address || span.last < address + size - 1) {
         ptx_fault(thread, insn, DIVVY_PTX_ILLEGAL_ADDRESS, address);
         return NULL;
     }
-    if (span.first <= address && span.last >= address + size - 1)
-        run->spans[site % PTX_SPAN_CACHE] = span;
+    run->spans[site % PTX_SPAN_CACHE] = span;
     return (void *)(uintptr_t)address;
 }
 

@@ -15,7 +15,7 @@ static bool access_buffer(void *ctx, uint64_t address, size_t length_bytes, bool
                           divvy_ptx_span_t *ret_span) {
     uint64_t first = (uintptr_t)ctx;
     (void)write;
-    if (address < first || address + length_bytes > first + BUFFER_BYTES)
+    if (length_bytes > BUFFER_BYTES || address - first > BUFFER_BYTES - length_bytes)
         return false;
     *ret_span = (divvy_ptx_span_t){first, first + BUFFER_BYTES - 1, true};
     return true;
