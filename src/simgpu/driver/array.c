@@ -185,7 +185,7 @@ CUresult DRV(cuArrayDestroy)(CUarray hArray) {
     if (array->parent)
         return CUDA_ERROR_INVALID_HANDLE; /* a level goes with its mipmapped array */
     DRV_TRY(divvy_drv_capture_guard());
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(array->context->device));
     if (!divvy_drv_handle_end(hArray, DRV_HANDLE_ARRAY))
         return CUDA_ERROR_INVALID_HANDLE;
     give_up(array->address);
@@ -376,7 +376,7 @@ CUresult DRV(cuMipmappedArrayDestroy)(CUmipmappedArray hMipmappedArray) {
     divvy_drv_mipmap_t *mipmap;
     DRV_TRY(find_mipmap(hMipmappedArray, &mipmap));
     DRV_TRY(divvy_drv_capture_guard());
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(mipmap->context->device));
     mipmap_free(mipmap);
     return CUDA_SUCCESS;
 }

@@ -191,13 +191,14 @@ divvy_drv_context_t *divvy_drv_context_of_device(int device) {
 
 /* The list may change while one of them is waited for, so each round looks for the next larger
  * id. */
-CUresult divvy_drv_context_wait_all(void) {
+CUresult divvy_drv_context_wait_all(int device) {
     uint64_t done = 0;
     for (;;) {
         divvy_drv_context_t *next = NULL;
         pthread_mutex_lock(&list_lock);
         for (divvy_drv_context_t *c = contexts; c; c = c->next)
-            if (c->id > done && (!next || c->id < next->id))
+            if (c->id > done && (!next || c->id < next->id) &&
+                (device < 0 || divvy_drv_context_reaches(c, device)))
                 next = c;
         if (next)
             divvy_drv_context_ref(next);

@@ -81,8 +81,9 @@ CUresult divvy_drv_context_find(CUcontext handle, divvy_drv_context_t **ret_cont
 CUresult divvy_drv_context_error(const divvy_drv_context_t *context);
 /* Whether kernels of CONTEXT may touch memory of engine device DEVICE. */
 bool divvy_drv_context_reaches(const divvy_drv_context_t *context, int device);
-/* Waits until all contexts of this process have no work left. */
-CUresult divvy_drv_context_wait_all(void);
+/* Waits until no context of this process that may use memory of engine device DEVICE (-1: any) has
+ * work left. */
+CUresult divvy_drv_context_wait_all(int device);
 /* Any context of engine device DEVICE of this process, for work that has to run somewhere; NULL
  * when none. */
 divvy_drv_context_t *divvy_drv_context_of_device(int device);

@@ -131,11 +131,12 @@ static void memory_free(divvy_drv_graph_memory_t *memory) {
 }
 
 void divvy_drv_graph_memory_unref(divvy_drv_graph_memory_t *memory) {
-    if (!memory || atomic_fetch_sub(&memory->refs, 1) != 1)
+    if (!memory)
         return;
-    divvy_drv_mem_quiesce(); /* a launch of the graph may still be under way */
+    if (atomic_load(&memory->refs) == 1)
+        divvy_drv_mem_quiesce(memory->device); /* a launch of the graph may still be under way */
     pthread_mutex_lock(&lock);
-    if (!memory->allocated)
+    if (atomic_fetch_sub(&memory->refs, 1) == 1 && !memory->allocated)
         memory_free(memory);
     pthread_mutex_unlock(&lock);
 }
@@ -332,7 +333,7 @@ CUresult divvy_drv_graph_memory_capture_free(divvy_drv_stream_t *stream, CUdevic
 CUresult DRV(cuDeviceGraphMemTrim)(CUdevice device) {
     divvy_drv_device_t *found;
     DRV_TRY(divvy_drv_device_find(device, &found));
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(found->engine));
     pthread_mutex_lock(&lock);
     for (divvy_drv_graph_memory_t *m = memories; m; m = m->next)
         if (m->device == found->engine && !m->allocated)

@@ -58,7 +58,7 @@ CUresult DRV(cuMemFreeHost)(void *p) {
         mem.kind != DRV_MEM_HOST)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_capture_guard());
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(-1));
     if (!divvy_drv_mem_take((uintptr_t)p, DRV_MEM_HOST, &mem))
         return CUDA_ERROR_INVALID_VALUE;
     divvy_drv_host_release(&mem);
@@ -99,7 +99,7 @@ CUresult DRV(cuMemHostUnregister)(void *p) {
     if (!divvy_drv_mem_find((uintptr_t)p, &mem) || mem.address != (uintptr_t)p ||
         mem.kind != DRV_MEM_REGISTERED)
         return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(-1));
     return divvy_drv_mem_take((uintptr_t)p, DRV_MEM_REGISTERED, &mem)
                ? CUDA_SUCCESS
                : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;

@@ -46,7 +46,7 @@ CUresult divvy_drv_ipc_close(CUdeviceptr address, bool pooled) {
     if (!divvy_drv_mem_find(address, &mem) || mem.address != address || mem.kind != DRV_MEM_IPC ||
         (mem.flags == POOLED) != pooled)
         return CUDA_ERROR_INVALID_VALUE;
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(mem.device));
     pthread_mutex_lock(&lock);
     CUresult result = divvy_drv_result(divvy_simgpu_ipc_close(address));
     if (result == CUDA_SUCCESS && divvy_simgpu_mem_lookup(address, &range))

@@ -78,7 +78,7 @@ CUresult DRV(cuMemFree_v2)(CUdeviceptr dptr) {
         return divvy_drv_ipc_close(dptr, true);
     if (!(mem.kind & (DRV_MEM_LINEAR | DRV_MEM_MANAGED | DRV_MEM_POOL | DRV_MEM_GRAPH)))
         return CUDA_ERROR_INVALID_VALUE;
-    DRV_TRY(divvy_drv_mem_quiesce());
+    DRV_TRY(divvy_drv_mem_quiesce(mem.device));
     if (mem.kind & (DRV_MEM_POOL | DRV_MEM_GRAPH)) {
         DRV_TRY(mem.kind == DRV_MEM_POOL ? divvy_drv_pool_free(dptr)
                                          : divvy_drv_graph_memory_free(dptr));

@@ -268,8 +268,8 @@ bool divvy_drv_action_none(void) {
     return none;
 }
 
-CUresult divvy_drv_mem_quiesce(void) {
-    DRV_TRY(divvy_drv_context_wait_all());
+CUresult divvy_drv_mem_quiesce(int device) {
+    DRV_TRY(divvy_drv_context_wait_all(device));
     divvy_drv_action_barrier();
     return CUDA_SUCCESS;
 }

@@ -73,8 +73,8 @@ CUresult divvy_drv_ipc_close(CUdeviceptr address, bool pooled);
 /* Gives host memory of kind HOST back to the system (host_memory.c). */
 void divvy_drv_host_release(const divvy_drv_mem_t *mem);
 
-/* Before memory goes: waits for all work of the process, as cuMemFree does, so that none can
- * touch it. */
-CUresult divvy_drv_mem_quiesce(void);
+/* Before memory of engine device DEVICE (-1: of the host) goes: waits for all work of the process
+ * that may use it, as cuMemFree does. */
+CUresult divvy_drv_mem_quiesce(int device);
 
 #endif
