@@ -440,14 +440,41 @@ static CUresult launch(exec_t *exec, divvy_drv_stream_t *stream) {
     return result != CUDA_SUCCESS ? result : freed;
 }
 
+/* In a capturing stream the launch becomes a child graph of the same steps. */
+static CUresult as_graph(const exec_t *exec, divvy_drv_graph_t *graph, divvy_drv_node_t **nodes) {
+    for (size_t i = 0; i < exec->count; i++) {
+        const step_t *step = exec->steps + i;
+        DRV_TRY(divvy_drv_graph_add(graph, &step->op, NULL, 0, nodes + i));
+        for (size_t e = 0; e < step->before_count; e++)
+            DRV_TRY(divvy_drv_edge_add(nodes[step->before[e]], nodes[i], NULL));
+    }
+    return CUDA_SUCCESS;
+}
+
+static CUresult capture_launch(const exec_t *exec, divvy_drv_stream_t *stream, bool *ret_taken) {
+    divvy_drv_op_t op = {.kind = CU_GRAPH_NODE_TYPE_GRAPH};
+    DRV_TRY(divvy_drv_graph_new(&op.child));
+    divvy_drv_node_t **nodes = calloc(exec->count + 1, sizeof(*nodes));
+    CUresult result = nodes ? as_graph(exec, op.child, nodes) : CUDA_ERROR_OUT_OF_MEMORY;
+    if (result == CUDA_SUCCESS)
+        result = divvy_drv_capture_op(stream, &op, ret_taken);
+    free(nodes);
+    divvy_drv_graph_free(op.child); /* the node has a copy */
+    return result;
+}
+
 CUresult DRV(cuGraphLaunch)(CUgraphExec hGraph, CUstream hStream) {
     exec_t *exec;
     divvy_drv_stream_t *stream;
     DRV_TRY(find(hGraph, &exec));
     DRV_TRY(divvy_drv_stream_find(hStream, &stream));
-    DRV_TRY(divvy_drv_capture_guard_stream(stream));
+    bool taken = false;
+    CUresult result = CUDA_SUCCESS;
     pthread_mutex_lock(&exec->lock);
-    CUresult result = launch(exec, stream);
+    if (divvy_drv_capturing())
+        result = capture_launch(exec, stream, &taken);
+    if (result == CUDA_SUCCESS && !taken)
+        result = launch(exec, stream);
     pthread_mutex_unlock(&exec->lock);
     return result;
 }

@@ -243,6 +243,38 @@ static void into_a_graph(const fixture_t *f) {
     OK(cuMemFree_v2(p));
 }
 
+/* A graph that is launched while its stream captures is a child of the new one. */
+static void nested(const fixture_t *f) {
+    CUdeviceptr p = words(64, 1);
+    CUgraph inner, outer;
+    CUgraphExec inner_exec, outer_exec;
+    CUgraphNode node;
+    CUgraphNodeType type;
+    size_t count = 1;
+    OK(cuStreamBeginCapture_v2(a, GLOBAL));
+    OK(add1(f, p, 64, a));
+    OK(scale(f, p, 64, 10, a));
+    OK(cuStreamEndCapture(a, &inner));
+    OK(cuGraphInstantiateWithFlags(&inner_exec, inner, 0));
+    OK(cuStreamBeginCapture_v2(a, GLOBAL));
+    OK(cuGraphLaunch(inner_exec, a));
+    OK(add1(f, p, 64, a));
+    OK(cuStreamEndCapture(a, &outer));
+    OK(cuGraphExecDestroy(inner_exec));
+    OK(cuGraphDestroy(inner));
+    OK(cuGraphGetRootNodes(outer, &node, &count));
+    OK(cuGraphNodeGetType(node, &type));
+    EQUAL(type, CU_GRAPH_NODE_TYPE_GRAPH);
+    EQUAL(word_at(p, 0), 1);
+    OK(cuGraphInstantiateWithFlags(&outer_exec, outer, 0));
+    OK(cuGraphLaunch(outer_exec, a));
+    OK(cuStreamSynchronize(a));
+    EQUAL(word_at(p, 0), 21);
+    OK(cuGraphExecDestroy(outer_exec));
+    OK(cuGraphDestroy(outer));
+    OK(cuMemFree_v2(p));
+}
+
 /* Destroying what a capture needs ends it cleanly. */
 static void abandoned(void) {
     CUstream stream;
@@ -266,6 +298,7 @@ int main(void) {
     unjoined(&f);
     threads(&f);
     into_a_graph(&f);
+    nested(&f);
     abandoned();
     return 0;
 }

@@ -157,6 +157,7 @@ static void branches(const fixture_t *f) {
     OK(cuGraphInstantiate_v2(&exec, graph, NULL, NULL, 0));
     OK(cuEventCreate(&start, 0));
     OK(cuEventCreate(&end, 0));
+    OK(wait_for(f, 50000000, NULL)); /* long enough to queue the rest behind it */
     OK(cuEventRecord(start, NULL));
     OK(cuGraphLaunch(exec, NULL));
     OK(cuEventRecord(end, NULL));

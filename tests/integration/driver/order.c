@@ -94,6 +94,7 @@ static void times(const fixture_t *f) {
     OK(cuEventCreate(&untimed, CU_EVENT_DISABLE_TIMING));
     OK(cuEventQuery(end)); /* never recorded is done */
     IS(CUDA_ERROR_INVALID_HANDLE, cuEventElapsedTime(&ms, start, end));
+    close_gate(a); /* until all is queued, so that the host's delays do not count */
     OK(cuEventRecord(start, a));
     OK(wait_for(f, 5000000, a));
     OK(cuEventRecord(middle, a));
@@ -102,6 +103,7 @@ static void times(const fixture_t *f) {
     OK(cuEventRecord(end, b));
     IS(CUDA_ERROR_NOT_READY, cuEventQuery(end));
     IS(CUDA_ERROR_NOT_READY, cuEventElapsedTime(&ms, start, end));
+    open_gate();
     OK(cuEventSynchronize(end));
     OK(cuEventQuery(end));
     /* Device time is exact, whatever the host does. */
@@ -210,6 +212,32 @@ static void many_streams(const fixture_t *f) {
     OK(cuMemFree_v2(p));
 }
 
+/* However many streams are held up, others go on. */
+static void many_waiting(const fixture_t *f) {
+    enum { COUNT = 50 };
+    CUstream streams[COUNT], apart;
+    CUdeviceptr p = words(COUNT, 0);
+    OK(cuStreamCreate(&apart, CU_STREAM_NON_BLOCKING));
+    set_gate(0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        OK(cuStreamCreate(streams + i, CU_STREAM_NON_BLOCKING));
+        OK(cuStreamWaitValue32_v2(streams[i], gate_address, 1, CU_STREAM_WAIT_VALUE_EQ));
+        OK(add1(f, p + 4ul * i, 1, streams[i]));
+    }
+    OK(add1(f, p, 1, apart));
+    OK(cuStreamSynchronize(apart));
+    for (unsigned i = 0; i < COUNT; i++)
+        IS(CUDA_ERROR_NOT_READY, cuStreamQuery(streams[i]));
+    open_gate();
+    OK(cuCtxSynchronize());
+    for (unsigned i = 0; i < COUNT; i++) {
+        EQUAL(word_at(p, i), i ? 1 : 2);
+        OK(cuStreamDestroy_v2(streams[i]));
+    }
+    OK(cuStreamDestroy_v2(apart));
+    OK(cuMemFree_v2(p));
+}
+
 static void *launch_loop(void *argument) {
     const fixture_t *f = argument;
     CUstream stream;
@@ -255,6 +283,7 @@ int main(void) {
     memory_operations();
     depth(&f);
     many_streams(&f);
+    many_waiting(&f);
     threads(&f);
     return 0;
 }
