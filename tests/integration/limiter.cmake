@@ -15,7 +15,26 @@ if(TARGET divvy_limiter_so AND TARGET simgpu_cuda AND TARGET simgpu_nvml)
     limiter_program(probe probe)
     limiter_program(processes processes)
 
-    # A sanitized library cannot be preloaded into a program that is not; those builds test the parts by unit tests.
+    # The same programs with the hooks linked in, which is how sanitizers can watch them.
+    foreach(program families processes)
+        add_executable(limiter_${program}_direct ${limiter_dir}/${program}.c ${limiter_dir}/cu.c)
+        target_compile_definitions(limiter_${program}_direct PRIVATE CU_DIRECT)
+        target_link_libraries(limiter_${program}_direct PRIVATE divvy_limiter dl pthread)
+        set_target_properties(limiter_${program}_direct PROPERTIES
+            RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    endforeach()
+    foreach(case families threads contexts pools vfork)
+        set(program limiter_processes_direct)
+        if(case STREQUAL families)
+            set(program limiter_families_direct)
+        endif()
+        add_test(NAME integration/limiter_direct_${case} COMMAND ${program} ${case})
+        set_tests_properties(integration/limiter_direct_${case} PROPERTIES LABELS integration TIMEOUT 300
+            SKIP_RETURN_CODE 77 ENVIRONMENT
+            "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/lib/simgpu;DIVVY_SIM_DIR=${CMAKE_BINARY_DIR}/tests/sim-${case};TENSOR_FUSION_CUDA_MEM_LIMIT={\"0\": 4294967296}")
+    endforeach()
+
+    # A sanitized library cannot be preloaded into a program that is not; those builds have the tests above.
     if(NOT DIVVY_SANITIZE)
         foreach(case bad_input limits two_devices families routes processes kill storm)
             add_test(NAME integration/limiter_${case} COMMAND ${limiter_dir}/limiter.sh ${CMAKE_BINARY_DIR} ${case})

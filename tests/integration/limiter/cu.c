@@ -3,6 +3,26 @@
  */
 #include "cu.h"
 
+#ifdef CU_DIRECT
+#include "limiter/hook/route.h"
+
+/*
+ * The hooks linked into the program, in the place of a preloaded library: so they can be run under sanitizers, which a
+ * preload cannot bring into a program.
+ */
+static void *hook_of(const char *symbol, void *otherwise) {
+    size_t count;
+    const struct divvy_route_row *rows = divvy_route_rows(&count);
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rows[i].symbol, symbol) == 0)
+            return rows[i].hook;
+    return otherwise;
+}
+#else
+#define hook_of(symbol, otherwise) (otherwise)
+#endif
+
 struct cu cu;
 struct nv nv;
 
@@ -14,7 +34,7 @@ void cu_load(void) {
         exit(77);
     }
 #define LOAD(symbol, api, since, form, kind, parameters, arguments)                                                   \
-    cu.symbol = (__typeof__(&symbol))dlsym(library, #symbol);
+    cu.symbol = (__typeof__(&symbol))hook_of(#symbol, dlsym(library, #symbol));
     DIVVY_CUDA_DRIVER_TABLE(LOAD)
 #undef LOAD
 }
@@ -26,7 +46,8 @@ void nv_load(void) {
         fprintf(stderr, "%s\n", dlerror());
         exit(77);
     }
-#define LOAD(symbol, type, parameters, arguments) nv.symbol = (__typeof__(&symbol))dlsym(library, #symbol);
+#define LOAD(symbol, type, parameters, arguments)                                                                     \
+    nv.symbol = (__typeof__(&symbol))hook_of(#symbol, dlsym(library, #symbol));
     DIVVY_CUDA_NVML_TABLE(LOAD)
 #undef LOAD
 }

@@ -346,6 +346,9 @@ int main(void) {
     CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
     CHECK(nv.nvmlDeviceGetHandleByIndex_v2(0, &nvml_device) == NVML_SUCCESS);
     limit = cu_total();
+    /* Is the limiter at work at all? */
+    CHECK(getenv("TENSOR_FUSION_CUDA_MEM_LIMIT"));
+    CHECK_U64(limit, strtoull(strchr(getenv("TENSOR_FUSION_CUDA_MEM_LIMIT"), ':') + 1, NULL, 10));
     CHECK_CU(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     CHECK_CU(cu.cuMemPoolCreate(&pool, &properties));
     if (cu.cuMemGetAllocationGranularity(&granularity, &memory, CU_MEM_ALLOC_GRANULARITY_MINIMUM) != CUDA_SUCCESS)

@@ -95,7 +95,7 @@ case_limits() {
     check "by UUID" "total $gib used 0 nvml-total $gib nvml-used 0" \
         "$(limited "{\"$(uuid_of 0)\": $gib}" "$tests/limiter_probe" | probe_line 0)"
     check "by UUID in capitals" "total $gib used 0 nvml-total $gib nvml-used 0" \
-        "$(limited "{\"$(uuid_of 0 | tr a-z A-Z)\": $gib}" "$tests/limiter_probe" | probe_line 0)"
+        "$(limited "{\"$(uuid_of 0 | tr '[:lower:]' '[:upper:]')\": $gib}" "$tests/limiter_probe" | probe_line 0)"
     check "both: the stricter" "total $gib used 0 nvml-total $gib nvml-used 0" \
         "$(limited "{\"0\": $((gib * 2)), \"$(uuid_of 0)\": $gib}" "$tests/limiter_probe" | probe_line 0)"
     check "NVML first" "total $gib used 0 nvml-total $gib nvml-used 0" \
@@ -181,6 +181,7 @@ case_processes() {
 case_kill() {
     local kills=${DIVVY_TEST_KILLS:-150} baseline
     baseline=$(device_used)
+    # shellcheck disable=SC2016  # the inner shell expands
     limited '{"0": 8589934592}' bash -c '
         kills=$0 tests=$1 work=$2
         $tests/limiter_processes worker 1000 & undisturbed=$!
@@ -204,7 +205,7 @@ case_kill() {
 
 # Eight processes at once: the device itself never holds more than the limit and the contexts.
 case_storm() {
-    local limit=4294967296 highest=0 now context
+    local limit=4294967296 highest=0 context
     context=$("$tests/limiter_processes" context)
     limited "{\"0\": $limit}" bash -c 'for i in 1 2 3 4 5 6 7 8; do '"$tests"'/limiter_processes worker 5 & done; wait' &
     local storm=$!
