@@ -75,6 +75,7 @@ CUresult divvy_drv_event_record(divvy_drv_event_t *event, divvy_drv_stream_t *st
     divvy_simgpu_position_t before;
     DRV_TRY(divvy_drv_stream_tail(stream, &before)); /* the order of the legacy stream */
     DRV_TRY(divvy_drv_result(divvy_simgpu_event_record(stream->channel, event->engine, 0)));
+    divvy_drv_stream_touched(stream);
     atomic_store_explicit(&event->recorded, true, memory_order_relaxed);
     return CUDA_SUCCESS;
 }

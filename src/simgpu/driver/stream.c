@@ -180,6 +180,10 @@ CUresult divvy_drv_stream_submit(divvy_drv_stream_t *stream, const divvy_simgpu_
     return CUDA_SUCCESS;
 }
 
+void divvy_drv_stream_touched(divvy_drv_stream_t *stream) {
+    order_after(stream);
+}
+
 CUresult divvy_drv_stream_tail(divvy_drv_stream_t *stream, divvy_simgpu_position_t *ret_position) {
     DRV_TRY(order_before(stream));
     *ret_position = divvy_simgpu_channel_tail(stream->channel);

@@ -53,6 +53,8 @@ void divvy_drv_stream_free(divvy_drv_stream_t *stream);
  * not be called. */
 CUresult divvy_drv_stream_submit(divvy_drv_stream_t *stream, const divvy_simgpu_item_t *item,
                                  divvy_simgpu_position_t *ret_position);
+/* Something entered the stream's channel by another way than submit, after a call of tail. */
+void divvy_drv_stream_touched(divvy_drv_stream_t *stream);
 /* The moment when all that was submitted before is done, legacy order included. */
 CUresult divvy_drv_stream_tail(divvy_drv_stream_t *stream, divvy_simgpu_position_t *ret_position);
 CUresult divvy_drv_stream_wait(divvy_drv_stream_t *stream, divvy_simgpu_position_t position);

@@ -44,6 +44,22 @@ static void legacy_rules(const fixture_t *f) {
     IS(CUDA_ERROR_NOT_READY, cuStreamQuery(blocking));
     open_gate();
     OK(cuStreamSynchronize(blocking));
+    /* Even an event in the legacy stream stands between blocking streams. */
+    CUstream second;
+    CUevent event;
+    OK(cuStreamCreate(&second, CU_STREAM_DEFAULT));
+    OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    close_gate(blocking);
+    OK(wait_for(f, 1000, second));
+    OK(cuStreamSynchronize(second));
+    OK(cuEventRecord(event, NULL));
+    OK(wait_for(f, 1000, second));
+    usleep(20000);
+    IS(CUDA_ERROR_NOT_READY, cuStreamQuery(second));
+    open_gate();
+    OK(cuStreamSynchronize(second));
+    OK(cuEventDestroy_v2(event));
+    OK(cuStreamDestroy_v2(second));
     close_gate(apart);
     OK(wait_for(f, 1000, NULL));
     OK(cuStreamSynchronize(NULL));
