@@ -125,10 +125,18 @@ install_packages() {
     return "$result"
 }
 
+# A bare chroot may lack /proc, without which no program can find out where it lies.
+mount_proc() {
+    [ ! -e /proc/self/exe ] || return 0
+    say "[$(clock)] set-up: mounting /proc"
+    as_root mount -t proc proc /proc || die "/proc is not mounted; mount it: mount -t proc proc /proc"
+}
+
 # set_up [--optional] NEED...: meets every need or says what is missing and how to mend it. Without --optional the
 # script ends when a need stays unmet; with it, the caller goes on and what lacks its tool is skipped.
 set_up() {
     local optional=no need package packages=() missing=()
+    mount_proc
     if [ "$1" = --optional ]; then
         optional=yes
         shift

@@ -62,7 +62,9 @@ in_userland() {
             mknod -m 666 "$root/dev/$name" c "$major" "$minor"
         done
         ln -s /proc/self/fd "$root/dev/fd"
-        mkdir "$root/dev/shm"
+        mkdir "$root/dev/shm" "$root/dev/pts"
+        mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+        ln -s pts/ptmx "$root/dev/ptmx"
         mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
         exec chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             HOME=/root TERM="${TERM:-dumb}" "$@"' in_userland "$folder" "$@"

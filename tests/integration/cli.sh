@@ -132,7 +132,9 @@ check "nothing is left of it" 0 "$(left)"
 check "SIGCHLD ignored by the caller" 6 "$(status_of bash -c 'trap "" CHLD; exec "$@"' x "${sim[@]}" sh -c 'exit 6')"
 
 "$terminal" "$divvy" >"$runtime/terminal" 2>&1
-check "at a terminal" 0 "$?"
+status=$?
+# A bare chroot has no /dev/pts.
+[ "$status" = 77 ] && cat "$runtime/terminal" || check "at a terminal" 0 "$status"
 grep -q FAILED "$runtime/terminal" && cat "$runtime/terminal"
 
 # ---- the tenant's folder ----

@@ -115,8 +115,16 @@ static void stop_and_go_on(const char *divvy) {
 }
 
 int main(int argc, char **argv) {
+    int terminal, program_side;
+
     if (argc != 2)
         return 2;
+    if (openpty(&terminal, &program_side, NULL, NULL, NULL) < 0) {
+        perror("no terminal can be had");
+        return 77;
+    }
+    (void)close(terminal);
+    (void)close(program_side);
     interrupt_reaches_once(argv[1]);
     interrupt_ends(argv[1]);
     stop_and_go_on(argv[1]);
