@@ -203,18 +203,15 @@ static void give_back(const divvy_drv_mem_t *mem) {
 
 void divvy_drv_mem_free_all(divvy_drv_context_t *context) {
     for (;;) {
-        divvy_drv_mem_t copy;
         pthread_rwlock_wrlock(&lock);
         divvy_drv_mem_t *mem = owned(root, context);
-        if (mem) {
+        if (mem)
             detach(locate(mem->address));
-            copy = *mem;
-            free(mem);
-        }
         pthread_rwlock_unlock(&lock);
         if (!mem)
             return;
-        give_back(&copy);
+        give_back(mem);
+        free(mem);
     }
 }
 
