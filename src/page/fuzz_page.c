@@ -1,75 +1,69 @@
 /*
- * Fuzz target: a usage page with hostile contents. The first byte chooses: odd, the bytes are a foreign file that has to be
- * refused or accepted without a crash; even, they lie behind a valid header, and every operation on the page is run over
- * them. Nothing that a tenant writes into its page may crash, hang or mislead a reader into memory outside the page.
+ * Fuzz target of the shared page: hostile content must be refused, or worked on without a crash.
+ *
+ * Input: a file's content as it is (whatever has another length than a page), and the same bytes as patches of a valid
+ * page (4 bytes of offset, 8 of content each), on which every operation is then done.
  */
 #include "page/page.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Offset of the first byte that belongs to no fixed header field. */
-#define BODY offsetof(struct divvy_page, tenant)
+static struct divvy_page *page;
 
-/* The input again and again over the whole body; most of it at the places that operations look at first. */
-static void body_fill(struct divvy_page *page, const uint8_t *data, size_t size) {
-    uint8_t *bytes = (uint8_t *)page;
+static void page_renew(void) {
+    struct divvy_page *fresh = NULL;
 
-    for (size_t i = BODY; size > 0 && i < sizeof *page; i++)
-        bytes[i] = data[(i - BODY) % size];
+    if (divvy_page_open_anonymous("fuzz", 1, &fresh) < 0)
+        abort();
+    divvy_page_close(page);
+    page = fresh;
 }
 
-static void operate(struct divvy_page *page, const uint8_t *data, size_t size) {
-    struct divvy_page_identity self;
-    uint8_t uuid[16] = {1};
-    int device, slot;
+static void operations(void) {
+    /* Not a living process: slots of this process and of dead ones are both to be met. */
+    struct divvy_page_identity self = {.pid = 4194303, .pidns = 1, .start_ticks = 5, .image = 6};
+    uint8_t uuid[16] = {9};
+    int slot = divvy_page_slot_claim(page, &self);
+    int device = divvy_page_device_enter(page, uuid);
 
-    divvy_page_identity_self(&self);
-    memcpy(uuid, data, size < sizeof uuid ? size : sizeof uuid);
-    for (unsigned i = 0; i < DIVVY_PAGE_DEVICES; i++)
-        (void)divvy_page_used(page, i);
     (void)divvy_page_reap(page, &self);
-    device = divvy_page_device_enter(page, uuid);
-    if (device < 0)
-        return;
-    divvy_page_device_propose(page, (unsigned)device, 1 << 20, 500, 1 << 30);
-    slot = divvy_page_slot_claim(page, &self);
-    if (slot < 0)
-        return;
-    (void)divvy_page_reserve(page, (unsigned)slot, (unsigned)device, size);
-    divvy_page_charge(page, (unsigned)slot, (unsigned)device, size * 3);
-    divvy_page_credit(page, (unsigned)slot, (unsigned)device, size * 5);
-    (void)divvy_page_slot_bytes(page, (unsigned)slot, (unsigned)device);
-    divvy_page_slot_release(page, (unsigned)slot);
+    if (device >= 0)
+        divvy_page_device_propose(page, (unsigned)device, 1000, 500, 2000);
+    for (unsigned i = 0; slot >= 0 && i < DIVVY_PAGE_DEVICES; i++) {
+        uint64_t before = divvy_page_used(page, i);
+
+        if (divvy_page_reserve(page, (unsigned)slot, i, 100) == 0 && divvy_page_used(page, i) != before + 100)
+            abort();
+        divvy_page_charge(page, (unsigned)slot, i, UINT64_MAX / 3);
+        divvy_page_credit(page, (unsigned)slot, i, UINT64_MAX);
+    }
+    if (slot >= 0)
+        divvy_page_slot_release(page, (unsigned)slot);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct divvy_page *page;
-    size_t room = (sizeof *page + 63) / 64 * 64;
+    uint8_t *exact = malloc(size ? size : 1);
 
-    if (size < 1 || !(page = aligned_alloc(64, room)))
+    if (!exact)
         return 0;
-    memset(page, 0, room);
-    if (data[0] & 1) {
-        memcpy(page, data + 1, size - 1 < sizeof *page ? size - 1 : sizeof *page);
-        (void)divvy_page_validate(page, size - 1 < sizeof *page ? size - 1 : sizeof *page);
-    } else {
-        page->version = DIVVY_PAGE_VERSION;
-        page->header_bytes = offsetof(struct divvy_page, devices);
-        page->page_bytes = sizeof *page;
-        page->magic = DIVVY_PAGE_MAGIC;
-        page->device_count = DIVVY_PAGE_DEVICES;
-        page->device_bytes = sizeof page->devices[0];
-        page->slot_count = DIVVY_PAGE_SLOTS;
-        page->slot_bytes = sizeof page->slots[0];
-        if (divvy_page_validate(page, sizeof *page) < 0)
-            abort(); /* the header above is what the room itself writes: the target would test nothing */
-        body_fill(page, data + 1, size - 1);
-        operate(page, data + 1, size - 1);
+    if (size)
+        memcpy(exact, data, size);
+    if (size != sizeof *page && divvy_page_validate(exact, size) == 0)
+        abort();
+    free(exact);
+
+    page_renew();
+    for (; size >= 12; data += 12, size -= 12) {
+        uint32_t offset;
+
+        memcpy(&offset, data, sizeof offset);
+        offset %= (uint32_t)(sizeof *page - 8);
+        memcpy((uint8_t *)page + offset, data + 4, 8);
     }
-    free(page);
+    if (divvy_page_validate(page, sizeof *page) == 0)
+        operations();
     return 0;
 }
