@@ -180,7 +180,7 @@ static bool observe(void) {
 
 /* Processes of one tenant in a scenario: their share together, after a second. */
 static void share_check(const char *scenario, unsigned percent, unsigned count, double least) {
-    struct tenant tenant;
+    struct tenant tenant = {.count = 0};
     char what[64];
     int status = 0;
 
@@ -209,7 +209,7 @@ static void share_check(const char *scenario, unsigned percent, unsigned count, 
 
 /* A scenario that ends by itself, with 0. */
 static void end_check(const char *scenario, unsigned percent) {
-    struct tenant tenant;
+    struct tenant tenant = {.count = 0};
     int status = 0;
 
     tenant_start(&tenant, scenario, percent, 1);
@@ -223,7 +223,7 @@ static void end_check(const char *scenario, unsigned percent) {
 /* The limit changes while the tenant runs. */
 static void change_check(void) {
     static const unsigned percents[] = {80, 20, 80, 50};
-    struct tenant tenant;
+    struct tenant tenant = {.count = 0};
     struct divvy_page *page;
     char path[160];
     int fd, status = 0;
@@ -253,7 +253,7 @@ static void change_check(void) {
 
 /* Two tenants, one of them maybe without a limit. */
 static void neighbour_check(const char *one, unsigned one_percent, const char *two, unsigned two_percent) {
-    struct tenant first, second;
+    struct tenant first = {.count = 0}, second = {.count = 0};
     char what[64];
     int status = 0;
 
@@ -282,7 +282,7 @@ static void neighbour_check(const char *one, unsigned one_percent, const char *t
 
 /* One of a tenant's processes is killed: the others take over its share. */
 static void kill_check(void) {
-    struct tenant tenant;
+    struct tenant tenant = {.count = 0};
     int status = 0;
 
     tenant_start(&tenant, "kernels-1ms", 40, 3);
