@@ -25,7 +25,7 @@
 
 #define DIVVY_COMPUTE_CHUNK_NS  UINT64_C(500000)  /* work between two looks at the clock */
 #define DIVVY_COMPUTE_BUDGET_NS UINT64_C(1000000) /* work in flight */
-#define DIVVY_COMPUTE_BANK_NS   UINT64_C(5000000) /* GPU time that idleness saves up at most */
+#define DIVVY_COMPUTE_BANK_NS   UINT64_C(10000000) /* GPU time that idleness saves up at most */
 #define DIVVY_COMPUTE_GUESS_NS  UINT64_C(200000)  /* of a kernel never seen */
 
 #define DIVVY_COMPUTE_SLOTS    8u
