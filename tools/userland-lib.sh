@@ -50,7 +50,6 @@ userland_cached() {
 in_userland() {
     local folder=$1
     shift
-    # shellcheck disable=SC2016  # expanded by the inner shell
     unshare --mount --pid --ipc --fork --kill-child -- bash -c '
         set -euo pipefail
         root=$1
