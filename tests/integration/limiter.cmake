@@ -36,7 +36,7 @@ if(TARGET divvy_limiter_so AND TARGET simgpu_cuda AND TARGET simgpu_nvml)
 
     # A sanitized library cannot be preloaded into a program that is not; those builds have the tests above.
     if(NOT DIVVY_SANITIZE)
-        foreach(case bad_input limits two_devices families routes processes kill storm)
+        foreach(case bad_input limits two_devices families routes processes kill storm views)
             add_test(NAME integration/limiter_${case} COMMAND ${limiter_dir}/limiter.sh ${CMAKE_BINARY_DIR} ${case})
             set_tests_properties(integration/limiter_${case} PROPERTIES LABELS integration TIMEOUT 300
                 SKIP_RETURN_CODE 77)

@@ -217,6 +217,46 @@ case_storm() {
         echo "$highest, more than $limit and 8 contexts of $context")"
 }
 
+# A tenant with one process, and a stranger beside it: NVML, and nvtop, show the tenant's own.
+case_views() {
+    local gib=1073741824 own stranger shown tenant=$work/tenant
+    mkdir "$tenant"
+    mkfifo "$work/hold"
+    sleep 60 >"$work/hold" &
+    local sleeper=$!
+    "$tests/limiter_processes" hold $((5 * gib)) <"$work/hold" >"$work/stranger" &
+    stranger=$!
+    env DIVVY_TENANT_DIR="$tenant" TENSOR_FUSION_CUDA_MEM_LIMIT="{\"0\": $((7 * gib))}" LD_PRELOAD="$limiter" \
+        "$tests/limiter_processes" hold $((3 * gib)) <"$work/hold" >"$work/own" &
+    own=$!
+    for _ in $(seq 50); do
+        [ -s "$work/own" ] && [ -s "$work/stranger" ] && break
+        sleep 0.1
+    done
+    check "own process has its memory" "held 0" "$(cat "$work/own")"
+    check "both are on the device" "$(printf '%s\n' $own $stranger | sort)" "$("$tests/limiter_probe" processes | sort)"
+    shown=$(DIVVY_TENANT_DIR=$tenant limited "{\"0\": $((7 * gib))}" "$tests/limiter_probe" processes)
+    check "the tenant sees its own" "$own" "$shown"
+    check "size and use" "nvml-total $((7 * gib)) nvml-used $((3 * gib))" \
+        "$(DIVVY_TENANT_DIR=$tenant limited "{\"0\": $((7 * gib))}" "$tests/limiter_probe" nvml | probe_line 0)"
+    if command -v nvtop >/dev/null && command -v script >/dev/null; then
+        cat >"$work/nvtop.sh" <<NVTOP
+stty cols 150 rows 40
+export TERM=xterm DIVVY_TENANT_DIR=$tenant TENSOR_FUSION_CUDA_MEM_LIMIT='{"0": $((7 * gib))}'
+LD_PRELOAD=$limiter timeout --foreground 3 nvtop
+NVTOP
+        timeout -s KILL 20 script -qfc "bash $work/nvtop.sh" "$work/nvtop.out" </dev/null >/dev/null
+        shown=$(sed 's/\x1b([B0]//g; s/\x1b\[[0-9;?]*[a-zA-Z]/ /g' "$work/nvtop.out" | tr -s ' ')
+        check_has "nvtop: size and use" "3.000Gi/7.000Gi" "$shown"
+        check_has "nvtop: own process" " $own " "$shown"
+        case $shown in *" $stranger "*) check "nvtop: the stranger" "not shown" shown ;; esac
+    else
+        echo "nvtop or script is missing: not looked at"
+    fi
+    kill $sleeper
+    wait 2>/dev/null
+}
+
 "case_$case_name"
 echo "$checks checks, $failures failures"
 [ $failures -eq 0 ]

@@ -4,7 +4,8 @@
  *   init RESULT
  *   device ORDINAL total BYTES used BYTES nvml-total BYTES nvml-used BYTES
  *
- * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe uuids` lists the devices.
+ * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe uuids` lists the devices;
+ * `probe processes` the pids on device 0; `probe watch SECONDS` prints the most that it held.
  */
 #include "cu.h"
 
@@ -60,6 +61,45 @@ static int uuids(void) {
     return 0;
 }
 
+/* Pids on device 0, by every version of the list, which must agree; and NVML's protocol for lists too long. */
+static int processes(void) {
+    nvmlProcessInfo_v1_t first[64];
+    nvmlProcessInfo_v2_t second[64];
+    nvmlProcessInfo_t third[64];
+    nvmlProcessUtilizationSample_t samples[64];
+    unsigned count_1 = 64, count_2 = 64, count_3 = 64, none = 0, sample_count = 64;
+    nvmlUtilization_t utilisation;
+    nvmlDevice_t device;
+    nvmlReturn_t result;
+
+    nv_load();
+    CHECK(nv.nvmlInit_v2() == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetHandleByIndex_v2(0, &device) == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetComputeRunningProcesses(device, &count_1, first) == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetComputeRunningProcesses_v2(device, &count_2, second) == NVML_SUCCESS);
+    CHECK(nv.nvmlDeviceGetComputeRunningProcesses_v3(device, &count_3, third) == NVML_SUCCESS);
+    CHECK(count_1 == count_2 && count_2 == count_3);
+    result = nv.nvmlDeviceGetComputeRunningProcesses_v3(device, &none, NULL);
+    CHECK(result == (count_3 > 0 ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS));
+    CHECK(none >= count_3);
+    for (unsigned i = 0; i < count_3; i++) {
+        CHECK(first[i].pid == third[i].pid && second[i].pid == third[i].pid);
+        printf("%u\n", third[i].pid);
+    }
+    CHECK(nv.nvmlDeviceGetUtilizationRates(device, &utilisation) == NVML_SUCCESS);
+    CHECK(utilisation.gpu <= 100);
+    result = nv.nvmlDeviceGetProcessUtilization(device, samples, &sample_count, 0);
+    CHECK(result == NVML_SUCCESS || result == NVML_ERROR_NOT_FOUND);
+    for (unsigned i = 0; result == NVML_SUCCESS && i < sample_count; i++) {
+        unsigned listed = 0;
+
+        for (unsigned k = 0; k < count_3; k++)
+            listed += third[k].pid == samples[i].pid;
+        CHECK(listed == 1);
+    }
+    return 0;
+}
+
 /* The most that device 0 holds during some seconds. */
 static int watch(double seconds) {
     unsigned long long highest = 0;
@@ -91,6 +131,8 @@ int main(int argc, char **argv) {
         return nvml_only();
     if (argc > 1 && strcmp(argv[1], "uuids") == 0)
         return uuids();
+    if (argc > 1 && strcmp(argv[1], "processes") == 0)
+        return processes();
     if (argc > 2 && strcmp(argv[1], "watch") == 0)
         return watch(atof(argv[2]));
     if (argc > 1 && strcmp(argv[1], "nvml-first") == 0) {
