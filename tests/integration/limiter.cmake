@@ -13,6 +13,18 @@ if(TARGET divvy_limiter_so AND TARGET simgpu_cuda AND TARGET simgpu_nvml)
     # The same, linked to the driver's library instead of loading it.
     limiter_program(routes_linked routes divvy_limiter -Wl,--no-as-needed simgpu_cuda -Wl,--as-needed)
     limiter_program(probe probe)
+    # Calls by name: of a program, and of a plugin that it loads, linked to the driver with lazy and with early binding.
+    limiter_program(linked linked -Wl,--no-as-needed simgpu_cuda -Wl,--as-needed)
+    limiter_program(linked_loader linked)
+    target_compile_definitions(limiter_linked_loader PRIVATE LINKED_LOADER)
+    foreach(binding lazy now)
+        add_library(limiter_plugin_${binding} SHARED ${limiter_dir}/linked.c)
+        target_compile_definitions(limiter_plugin_${binding} PRIVATE LINKED_PLUGIN)
+        target_link_libraries(limiter_plugin_${binding} PRIVATE divvy_cuda simgpu_cuda -Wl,-z,${binding})
+        target_include_directories(limiter_plugin_${binding} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+        set_target_properties(limiter_plugin_${binding} PROPERTIES C_VISIBILITY_PRESET default
+            LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    endforeach()
     limiter_program(processes processes)
 
     # The same programs with the hooks linked in, which is how sanitizers can watch them.

@@ -14,8 +14,8 @@ struct each {
 };
 
 /* glibc has relocated these pointers in place, other loaders have not. */
-static const void *dynamic_pointer(uintptr_t base, ElfW(Addr) value) {
-    return (const void *)(value < base ? base + value : value);
+const void *divvy_elf_pointer(const struct divvy_elf *object, uintptr_t value) {
+    return (const void *)(value < object->base ? object->base + value : value);
 }
 
 static void read_dynamic(struct divvy_elf *object, const ElfW(Dyn) * dynamic) {
@@ -23,7 +23,7 @@ static void read_dynamic(struct divvy_elf *object, const ElfW(Dyn) * dynamic) {
     bool has_soname = false;
 
     for (; dynamic->d_tag != DT_NULL; dynamic++) {
-        const void *pointer = dynamic_pointer(object->base, dynamic->d_un.d_ptr);
+        const void *pointer = divvy_elf_pointer(object, dynamic->d_un.d_ptr);
 
         switch (dynamic->d_tag) {
         case DT_SYMTAB:
@@ -65,6 +65,10 @@ static int each_object(struct dl_phdr_info *info, size_t size, void *argument) {
 
         if (header->p_type == PT_DYNAMIC)
             dynamic = (const void *)start;
+        if (header->p_type == PT_GNU_RELRO) {
+            object.relro_start = start;
+            object.relro_end = start + header->p_memsz;
+        }
         if (header->p_type != PT_LOAD)
             continue;
         if (start < object.start)
@@ -75,6 +79,7 @@ static int each_object(struct dl_phdr_info *info, size_t size, void *argument) {
     /* The kernel's own page of code is no library; its dynamic section is not relocated by anybody. */
     if (!dynamic || strncmp(object.path, "linux-vdso", 10) == 0 || strncmp(object.path, "linux-gate", 10) == 0)
         return 0;
+    object.dynamic = dynamic;
     read_dynamic(&object, dynamic);
     each->found = each->visit(&object, each->argument);
     return each->found;

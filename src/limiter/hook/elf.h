@@ -21,7 +21,13 @@ struct divvy_elf {
     const char *strings;
     const uint32_t *gnu_hash;
     const uint32_t *sysv_hash;
+    const void *dynamic;     /* its dynamic section */
+    uintptr_t relro_start;   /* made read-only after relocation; 0, 0: nothing is */
+    uintptr_t relro_end;
 };
+
+/* The pointer in a dynamic entry: loaders differ in whether they add the bias. */
+const void *divvy_elf_pointer(const struct divvy_elf *object, uintptr_t value);
 
 /* Called for each object in load order until it returns true. The loader's list is locked: do not load or unload. */
 typedef bool divvy_elf_visit_t(const struct divvy_elf *object, void *argument);

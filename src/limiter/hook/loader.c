@@ -2,6 +2,7 @@
  * The loader's own functions, and what the exported dlsym and dlvsym (lookup.c) ask before they jump to them.
  */
 #include "limiter/hook/loader.h"
+#include "limiter/hook/bind.h"
 #include "limiter/hook/route.h"
 
 #include <dlfcn.h>
@@ -18,7 +19,7 @@ static const char here; /* any address of this library */
 /* The next object's functions; NULL until looked up. Read by lookup.c. */
 void *divvy_loader_next_dlsym;
 void *divvy_loader_next_dlvsym;
-static void *genuine_dlopen;
+void *divvy_loader_next_dlopen;
 
 /* What to do with a lookup: `answer` if not NULL, else go on with `handle`. Returned in rax and rdx. */
 struct divvy_loader_decision {
@@ -43,6 +44,7 @@ static void *next_once(void **place, const char *name) {
 void divvy_loader_find_next(void) {
     (void)next_once(&divvy_loader_next_dlsym, "dlsym");
     (void)next_once(&divvy_loader_next_dlvsym, "dlvsym");
+    (void)next_once(&divvy_loader_next_dlopen, "dlopen");
 }
 
 /*
@@ -88,9 +90,17 @@ void *divvy_loader_symbol_version(void *handle, const char *name, const char *ve
 }
 
 static void *open_handle(const char *name, int flags) {
-    dlopen_t *function = (dlopen_t *)next_once(&genuine_dlopen, "dlopen");
+    dlopen_t *function = (dlopen_t *)next_once(&divvy_loader_next_dlopen, "dlopen");
 
     return function ? function(name, flags) : NULL;
+}
+
+void *divvy_loader_open_deep(const char *name, int flags) {
+    void *handle = divvy_route_cuda_enabled() || divvy_route_nvml_enabled() ? open_handle(name, flags) : NULL;
+
+    if (handle)
+        divvy_bind_exchange();
+    return handle;
 }
 
 void *divvy_loader_libc(void) {

@@ -22,6 +22,12 @@ bool divvy_loader_pin(const struct divvy_elf *object);
 void *divvy_loader_symbol(void *handle, const char *name);
 void *divvy_loader_symbol_version(void *handle, const char *name, const char *version);
 
+/*
+ * dlopen with RTLD_DEEPBIND: such a library binds to the driver past everything that was preloaded, so its bindings are
+ * exchanged afterwards. The handle, or NULL: let the loader do it (it could not be opened from here).
+ */
+void *divvy_loader_open_deep(const char *name, int flags);
+
 /* Handle of the C library, for lookups that shall fail with the loader's own message. */
 void *divvy_loader_libc(void);
 

@@ -1,5 +1,5 @@
 /*
- * dlsym and dlvsym as exported to everybody. They jump to the next object's function with the stack as it came: the
+ * dlsym, dlvsym and dlopen as exported to everybody. They jump to the next object's function with the stack as it came: the
  * return address stays the caller's, by which RTLD_NEXT and RTLD_DEFAULT are resolved. Before, divvy_loader_answer looks
  * at the name; only names that begin like the driver's or NVML's cost more than that. Nothing is remembered from one
  * lookup to the next, so a repeated or a nested lookup is like the first. This file is linked into the library itself,
@@ -43,3 +43,29 @@ __asm__(".text\n"
         ".endm\n"
         "divvy_lookup dlsym, divvy_loader_next_dlsym, 0\n"
         "divvy_lookup dlvsym, divvy_loader_next_dlvsym, 1\n");
+
+/* dlopen(name rdi, flags esi): the next one's, unless the library shall bind deeply (RTLD_DEEPBIND, 8). */
+__asm__(".text\n"
+        ".globl dlopen\n"
+        ".type dlopen, @function\n"
+        "dlopen:\n"
+        "    test $8, %esi\n"
+        "    je 1f\n"
+        "    push %rdi\n    push %rsi\n    push %rsi\n"
+        "    call divvy_loader_open_deep\n"
+        "    pop %rsi\n    pop %rsi\n    pop %rdi\n"
+        "    test %rax, %rax\n"
+        "    jne 3f\n"
+        "1:  mov divvy_loader_next_dlopen(%rip), %r11\n"
+        "    test %r11, %r11\n"
+        "    jne 2f\n"
+        "    push %rdi\n    push %rsi\n    push %rsi\n"
+        "    call divvy_loader_find_next\n"
+        "    pop %rsi\n    pop %rsi\n    pop %rdi\n"
+        "    mov divvy_loader_next_dlopen(%rip), %r11\n"
+        "    xor %eax, %eax\n"
+        "    test %r11, %r11\n"
+        "    je 3f\n"
+        "2:  jmp *%r11\n"
+        "3:  ret\n"
+        ".size dlopen, . - dlopen\n");

@@ -137,6 +137,12 @@ static const struct divvy_route_row *row_named(const char *name, bool is_nvml) {
     return NULL;
 }
 
+void *divvy_route_named(const char *symbol) {
+    const struct divvy_route_row *row = row_named(symbol, symbol[0] == 'n');
+
+    return row ? row->hook : NULL;
+}
+
 /* The vendor's library of this family, if it is loaded; its functions are known to the table afterwards. */
 static bool library_loaded(bool is_nvml, struct divvy_elf *ret_object) {
     if (!divvy_elf_named(is_nvml ? "libnvidia-ml.so" : "libcuda.so", ret_object))

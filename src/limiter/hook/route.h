@@ -30,6 +30,9 @@ void divvy_route_learn_address(const void *address, const char *symbol);
 /* The hook for a pointer that the driver gave out, or the pointer itself when it is none of ours. */
 void *divvy_route_pointer(void *function);
 
+/* The hook of this name, or NULL. */
+void *divvy_route_named(const char *symbol);
+
 /*
  * What dlsym(handle, name) or dlvsym answers for a name that begins like the driver's: the hook, or NULL: let the
  * loader answer, with *ret_handle in the place of `handle`.

@@ -149,6 +149,16 @@ case_families() {
 case_routes() {
     limited '{"0": 1073741824}' "$tests/limiter_routes" || failures=$((failures + 1))
     limited '{"0": 1073741824}' "$tests/limiter_routes_linked" linked || failures=$((failures + 1))
+    limited '{"0": 1073741824}' "$tests/limiter_linked" 1073741824 || failures=$((failures + 1))
+    for plugin in lazy now; do
+        for flags in now lazy now,global lazy,global now,deep lazy,deep; do
+            limited '{"0": 1073741824}' "$tests/limiter_linked_loader" 1073741824 \
+                "$tests/liblimiter_plugin_$plugin.so" $flags || {
+                echo "FAILED: plugin $plugin, $flags"
+                failures=$((failures + 1))
+            }
+        done
+    done
 }
 
 case_processes() {
