@@ -40,6 +40,7 @@ static void context_gone(CUcontext context) {
     divvy_table_sweep(visit_context, &sweep);
     for (int device = 0; device < (int)DIVVY_PAGE_DEVICES; device++)
         divvy_memory_credit(device, sweep.bytes[device]);
+    divvy_overhead_context_gone();
 }
 
 static void context_made(CUdevice ordinal) {
@@ -141,7 +142,6 @@ static void primary_released(CUdevice dev) {
         return;
     context_gone(__atomic_exchange_n(&primary[dev], NULL, __ATOMIC_ACQ_REL));
     divvy_pool_device_reset(dev);
-    divvy_overhead_contexts_gone(dev);
 }
 
 #define PRIMARY_ENDED(symbol)                                                                                         \

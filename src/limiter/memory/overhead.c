@@ -44,7 +44,7 @@ void divvy_overhead_seen(int device, uint64_t process_bytes) {
     set_overhead(device, process_bytes > ledger ? process_bytes - ledger : 0);
 }
 
-/* NVML's bytes of this process on a device; false: it does not say. */
+/* NVML's bytes of this process on a device, 0 when it does not list it; false: NVML cannot tell. */
 static bool process_bytes(const divvy_core_uuid_t *uuid, uint64_t *ret_bytes) {
     nvmlProcessInfo_t processes[PROCESSES_MAX];
     unsigned count = PROCESSES_MAX;
@@ -62,7 +62,8 @@ static bool process_bytes(const divvy_core_uuid_t *uuid, uint64_t *ret_bytes) {
         *ret_bytes = processes[i].usedGpuMemory;
         return true;
     }
-    return false;
+    *ret_bytes = 0;
+    return true;
 }
 
 void divvy_overhead_context_made(CUdevice ordinal) {
@@ -79,9 +80,13 @@ void divvy_overhead_context_made(CUdevice ordinal) {
     (void)divvy_nvml.nvmlShutdown();
 }
 
-void divvy_overhead_contexts_gone(CUdevice ordinal) {
-    int device = divvy_process_page_device(ordinal);
+void divvy_overhead_context_gone(void) {
+    if (!is_charged() || divvy_memory_passes())
+        return;
+    for (uint32_t ordinal = 0; ordinal < divvy_process.device_count; ordinal++) {
+        int device = divvy_process_page_device((CUdevice)ordinal);
 
-    if (device >= 0 && !divvy_memory_passes())
-        set_overhead(device, 0);
+        if (device >= 0 && __atomic_load_n(&own_cell(device)->overhead_bytes, __ATOMIC_ACQUIRE) > 0)
+            divvy_overhead_context_made((CUdevice)ordinal);
+    }
 }

@@ -12,8 +12,8 @@
 /* After a context was made on a CUDA ordinal: measure, if overhead is charged (asks NVML: milliseconds). */
 void divvy_overhead_context_made(CUdevice ordinal);
 
-/* After the last context of the device went: nothing is left of it. */
-void divvy_overhead_contexts_gone(CUdevice ordinal);
+/* After a context went: the devices that had overhead are measured again, if it is charged. */
+void divvy_overhead_context_gone(void);
 
 /* NVML said that this process has so many bytes on a device of the page. */
 void divvy_overhead_seen(int device, uint64_t process_bytes);

@@ -82,6 +82,18 @@ case_bad_input() {
     check_refused $up '{"0": }' 'byte 6'
     check_refused $up '{"0": -1}' 'byte 6'
     check_refused $up '{"gpu-zz": 5}' 'byte 6'
+
+    # The tenant's folder: not there, or with something else in the page's place, which stays untouched.
+    local out
+    for folder in /nowhere "$work/foreign"; do
+        mkdir -p "$work/foreign"
+        head -c 100000 /dev/urandom >"$work/foreign/usage"
+        out=$(DIVVY_TENANT_DIR=$folder limited '{"0": 1073741824}' "$tests/limiter_probe" 2>"$work/err")
+        check "DIVVY_TENANT_DIR=$folder" "init 800" "$out"
+        check_has "DIVVY_TENANT_DIR=$folder" "DIVVY_TENANT_DIR" "$(cat "$work/err")"
+        check "DIVVY_TENANT_DIR=$folder: lines" 1 "$(wc -l <"$work/err")"
+        check "the foreign file" 100000 "$(stat -c %s "$work/foreign/usage")"
+    done
 }
 
 probe_line() { # DEVICE
@@ -117,6 +129,8 @@ case_limits() {
         "$tests/limiter_probe" nvml | probe_line 0)"
     check_has "NVML hooks off" "nvml-total $physical" "$(ENABLE_NVML_HOOKS=false limited "{\"0\": $gib}" \
         "$tests/limiter_probe" | probe_line 0)"
+    check "overhead is charged if asked" "$(("$("$tests/limiter_processes" context)"))" \
+        "$(DIVVY_OVERHEAD=charge limited "{\"0\": $gib}" "$tests/limiter_probe" | sed -n 's/.* used \([0-9]*\) nvml.*/\1/p')"
     check "memory off" "init 0" "$(TF_DISABLE_MEMORY_MANAGER=1 limited "{\"0\": $gib}" "$tests/limiter_probe" | head -1)"
 }
 
@@ -162,12 +176,13 @@ case_routes() {
 }
 
 case_processes() {
-    for name in fork vfork threads contexts pools; do
+    for name in fork vfork threads contexts pools live errno; do
         limited '{"0": 4294967296}' timeout 100 "$tests/limiter_processes" "$name" || {
             echo "FAILED: processes $name"
             failures=$((failures + 1))
         }
     done
+    DIVVY_OVERHEAD=charge limited '{"0": 4294967296}' "$tests/limiter_processes" overhead || failures=$((failures + 1))
     check "exec into a program with CUDA" "used 0" "$(limited '{"0": 4294967296}' "$tests/limiter_processes" exec)"
     # One tenant: a program that starts others. The child sees what its sibling holds, and gets the rest.
     check "siblings share" "$(printf 'held 0\nheld 2\nused 3221225472')" "$(limited '{"0": 4294967296}' bash -c "

@@ -11,10 +11,14 @@
  *   threads          eight threads at once, never above the limit, nothing in the end
  *   contexts         what a context held comes back when it is destroyed
  *   context          what one context takes of the device
+ *   overhead         contexts are charged while they live, where that is asked for
+ *   live             set_limit changes the running tenant
+ *   errno            calls that succeed, and calls that are refused, leave errno alone
  *   pools            60 % of the limit again and again: in one stream, kept by the pool or not, between streams
  */
 #include "cu.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -206,6 +210,20 @@ static int threads(void) {
     return 0;
 }
 
+/* Under DIVVY_OVERHEAD=charge: contexts are charged while they live. */
+static int overhead(void) {
+    CUcontext outer = cu_begin(0), inner;
+    uint64_t one = cu_used();
+
+    CHECK(one > 0);
+    CHECK_CU(cu.cuCtxCreate_v2(&inner, 0, 0));
+    CHECK(cu_used() > one);
+    CHECK_CU(cu.cuCtxDestroy_v2(inner));
+    CHECK_CU(cu.cuCtxSetCurrent(outer));
+    CHECK_U64(cu_used(), one);
+    return 0;
+}
+
 static int contexts(void) {
     CUDA_ARRAY_DESCRIPTOR descriptor = {
         .Width = 1024, .Height = 1024, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
@@ -249,6 +267,56 @@ static int context_bytes(void) {
     CHECK_CU(cu.cuMemGetInfo_v2(&free_after, &total));
     CHECK_U64(free_after, free_before);
     printf("%zu\n", total - free_after);
+    return 0;
+}
+
+static int live(void) {
+    void (*set_limit)(uint32_t, uint32_t, uint64_t) =
+        (void (*)(uint32_t, uint32_t, uint64_t))dlsym(RTLD_DEFAULT, "set_limit");
+    CUdeviceptr pointer, second;
+    int status;
+
+    CHECK(set_limit);
+    (void)cu_begin(0);
+    set_limit(0, 0, 2 * GIB);
+    CHECK_U64(cu_total(), 2 * GIB);
+    CHECK_CU(cu.cuMemAlloc_v2(&pointer, 2 * GIB));
+    CHECK_U64(cu.cuMemAlloc_v2(&second, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    set_limit(0, 0, GIB); /* below what is in use: nothing is taken away */
+    CHECK_U64(cu_total(), GIB);
+    CHECK_U64(cu_used(), GIB);
+    set_limit(0, 0, 3 * GIB);
+    CHECK_U64(cu_used(), 2 * GIB);
+    CHECK_CU(cu.cuMemAlloc_v2(&second, GIB));
+    CHECK_CU(cu.cuMemFree_v2(second));
+    set_limit(7, 1, 1); /* no such device */
+    CHECK_U64(cu_total(), 3 * GIB);
+    /* A child sees it too. */
+    if (fork() == 0) {
+        execl("/proc/self/exe", "processes", "check-total", "3221225472", (char *)NULL);
+        _exit(1);
+    }
+    CHECK(wait(&status) > 0 && status == 0);
+    set_limit(0, 0, 0);
+    CHECK(cu_total() > 4 * GIB);
+    return 0;
+}
+
+static int check_total(uint64_t wanted) {
+    (void)cu_begin(0);
+    CHECK_U64(cu_total(), wanted);
+    return 0;
+}
+
+static int keeps_errno(void) {
+    CUdeviceptr pointer;
+
+    (void)cu_begin(0);
+    errno = 72;
+    CHECK_CU(cu.cuMemAlloc_v2(&pointer, MIB));
+    CHECK_U64(cu.cuMemAlloc_v2(&pointer, 1000 * GIB), CUDA_ERROR_OUT_OF_MEMORY);
+    (void)cu_used();
+    CHECK(errno == 72);
     return 0;
 }
 
@@ -314,6 +382,14 @@ int main(int argc, char **argv) {
         return contexts();
     if (strcmp(name, "context") == 0)
         return context_bytes();
+    if (strcmp(name, "overhead") == 0)
+        return overhead();
+    if (strcmp(name, "live") == 0)
+        return live();
+    if (strcmp(name, "check-total") == 0)
+        return check_total(argc > 2 ? strtoull(argv[2], NULL, 10) : 0);
+    if (strcmp(name, "errno") == 0)
+        return keeps_errno();
     if (strcmp(name, "pools") == 0)
         return pools();
     fprintf(stderr, "no such case: %s\n", name);
