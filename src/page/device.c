@@ -1,5 +1,6 @@
 /*
- * Devices of the page: entered by UUID, so that processes which number their devices differently agree.
+ * Devices of the page: entered by UUID, so that processes which number their devices differently
+ * agree.
  */
 #include "page/page.h"
 #include "page/word.h"
@@ -26,7 +27,8 @@ int divvy_page_device_enter(struct divvy_page *page, const uint8_t uuid[16]) {
 static void propose_u64(uint64_t *word, uint64_t value) {
     uint64_t unset = 0;
 
-    (void)__atomic_compare_exchange_n(word, &unset, value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    (void)__atomic_compare_exchange_n(word, &unset, value, false, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE);
 }
 
 void divvy_page_device_propose(struct divvy_page *page, unsigned device, uint64_t limit_bytes,
@@ -36,6 +38,6 @@ void divvy_page_device_propose(struct divvy_page *page, unsigned device, uint64_
 
     propose_u64(&entry->limit_bytes, limit_bytes);
     propose_u64(&entry->physical_bytes, physical_bytes);
-    (void)__atomic_compare_exchange_n(&entry->compute_permille, &unset, compute_permille, false, __ATOMIC_ACQ_REL,
-                                      __ATOMIC_ACQUIRE);
+    (void)__atomic_compare_exchange_n(&entry->compute_permille, &unset, compute_permille, false,
+                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }

@@ -1,8 +1,9 @@
 /*
  * Fuzz target of the shared page: hostile content must be refused, or worked on without a crash.
  *
- * Input: a file's content as it is (whatever has another length than a page), and the same bytes as patches of a valid
- * page (4 bytes of offset, 8 of content each), on which every operation is then done.
+ * Input: a file's content as it is (whatever has another length than a page), and the same bytes as
+ * patches of a valid page (4 bytes of offset, 8 of content each), on which every operation is then
+ * done.
  */
 #include "page/page.h"
 
@@ -35,7 +36,8 @@ static void operations(void) {
     for (unsigned i = 0; slot >= 0 && i < DIVVY_PAGE_DEVICES; i++) {
         uint64_t before = divvy_page_used(page, i);
 
-        if (divvy_page_reserve(page, (unsigned)slot, i, 100) == 0 && divvy_page_used(page, i) != before + 100)
+        if (divvy_page_reserve(page, (unsigned)slot, i, 100) == 0 &&
+            divvy_page_used(page, i) != before + 100)
             abort();
         divvy_page_charge(page, (unsigned)slot, i, UINT64_MAX / 3);
         divvy_page_credit(page, (unsigned)slot, i, UINT64_MAX);

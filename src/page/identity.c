@@ -29,7 +29,8 @@ static char *put_u32(char *at, uint32_t value) {
     return at;
 }
 
-/* Field `number` (from 1, as proc(5) counts) of what follows the command's closing parenthesis, which is field 3 on. */
+/* Field `number` (from 1, as proc(5) counts) of what follows the command's closing parenthesis,
+ * which is field 3 on. */
 static uint64_t field_u64(const char *after_command, unsigned number) {
     const char *at = after_command;
     uint64_t value = 0;
@@ -88,7 +89,8 @@ static bool can_signal(uint32_t pid) {
     return exists;
 }
 
-int divvy_page_identity_alive(const struct divvy_page_identity *other, const struct divvy_page_identity *self) {
+int divvy_page_identity_alive(const struct divvy_page_identity *other,
+                              const struct divvy_page_identity *self) {
     struct stat_line line;
     int status;
 

@@ -20,8 +20,8 @@ static void store(uint64_t *word, uint64_t value) {
 static void raise_to(uint64_t *word, uint64_t value) {
     uint64_t seen = load(word);
 
-    while (seen < value &&
-           !__atomic_compare_exchange_n(word, &seen, value, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    while (seen < value && !__atomic_compare_exchange_n(word, &seen, value, false, __ATOMIC_ACQ_REL,
+                                                        __ATOMIC_ACQUIRE)) {
     }
 }
 
@@ -29,8 +29,10 @@ static uint64_t operation_id(unsigned slot, uint64_t seq) {
     return (uint64_t)slot << SEQ_BITS | (seq & SEQ_MASK);
 }
 
-/* Record that the word's last operation took effect, before anybody replaces it. Slot 0 seq 0 is "none yet". */
-static void record_applied(struct divvy_page *page, unsigned device, uint64_t operation, unsigned own_slot) {
+/* Record that the word's last operation took effect, before anybody replaces it. Slot 0 seq 0 is
+ * "none yet". */
+static void record_applied(struct divvy_page *page, unsigned device, uint64_t operation,
+                           unsigned own_slot) {
     uint64_t slot = operation >> SEQ_BITS;
 
     if (slot >= DIVVY_PAGE_SLOTS || slot == own_slot || operation == 0)
@@ -40,8 +42,10 @@ static void record_applied(struct divvy_page *page, unsigned device, uint64_t op
 
 enum change { CHANGE_WITHIN_LIMIT, CHANGE_ALWAYS, CHANGE_DOWN };
 
-/* One operation of `slot`: its contribution goes up by `bytes` (or down, CHANGE_DOWN), and the device's total with it. */
-static int change(struct divvy_page *page, unsigned slot, unsigned device, uint64_t bytes, enum change kind) {
+/* One operation of `slot`: its contribution goes up by `bytes` (or down, CHANGE_DOWN), and the
+ * device's total with it. */
+static int change(struct divvy_page *page, unsigned slot, unsigned device, uint64_t bytes,
+                  enum change kind) {
     struct divvy_page_device *entry = &page->devices[device];
     struct divvy_page_cell *cell = &page->slots[slot].cells[device];
     uint64_t before = load(&cell->bytes);

@@ -1,6 +1,6 @@
 /*
- * Page files: made whole under a temporary name and linked to their own; attached after every check that a foreign or
- * cut file must fail; removed when nobody holds them.
+ * Page files: made whole under a temporary name and linked to their own; attached after every check
+ * that a foreign or cut file must fail; removed when nobody holds them.
  */
 #include "core/clock.h"
 #include "core/sys.h"
@@ -56,7 +56,8 @@ static int file_reserve(int fd, uint64_t bytes) {
 static int map(int fd, bool writable, struct divvy_page **ret_page) {
     int saved = errno;
     int flags = fd >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
-    void *memory = mmap(NULL, sizeof(struct divvy_page), PROT_READ | (writable ? PROT_WRITE : 0), flags, fd, 0);
+    void *memory = mmap(NULL, sizeof(struct divvy_page), PROT_READ | (writable ? PROT_WRITE : 0),
+                        flags, fd, 0);
     int status = memory == MAP_FAILED ? -errno : 0;
 
     errno = saved;
@@ -87,17 +88,18 @@ int divvy_page_validate(const void *memory, size_t bytes) {
     const struct divvy_page *page = memory;
 
     if (bytes != sizeof *page || page->version != DIVVY_PAGE_VERSION ||
-        page->header_bytes != offsetof(struct divvy_page, devices) || page->page_bytes != sizeof *page ||
-        page->magic != DIVVY_PAGE_MAGIC || page->device_count != DIVVY_PAGE_DEVICES ||
-        page->device_bytes != sizeof page->devices[0] || page->slot_count != DIVVY_PAGE_SLOTS ||
-        page->slot_bytes != sizeof page->slots[0] || page->tenant[sizeof page->tenant - 1] != '\0')
+        page->header_bytes != offsetof(struct divvy_page, devices) ||
+        page->page_bytes != sizeof *page || page->magic != DIVVY_PAGE_MAGIC ||
+        page->device_count != DIVVY_PAGE_DEVICES || page->device_bytes != sizeof page->devices[0] ||
+        page->slot_count != DIVVY_PAGE_SLOTS || page->slot_bytes != sizeof page->slots[0] ||
+        page->tenant[sizeof page->tenant - 1] != '\0')
         return -EPROTO;
     return 0;
 }
 
 /*
- * Only a regular file of this user that others cannot write, of exactly the right length. The header is read by pread
- * first: mapping comes when the file is known to be a page.
+ * Only a regular file of this user that others cannot write, of exactly the right length. The
+ * header is read by pread first: mapping comes when the file is known to be a page.
  */
 static int file_check(int fd, bool any_owner) {
     struct divvy_page header;
@@ -116,7 +118,8 @@ static int file_check(int fd, bool any_owner) {
     result = system_call_result(syscall(SYS_pread64, fd, &header, fixed, 0L), saved);
     if (result < 0)
         return result;
-    return (size_t)result == fixed ? divvy_page_validate(&header, sizeof(struct divvy_page)) : -EPROTO;
+    return (size_t)result == fixed ? divvy_page_validate(&header, sizeof(struct divvy_page))
+                                   : -EPROTO;
 }
 
 static bool is_linked(int fd) {
@@ -183,8 +186,8 @@ static void pause_1ms(void) {
     errno = saved;
 }
 
-int divvy_page_open(const char *path, const char *tenant, uint64_t tenant_hash, struct divvy_page **ret_page,
-                    int *ret_fd) {
+int divvy_page_open(const char *path, const char *tenant, uint64_t tenant_hash,
+                    struct divvy_page **ret_page, int *ret_fd) {
     int status = -EAGAIN;
 
     for (int tries = 0; tries < OPEN_TRIES && status == -EAGAIN; tries++) {
@@ -199,7 +202,8 @@ int divvy_page_open(const char *path, const char *tenant, uint64_t tenant_hash, 
     return status;
 }
 
-int divvy_page_open_anonymous(const char *tenant, uint64_t tenant_hash, struct divvy_page **ret_page) {
+int divvy_page_open_anonymous(const char *tenant, uint64_t tenant_hash,
+                              struct divvy_page **ret_page) {
     struct divvy_page *page = NULL;
     int status = map(-1, true, &page);
 
@@ -234,7 +238,8 @@ void divvy_page_close(const struct divvy_page *page) {
     errno = saved;
 }
 
-/* Whether any process of the page lives, for a page whose lock was lost by a program that closes all descriptors. */
+/* Whether any process of the page lives, for a page whose lock was lost by a program that closes
+ * all descriptors. */
 static bool any_alive(const struct divvy_page *page, const struct divvy_page_identity *self) {
     for (unsigned index = 0; index < DIVVY_PAGE_SLOTS; index++) {
         struct divvy_page_word owner = divvy_page_word_load(&page->slots[index].owner);
@@ -242,7 +247,8 @@ static bool any_alive(const struct divvy_page *page, const struct divvy_page_ide
                                                .pidns = (uint32_t)(owner.low >> 32),
                                                .start_ticks = owner.high >> 2};
 
-        /* Of processes in other pid namespaces nothing can be known: there the lock alone counts. */
+        /* Of processes in other pid namespaces nothing can be known: there the lock alone counts.
+         */
         if ((owner.low | owner.high) != 0 && identity.pidns == self->pidns &&
             divvy_page_identity_alive(&identity, self))
             return true;

@@ -1,6 +1,7 @@
 /*
- * Slots: one for each process of the tenant. Claimed by one compare-and-swap that carries the owner's identity, so that
- * a death at any moment leaves either a free slot or one whose owner can be asked after.
+ * Slots: one for each process of the tenant. Claimed by one compare-and-swap that carries the
+ * owner's identity, so that a death at any moment leaves either a free slot or one whose owner can
+ * be asked after.
  */
 #include "core/clock.h"
 #include "page/ledger.h"
@@ -15,13 +16,16 @@ static struct divvy_page_word owner_word(const struct divvy_page_identity *who, 
                                     .high = who->start_ticks << 2 | state};
 }
 
-static struct divvy_page_identity owner_identity(const struct divvy_page_slot *slot, struct divvy_page_word owner) {
+static struct divvy_page_identity owner_identity(const struct divvy_page_slot *slot,
+                                                 struct divvy_page_word owner) {
     return (struct divvy_page_identity){
         .pid = (uint32_t)owner.low,
         .pidns = (uint32_t)(owner.low >> 32),
         .start_ticks = owner.high >> 2,
         /* The image is the owner's; a reaper, named by the same word, has none. */
-        .image = (owner.high & 3) == DIVVY_PAGE_STATE_LIVE ? __atomic_load_n(&slot->image, __ATOMIC_ACQUIRE) : 0,
+        .image = (owner.high & 3) == DIVVY_PAGE_STATE_LIVE
+                     ? __atomic_load_n(&slot->image, __ATOMIC_ACQUIRE)
+                     : 0,
     };
 }
 
@@ -45,7 +49,8 @@ static void slot_empty(struct divvy_page *page, unsigned index) {
 }
 
 /* The slot is ours, by whichever way: make it a fresh one. */
-static void slot_begin(struct divvy_page *page, unsigned index, const struct divvy_page_identity *self) {
+static void slot_begin(struct divvy_page *page, unsigned index,
+                       const struct divvy_page_identity *self) {
     struct divvy_page_slot *slot = &page->slots[index];
 
     slot_empty(page, index);
@@ -58,7 +63,8 @@ static void slot_begin(struct divvy_page *page, unsigned index, const struct div
 }
 
 /* The slot is claimed for reaping: empty it and let it go. */
-static void slot_free_claimed(struct divvy_page *page, unsigned index, struct divvy_page_word claimed) {
+static void slot_free_claimed(struct divvy_page *page, unsigned index,
+                              struct divvy_page_word claimed) {
     struct divvy_page_slot *slot = &page->slots[index];
 
     /* Left by the dead, or not yet set when it died: no successor may be judged by it. */
@@ -68,7 +74,8 @@ static void slot_free_claimed(struct divvy_page *page, unsigned index, struct di
 }
 
 /* Reap one slot if its owner is proven dead: whether it was. */
-static bool slot_reap(struct divvy_page *page, unsigned index, const struct divvy_page_identity *self) {
+static bool slot_reap(struct divvy_page *page, unsigned index,
+                      const struct divvy_page_identity *self) {
     struct divvy_page_slot *slot = &page->slots[index];
     struct divvy_page_word owner = divvy_page_word_load(&slot->owner);
     struct divvy_page_word claimed = owner_word(self, DIVVY_PAGE_STATE_REAPING);
@@ -103,10 +110,11 @@ unsigned divvy_page_reap_if_due(struct divvy_page *page, const struct divvy_page
 }
 
 /*
- * Give back what this very process held before it called exec, also a slot that it was reaping then. Others may be at
- * the same: whoever turns the owner word has it.
+ * Give back what this very process held before it called exec, also a slot that it was reaping
+ * then. Others may be at the same: whoever turns the owner word has it.
  */
-static void slots_of_former_self_free(struct divvy_page *page, const struct divvy_page_identity *self) {
+static void slots_of_former_self_free(struct divvy_page *page,
+                                      const struct divvy_page_identity *self) {
     struct divvy_page_word claimed = owner_word(self, DIVVY_PAGE_STATE_REAPING);
 
     for (unsigned index = 0; index < DIVVY_PAGE_SLOTS; index++) {

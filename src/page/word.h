@@ -1,6 +1,7 @@
 /*
- * Compare-and-swap of 16 bytes, without libatomic. x86-64: cmpxchg16b, which every processor with a driver for a
- * current GPU has. Both halves may be read separately first: a torn read only makes the swap fail.
+ * Compare-and-swap of 16 bytes, without libatomic. x86-64: cmpxchg16b, which every processor with a
+ * driver for a current GPU has. Both halves may be read separately first: a torn read only makes
+ * the swap fail.
  */
 #ifndef DIVVY_PAGE_WORD_H
 #define DIVVY_PAGE_WORD_H
@@ -14,8 +15,10 @@ static inline struct divvy_page_word divvy_page_word_load(const struct divvy_pag
                                     .high = __atomic_load_n(&word->high, __ATOMIC_ACQUIRE)};
 }
 
-/* *word == *expected: becomes `wanted`, true. Else *expected becomes what is there (read at once), false. */
-static inline bool divvy_page_word_swap(struct divvy_page_word *word, struct divvy_page_word *expected,
+/* *word == *expected: becomes `wanted`, true. Else *expected becomes what is there (read at once),
+ * false. */
+static inline bool divvy_page_word_swap(struct divvy_page_word *word,
+                                        struct divvy_page_word *expected,
                                         struct divvy_page_word wanted) {
 #if defined(__x86_64__)
     bool swapped;
@@ -34,7 +37,8 @@ static inline bool divvy_page_word_swap(struct divvy_page_word *word, struct div
         bool equal = low == expected->low && high == expected->high;
         uint64_t new_low = equal ? wanted.low : low;
         uint64_t new_high = equal ? wanted.high : high;
-        /* A failed comparison is stored back too: only a completed pair of accesses proves that the read was one. */
+        /* A failed comparison is stored back too: only a completed pair of accesses proves that the
+         * read was one. */
         __asm__ volatile("stlxp %w0, %2, %3, %1"
                          : "=&r"(failed), "=Q"(*word)
                          : "r"(new_low), "r"(new_high)

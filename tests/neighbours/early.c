@@ -1,5 +1,6 @@
 /*
- * A library whose constructor looks symbols up and allocates, before anything else has run, as allocators and tracers do.
+ * A library whose constructor looks symbols up and allocates, before anything else has run, as
+ * allocators and tracers do.
  */
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /*
- * A preload that takes dlsym for itself, as overlays and profilers do: it finds the next one by dlvsym and counts.
+ * A preload that takes dlsym for itself, as overlays and profilers do: it finds the next one by
+ * dlvsym and counts.
  */
 #include <dlfcn.h>
 #include <stddef.h>

@@ -7,7 +7,7 @@
  *   errors         dlerror after failed lookups names what was looked for
  *   cuda BYTES     the driver's total memory is BYTES, however it is asked
  *   closes         all descriptors closed after cuInit: nothing breaks
- *   manners        signal handlers, mask, umask, locale, folder and environment stay as they were over cuInit
+ *   manners        cuInit leaves signals, umask, locale, folder and environment as they were
  */
 #include "../integration/limiter/cu.h"
 
@@ -86,7 +86,8 @@ static int closes(void) {
     CUdeviceptr pointer;
 
     (void)cu_begin(0);
-    /* Only the descriptors above those of a living program: the simulated driver keeps its own below 64 or not at all. */
+    /* Only the descriptors above those of a living program: the simulated driver keeps its own
+     * below 64 or not at all. */
     for (int fd = 3; fd < 1024; fd++) {
         char link[64], target[256];
         ssize_t length;

@@ -1,6 +1,6 @@
 /*
- * A preload as others write them: wraps getppid, finds the next one by RTLD_NEXT again and again, and adds WRAP_ADDS, so
- * that a chain of wrappers can be read from the result.
+ * A preload as others write them: wraps getppid, finds the next one by RTLD_NEXT again and again,
+ * and adds WRAP_ADDS, so that a chain of wrappers can be read from the result.
  */
 #include <dlfcn.h>
 #include <sys/types.h>
@@ -16,7 +16,8 @@ pid_t getppid(void) {
     return next() + WRAP_ADDS;
 }
 
-/* As LLVM's OpenMP does: is there another function of this name behind this library? There is none. */
+/* As LLVM's OpenMP does: is there another function of this name behind this library? There is none.
+ */
 void *ompt_like_tool(void);
 
 void *ompt_like_tool(void) {

@@ -1,6 +1,7 @@
 /*
- * Walks the relocations of loaded objects. A slot that holds a function of the driver gets its hook; one that has not been
- * bound yet (lazy binding) and names a hooked function gets the hook before the loader can find the driver's.
+ * Walks the relocations of loaded objects. A slot that holds a function of the driver gets its
+ * hook; one that has not been bound yet (lazy binding) and names a hooked function gets the hook
+ * before the loader can find the driver's.
  */
 #include "limiter/hook/bind.h"
 #include "limiter/hook/elf.h"
@@ -16,12 +17,12 @@
 
 #if defined(__x86_64__)
 #define RELOCATION_JUMP_SLOT R_X86_64_JUMP_SLOT
-#define RELOCATION_GLOB_DAT R_X86_64_GLOB_DAT
-#define RELOCATION_ABSOLUTE R_X86_64_64
+#define RELOCATION_GLOB_DAT  R_X86_64_GLOB_DAT
+#define RELOCATION_ABSOLUTE  R_X86_64_64
 #elif defined(__aarch64__)
 #define RELOCATION_JUMP_SLOT R_AARCH64_JUMP_SLOT
-#define RELOCATION_GLOB_DAT R_AARCH64_GLOB_DAT
-#define RELOCATION_ABSOLUTE R_AARCH64_ABS64
+#define RELOCATION_GLOB_DAT  R_AARCH64_GLOB_DAT
+#define RELOCATION_ABSOLUTE  R_AARCH64_ABS64
 #endif
 
 static void slot_write(const struct divvy_elf *object, void **slot, void *value) {
@@ -40,7 +41,8 @@ static void slot_write(const struct divvy_elf *object, void **slot, void *value)
     errno = saved;
 }
 
-static void relocations_exchange(const struct divvy_elf *object, const ElfW(Rela) * relocations, size_t count) {
+static void relocations_exchange(const struct divvy_elf *object, const ElfW(Rela) * relocations,
+                                 size_t count) {
     const ElfW(Sym) *symbols = object->symbols;
 
     for (size_t i = 0; i < count; i++) {
@@ -49,12 +51,13 @@ static void relocations_exchange(const struct divvy_elf *object, const ElfW(Rela
         void **slot = (void **)(object->base + relocations[i].r_offset);
         void *bound, *hook;
 
-        if (symbol == 0 || (type != RELOCATION_JUMP_SLOT && type != RELOCATION_GLOB_DAT && type != RELOCATION_ABSOLUTE))
+        if (symbol == 0 || (type != RELOCATION_JUMP_SLOT && type != RELOCATION_GLOB_DAT &&
+                            type != RELOCATION_ABSOLUTE))
             continue;
         bound = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
         hook = divvy_route_pointer(bound);
-        if (type == RELOCATION_JUMP_SLOT && symbols[symbol].st_shndx == SHN_UNDEF && (uintptr_t)bound >= object->start &&
-            (uintptr_t)bound < object->end)
+        if (type == RELOCATION_JUMP_SLOT && symbols[symbol].st_shndx == SHN_UNDEF &&
+            (uintptr_t)bound >= object->start && (uintptr_t)bound < object->end)
             hook = divvy_route_named(object->strings + symbols[symbol].st_name);
         if (hook && hook != bound)
             slot_write(object, slot, hook);

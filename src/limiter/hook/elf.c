@@ -54,7 +54,8 @@ static void read_dynamic(struct divvy_elf *object, const ElfW(Dyn) * dynamic) {
 
 static int each_object(struct dl_phdr_info *info, size_t size, void *argument) {
     struct each *each = argument;
-    struct divvy_elf object = {.base = info->dlpi_addr, .path = info->dlpi_name ? info->dlpi_name : ""};
+    struct divvy_elf object = {.base = info->dlpi_addr,
+                               .path = info->dlpi_name ? info->dlpi_name : ""};
     const ElfW(Dyn) *dynamic = NULL;
 
     (void)size;
@@ -76,8 +77,10 @@ static int each_object(struct dl_phdr_info *info, size_t size, void *argument) {
         if (start + header->p_memsz > object.end)
             object.end = start + header->p_memsz;
     }
-    /* The kernel's own page of code is no library; its dynamic section is not relocated by anybody. */
-    if (!dynamic || strncmp(object.path, "linux-vdso", 10) == 0 || strncmp(object.path, "linux-gate", 10) == 0)
+    /* The kernel's own page of code is no library; its dynamic section is not relocated by anybody.
+     */
+    if (!dynamic || strncmp(object.path, "linux-vdso", 10) == 0 ||
+        strncmp(object.path, "linux-gate", 10) == 0)
         return 0;
     object.dynamic = dynamic;
     read_dynamic(&object, dynamic);
@@ -107,7 +110,8 @@ static void *symbol_address(const struct divvy_elf *object, const ElfW(Sym) * sy
 
 static void *gnu_lookup(const struct divvy_elf *object, const char *name) {
     const uint32_t *table = object->gnu_hash;
-    uint32_t bucket_count = table[0], first = table[1], bloom_words = table[2], bloom_shift = table[3];
+    uint32_t bucket_count = table[0], first = table[1], bloom_words = table[2],
+             bloom_shift = table[3];
     const ElfW(Addr) *bloom = (const void *)(table + 4);
     const uint32_t *buckets = (const void *)(bloom + bloom_words);
     const uint32_t *chains = buckets + bucket_count;
@@ -125,7 +129,8 @@ static void *gnu_lookup(const struct divvy_elf *object, const char *name) {
     for (uint32_t index = buckets[hash % bucket_count]; index >= first; index++) {
         uint32_t chain = chains[index - first];
 
-        if ((chain | 1) == (hash | 1) && strcmp(object->strings + symbols[index].st_name, name) == 0) {
+        if ((chain | 1) == (hash | 1) &&
+            strcmp(object->strings + symbols[index].st_name, name) == 0) {
             void *address = symbol_address(object, &symbols[index]);
 
             if (address)
@@ -200,13 +205,15 @@ bool divvy_elf_containing(const void *address, struct divvy_elf *ret_object) {
 static bool name_matches(const char *name, const char *stem) {
     size_t length = strlen(stem);
 
-    return name && strncmp(name, stem, length) == 0 && (name[length] == '\0' || name[length] == '.');
+    return name && strncmp(name, stem, length) == 0 &&
+           (name[length] == '\0' || name[length] == '.');
 }
 
 bool divvy_elf_is_named(const struct divvy_elf *object, const char *stem) {
     const char *slash = strrchr(object->path, '/');
 
-    return name_matches(object->soname, stem) || name_matches(slash ? slash + 1 : object->path, stem);
+    return name_matches(object->soname, stem) ||
+           name_matches(slash ? slash + 1 : object->path, stem);
 }
 
 static bool visit_named(const struct divvy_elf *object, void *argument) {

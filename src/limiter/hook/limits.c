@@ -1,5 +1,6 @@
 /*
- * Limits from the environment. Messages are written once per process: a program that retries does not fill a log.
+ * Limits from the environment. Messages are written once per process: a program that retries does
+ * not fill a log.
  */
 #include "limiter/hook/limits.h"
 #include "core/hash.h"
@@ -10,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UP_VARIABLE "TENSOR_FUSION_CUDA_UP_LIMIT"
+#define UP_VARIABLE  "TENSOR_FUSION_CUDA_UP_LIMIT"
 #define MEM_VARIABLE "TENSOR_FUSION_CUDA_MEM_LIMIT"
 
-static const char consequence[] = "CUDA is refused until this is mended (DIVVY_FAIL_POLICY=open: run without limits)";
+static const char consequence[] =
+    "CUDA is refused until this is mended (DIVVY_FAIL_POLICY=open: run without limits)";
 static const char consequence_open[] = "running without limits, as DIVVY_FAIL_POLICY=open asks";
 
 static const char *what_follows(void) {
@@ -21,11 +23,12 @@ static const char *what_follows(void) {
 }
 
 bool divvy_limits_word_is_true(const char *value) {
-    return value && (strcmp(value, "1") == 0 || divvy_core_word_equal(value, strlen(value), "true"));
+    return value &&
+           (strcmp(value, "1") == 0 || divvy_core_word_equal(value, strlen(value), "true"));
 }
 
-static int read_variable(const char *variable, divvy_core_limits_kind_t kind, divvy_core_limits_t *ret_limits,
-                         bool *ret_any) {
+static int read_variable(const char *variable, divvy_core_limits_kind_t kind,
+                         divvy_core_limits_t *ret_limits, bool *ret_any) {
     const char *text = getenv(variable);
     divvy_core_fault_t fault = {0};
     int status;
@@ -35,10 +38,11 @@ static int read_variable(const char *variable, divvy_core_limits_kind_t kind, di
         return 0;
     status = divvy_core_limits_parse(text, strlen(text), kind, ret_limits, &fault);
     if (status < 0) {
-        divvy_core_log_once(DIVVY_LOG_ERROR,
-                            "%s: byte %zu: %s; write it as {\"0\": %s} or {\"GPU-<uuid>\": %s}; %s", variable,
-                            fault.position, fault.reason, kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648",
-                            kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648", what_follows());
+        divvy_core_log_once(
+            DIVVY_LOG_ERROR,
+            "%s: byte %zu: %s; write it as {\"0\": %s} or {\"GPU-<uuid>\": %s}; %s", variable,
+            fault.position, fault.reason, kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648",
+            kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648", what_follows());
         return -EINVAL;
     }
     *ret_any = *ret_any || ret_limits->count > 0;
@@ -49,13 +53,13 @@ int divvy_limits_read(struct divvy_limits *ret_limits) {
     int percent_status, bytes_status;
 
     ret_limits->any = false;
-    percent_status =
-        read_variable(UP_VARIABLE, DIVVY_CORE_LIMITS_PERCENT, &ret_limits->percent, &ret_limits->any);
+    percent_status = read_variable(UP_VARIABLE, DIVVY_CORE_LIMITS_PERCENT, &ret_limits->percent,
+                                   &ret_limits->any);
     ret_limits->bytes.count = 0;
     bytes_status = 0;
     if (!divvy_limits_word_is_true(getenv("TF_DISABLE_MEMORY_MANAGER")))
-        bytes_status =
-            read_variable(MEM_VARIABLE, DIVVY_CORE_LIMITS_BYTES, &ret_limits->bytes, &ret_limits->any);
+        bytes_status = read_variable(MEM_VARIABLE, DIVVY_CORE_LIMITS_BYTES, &ret_limits->bytes,
+                                     &ret_limits->any);
     return percent_status < 0 ? percent_status : bytes_status;
 }
 
@@ -66,7 +70,8 @@ static bool names(const divvy_core_limit_t *entry, const struct divvy_limit_devi
 }
 
 /* The strictest value for the device (0: none) and the entry it comes from. */
-static uint64_t strictest(const divvy_core_limits_t *limits, const struct divvy_limit_device *device,
+static uint64_t strictest(const divvy_core_limits_t *limits,
+                          const struct divvy_limit_device *device,
                           const divvy_core_limit_t **ret_entry) {
     uint64_t value = 0;
 
@@ -92,11 +97,12 @@ int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_
 
         divvy_core_uuid_format(&device->uuid, uuid);
         divvy_core_log_once(DIVVY_LOG_ERROR,
-                            "%s: byte %zu: %llu is more than the %llu bytes of device %s; give it %llu or less, or 0 for "
+                            "%s: byte %zu: %llu is more than the %llu bytes of device %s; give it "
+                            "%llu or less, or 0 for "
                             "no limit; %s",
                             MEM_VARIABLE, entry->value_position, (unsigned long long)bytes,
-                            (unsigned long long)device->total_bytes, uuid, (unsigned long long)device->total_bytes,
-                            what_follows());
+                            (unsigned long long)device->total_bytes, uuid,
+                            (unsigned long long)device->total_bytes, what_follows());
         return -ERANGE;
     }
     ret_limit->permille = (uint32_t)(percent * 10);
@@ -104,7 +110,8 @@ int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_
     return 0;
 }
 
-static bool any_named(const divvy_core_limit_t *entry, const struct divvy_limit_device *devices, size_t count) {
+static bool any_named(const divvy_core_limit_t *entry, const struct divvy_limit_device *devices,
+                      size_t count) {
     for (size_t i = 0; i < count; i++)
         if (names(entry, &devices[i]))
             return true;
@@ -127,7 +134,8 @@ static int check_keys(const char *variable, const divvy_core_limits_t *limits,
         } else {
             divvy_core_uuid_format(&entry->uuid, uuid);
             divvy_core_log_once(DIVVY_LOG_ERROR,
-                                "%s: byte %zu: no device of this machine is %s; `divvy gpus` or `nvidia-smi -L` lists "
+                                "%s: byte %zu: no device of this machine is %s; `divvy gpus` or "
+                                "`nvidia-smi -L` lists "
                                 "them; %s",
                                 variable, entry->key_position, uuid, what_follows());
             return -ENODEV;
@@ -136,18 +144,20 @@ static int check_keys(const char *variable, const divvy_core_limits_t *limits,
     if (!stray)
         return 0;
     if (some_good) {
-        divvy_core_log_once(DIVVY_LOG_WARN, "%s: byte %zu: there is no device %u here; this key is not used", variable,
-                            stray->key_position, stray->index);
+        divvy_core_log_once(DIVVY_LOG_WARN,
+                            "%s: byte %zu: there is no device %u here; this key is not used",
+                            variable, stray->key_position, stray->index);
         return 0;
     }
-    divvy_core_log_once(DIVVY_LOG_ERROR,
-                        "%s: byte %zu: there is no device %u; this machine has %zu, numbered from 0; %s", variable,
-                        stray->key_position, stray->index, count, what_follows());
+    divvy_core_log_once(
+        DIVVY_LOG_ERROR,
+        "%s: byte %zu: there is no device %u; this machine has %zu, numbered from 0; %s", variable,
+        stray->key_position, stray->index, count, what_follows());
     return -ENODEV;
 }
 
-int divvy_limits_check_keys(const struct divvy_limits *limits, const struct divvy_limit_device *devices, size_t count,
-                            bool complete) {
+int divvy_limits_check_keys(const struct divvy_limits *limits,
+                            const struct divvy_limit_device *devices, size_t count, bool complete) {
     int percent_status, bytes_status;
 
     if (!complete)
@@ -175,8 +185,8 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
 }
 
 uint64_t divvy_limits_hash(void) {
-    static const char *const variables[] = {UP_VARIABLE,      MEM_VARIABLE,     "DIVVY_TENANT",
-                                            "POD_NAMESPACE", "POD_NAME", "CONTAINER_NAME"};
+    static const char *const variables[] = {UP_VARIABLE,     MEM_VARIABLE, "DIVVY_TENANT",
+                                            "POD_NAMESPACE", "POD_NAME",   "CONTAINER_NAME"};
     uint64_t hash = 1;
 
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)

@@ -29,25 +29,26 @@ struct divvy_limit_device {
 };
 
 /*
- * Read TENSOR_FUSION_CUDA_UP_LIMIT and TENSOR_FUSION_CUDA_MEM_LIMIT. 0, or -EINVAL after one line on stderr that names
- * the variable, the byte and the remedy.
+ * Read TENSOR_FUSION_CUDA_UP_LIMIT and TENSOR_FUSION_CUDA_MEM_LIMIT. 0, or -EINVAL after one line
+ * on stderr that names the variable, the byte and the remedy.
  */
 int divvy_limits_read(struct divvy_limits *ret_limits);
 
 /*
- * The limits of one device; where it is named by index and by UUID, the stricter of both. -ERANGE after one line on
- * stderr: more memory than the device has.
+ * The limits of one device; where it is named by index and by UUID, the stricter of both. -ERANGE
+ * after one line on stderr: more memory than the device has.
  */
 int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_device *device,
                     struct divvy_limit *ret_limit);
 
 /*
- * Check every key against all devices of the machine: 0, or -ENODEV after one line on stderr: a UUID that no device
- * has, or only indices that no device has (an index too many beside a good one is a warning). `complete` false: not all
- * devices of the machine are known (some hidden, no NVML), then only what certainly is wrong is.
+ * Check every key against all devices of the machine: 0, or -ENODEV after one line on stderr: a
+ * UUID that no device has, or only indices that no device has (an index too many beside a good one
+ * is a warning). `complete` false: not all devices of the machine are known (some hidden, no NVML),
+ * then only what certainly is wrong is.
  */
-int divvy_limits_check_keys(const struct divvy_limits *limits, const struct divvy_limit_device *devices, size_t count,
-                            bool complete);
+int divvy_limits_check_keys(const struct divvy_limits *limits,
+                            const struct divvy_limit_device *devices, size_t count, bool complete);
 
 /* Whether a key is an index, so that the devices' places in NVML's order must be known. */
 bool divvy_limits_need_index(const struct divvy_limits *limits);

@@ -1,5 +1,6 @@
 /*
- * The loader's own functions, and what the exported dlsym and dlvsym (lookup.c) ask before they jump to them.
+ * The loader's own functions, and what the exported dlsym and dlvsym (lookup.c) ask before they
+ * jump to them.
  */
 #include "limiter/hook/loader.h"
 #include "limiter/hook/bind.h"
@@ -21,14 +22,15 @@ void *divvy_loader_next_dlsym;
 void *divvy_loader_next_dlvsym;
 void *divvy_loader_next_dlopen;
 
-/* What to do with a lookup: `answer` if not NULL, else go on with `handle`. Returned in rax and rdx. */
+/* What to do with a lookup: `answer` if not NULL, else go on with `handle`. Returned in rax and
+ * rdx. */
 struct divvy_loader_decision {
     void *answer;
     void *handle;
 };
 
-struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name, const char *version,
-                                                 const void *caller);
+struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name,
+                                                 const char *version, const void *caller);
 void divvy_loader_find_next(void);
 
 static void *next_once(void **place, const char *name) {
@@ -48,23 +50,26 @@ void divvy_loader_find_next(void) {
 }
 
 /*
- * dlvsym(RTLD_NEXT, "dlsym", version) is how preloads that take dlsym themselves find the next one. For a preload before
- * this library that is this library's, but the loader passes over names without a version when it is asked for one.
+ * dlvsym(RTLD_NEXT, "dlsym", version) is how preloads that take dlsym themselves find the next one.
+ * For a preload before this library that is this library's, but the loader passes over names
+ * without a version when it is asked for one.
  */
 static void *next_is_own(void *handle, const char *name, const char *version, const void *caller) {
     struct divvy_elf own, there;
     void *next;
 
-    if (handle != RTLD_NEXT || !version || (strcmp(name, "dlsym") != 0 && strcmp(name, "dlvsym") != 0))
+    if (handle != RTLD_NEXT || !version ||
+        (strcmp(name, "dlsym") != 0 && strcmp(name, "dlvsym") != 0))
         return NULL;
     next = divvy_elf_next(caller, name);
-    return next && divvy_elf_containing(next, &there) && divvy_elf_containing(&here, &own) && there.base == own.base
+    return next && divvy_elf_containing(next, &there) && divvy_elf_containing(&here, &own) &&
+                   there.base == own.base
                ? next
                : NULL;
 }
 
-struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name, const char *version,
-                                                 const void *caller) {
+struct divvy_loader_decision divvy_loader_answer(void *handle, const char *name,
+                                                 const char *version, const void *caller) {
     struct divvy_loader_decision decision = {.handle = handle};
 
     /* The few tests that every lookup of every program pays. */
@@ -96,7 +101,8 @@ static void *open_handle(const char *name, int flags) {
 }
 
 void *divvy_loader_open_deep(const char *name, int flags) {
-    void *handle = divvy_route_cuda_enabled() || divvy_route_nvml_enabled() ? open_handle(name, flags) : NULL;
+    void *handle =
+        divvy_route_cuda_enabled() || divvy_route_nvml_enabled() ? open_handle(name, flags) : NULL;
 
     if (handle)
         divvy_bind_exchange();
@@ -121,7 +127,9 @@ bool divvy_loader_open(const char *name, struct divvy_elf *ret_object) {
     if (!handle)
         return false;
     /* Any function of the library tells where it lies. */
-    for (const char *const *probe = (const char *const[]){"cuInit", "nvmlInit_v2", "nvmlInit", NULL}; *probe; probe++) {
+    for (const char *const *probe =
+             (const char *const[]){"cuInit", "nvmlInit_v2", "nvmlInit", NULL};
+         *probe; probe++) {
         address = divvy_loader_symbol(handle, *probe);
         if (address)
             break;
@@ -130,5 +138,6 @@ bool divvy_loader_open(const char *name, struct divvy_elf *ret_object) {
 }
 
 bool divvy_loader_pin(const struct divvy_elf *object) {
-    return object->path[0] && open_handle(object->path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != NULL;
+    return object->path[0] &&
+           open_handle(object->path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != NULL;
 }

@@ -1,6 +1,7 @@
 /*
- * A mutex between the threads of one process: a futex word, nothing from libpthread. Not recursive. After fork the
- * child resets it (divvy_lock_reset): the holder may have been a thread that the child does not have.
+ * A mutex between the threads of one process: a futex word, nothing from libpthread. Not recursive.
+ * After fork the child resets it (divvy_lock_reset): the holder may have been a thread that the
+ * child does not have.
  */
 #ifndef DIVVY_LIMITER_HOOK_LOCK_H
 #define DIVVY_LIMITER_HOOK_LOCK_H
@@ -16,8 +17,9 @@ typedef struct {
 static inline void divvy_lock_take(divvy_lock_t *lock) {
     uint32_t free_word = 0;
 
-    if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &free_word, 1, 0, __ATOMIC_ACQUIRE,
-                                                     __ATOMIC_RELAXED), 1))
+    if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &free_word, 1, 0,
+                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
+                         1))
         return;
     while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
         (void)divvy_core_futex_wait(&lock->word, 2, DIVVY_CORE_FUTEX_FOREVER, false);

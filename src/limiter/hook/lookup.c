@@ -1,10 +1,11 @@
 /*
- * dlsym, dlvsym and dlopen as exported to everybody. They jump to the next object's function with the stack as it came: the
- * return address stays the caller's, by which RTLD_NEXT and RTLD_DEFAULT are resolved. Before, divvy_loader_answer looks
- * at the name; only names that begin like the driver's or NVML's cost more than that. Nothing is remembered from one
- * lookup to the next, so a repeated or a nested lookup is like the first. This file is linked into the library itself,
- * not into an archive, so that the names survive; they carry no version, so that callers of both the old and the new one
- * are caught.
+ * dlsym, dlvsym and dlopen as exported to everybody. They jump to the next object's function with
+ * the stack as it came: the return address stays the caller's, by which RTLD_NEXT and RTLD_DEFAULT
+ * are resolved. Before, divvy_loader_answer looks at the name; only names that begin like the
+ * driver's or NVML's cost more than that. Nothing is remembered from one lookup to the next, so a
+ * repeated or a nested lookup is like the first. This file is linked into the library itself, not
+ * into an archive, so that the names survive; they carry no version, so that callers of both the
+ * old and the new one are caught.
  */
 
 /*
@@ -44,7 +45,8 @@ __asm__(".text\n"
         "divvy_lookup dlsym, divvy_loader_next_dlsym, 0\n"
         "divvy_lookup dlvsym, divvy_loader_next_dlvsym, 1\n");
 
-/* dlopen(name rdi, flags esi): the next one's, unless the library shall bind deeply (RTLD_DEEPBIND, 8). */
+/* dlopen(name rdi, flags esi): the next one's, unless the library shall bind deeply (RTLD_DEEPBIND,
+ * 8). */
 __asm__(".text\n"
         ".globl dlopen\n"
         ".type dlopen, @function\n"

@@ -26,7 +26,8 @@ static bool library(bool may_load, struct divvy_elf *ret_object) {
     if (!may_load)
         return false;
     return (configured && *configured && divvy_loader_open(configured, ret_object)) ||
-           divvy_loader_open("libnvidia-ml.so.1", ret_object) || divvy_loader_open("libnvidia-ml.so", ret_object);
+           divvy_loader_open("libnvidia-ml.so.1", ret_object) ||
+           divvy_loader_open("libnvidia-ml.so", ret_object);
 }
 
 bool divvy_nvml_resolve(bool may_load) {
@@ -66,7 +67,9 @@ static int init(void) {
 
 static int handle_at(unsigned index, nvmlDevice_t *ret_device) {
     if (divvy_nvml.nvmlDeviceGetHandleByIndex_v2)
-        return divvy_nvml.nvmlDeviceGetHandleByIndex_v2(index, ret_device) == NVML_SUCCESS ? 0 : -ENODEV;
+        return divvy_nvml.nvmlDeviceGetHandleByIndex_v2(index, ret_device) == NVML_SUCCESS
+                   ? 0
+                   : -ENODEV;
     return divvy_nvml.nvmlDeviceGetHandleByIndex &&
                    divvy_nvml.nvmlDeviceGetHandleByIndex(index, ret_device) == NVML_SUCCESS
                ? 0

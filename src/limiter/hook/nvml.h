@@ -1,5 +1,6 @@
 /*
- * The real NVML: its functions by name (NULL: this version lacks it), and the list of the machine's devices.
+ * The real NVML: its functions by name (NULL: this version lacks it), and the list of the machine's
+ * devices.
  */
 #ifndef DIVVY_LIMITER_HOOK_NVML_H
 #define DIVVY_LIMITER_HOOK_NVML_H
@@ -18,12 +19,14 @@ struct divvy_nvml {
 
 extern struct divvy_nvml divvy_nvml;
 
-/* Whether divvy_nvml may be used. `may_load`: load the library if the program has not. Any thread. */
+/* Whether divvy_nvml may be used. `may_load`: load the library if the program has not. Any thread.
+ */
 bool divvy_nvml_resolve(bool may_load);
 
 /*
- * All GPUs of the machine in NVML's order, whatever CUDA_VISIBLE_DEVICES says: number entered, or -ENODEV when there is
- * no working NVML. Initialises NVML and lets it go again: milliseconds on a real driver, never in an allocation.
+ * All GPUs of the machine in NVML's order, whatever CUDA_VISIBLE_DEVICES says: number entered, or
+ * -ENODEV when there is no working NVML. Initialises NVML and lets it go again: milliseconds on a
+ * real driver, never in an allocation.
  */
 int divvy_nvml_devices(struct divvy_limit_device *ret_devices, size_t capacity);
 

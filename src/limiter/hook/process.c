@@ -1,7 +1,7 @@
 /*
- * Activation, in two steps, each once: the limits and the tenant's page (needs no driver; enough for NVML), then the
- * devices as CUDA numbers them and a slot (needs the driver's cuInit). And forked children, which start again at the
- * slot with everything else kept.
+ * Activation, in two steps, each once: the limits and the tenant's page (needs no driver; enough
+ * for NVML), then the devices as CUDA numbers them and a slot (needs the driver's cuInit). And
+ * forked children, which start again at the slot with everything else kept.
  */
 #include "limiter/hook/process.h"
 #include "core/log.h"
@@ -27,7 +27,7 @@ uint32_t divvy_process_fork_words[3 * DIVVY_PROCESS_FORK_PAGE / sizeof(uint32_t)
     __attribute__((aligned(DIVVY_PROCESS_FORK_PAGE)));
 
 static divvy_lock_t lock; /* over everything below */
-static pid_t lock_tid;     /* the thread that holds it, 0 for none */
+static pid_t lock_tid;    /* the thread that holds it, 0 for none */
 static uint32_t state;    /* divvy_process_state_t */
 static bool cuda_known;   /* devices as CUDA numbers them have been entered */
 static int page_fd = -1;
@@ -54,7 +54,8 @@ static void set_failed(void) {
 
 /* ---- fork ---- */
 
-extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *)
+    __attribute__((weak));
 
 static void forked_child(void) {
     __atomic_store_n(divvy_process_attached_word, 0, __ATOMIC_RELEASE);
@@ -88,11 +89,13 @@ static int device_enter(const struct divvy_limit_device *device) {
     if (entry == -ENOSPC && limit.bytes == 0 && limit.permille == 0)
         return -ENOSPC;
     if (entry < 0) {
-        divvy_core_log_once(DIVVY_LOG_ERROR, "a tenant can have limits on %u devices at most", DIVVY_PAGE_DEVICES);
+        divvy_core_log_once(DIVVY_LOG_ERROR, "a tenant can have limits on %u devices at most",
+                            DIVVY_PAGE_DEVICES);
         return -EOVERFLOW;
     }
-    divvy_page_device_propose(divvy_process.page, (unsigned)entry, limit.bytes ? limit.bytes : DIVVY_PAGE_UNLIMITED,
-                              limit.permille ? limit.permille : DIVVY_PAGE_PERMILLE_UNLIMITED, device->total_bytes);
+    divvy_page_device_propose(
+        divvy_process.page, (unsigned)entry, limit.bytes ? limit.bytes : DIVVY_PAGE_UNLIMITED,
+        limit.permille ? limit.permille : DIVVY_PAGE_PERMILLE_UNLIMITED, device->total_bytes);
     return entry;
 }
 
@@ -105,7 +108,8 @@ static bool skips_idle_limits(void) {
             return false;
     for (size_t i = 0; i < limits.bytes.count; i++)
         for (size_t k = 0; k < machine_count; k++)
-            if (limits.bytes.entries[i].value != 0 && limits.bytes.entries[i].value < machine[k].total_bytes)
+            if (limits.bytes.entries[i].value != 0 &&
+                limits.bytes.entries[i].value < machine[k].total_bytes)
                 return false;
     return limits.bytes.count == 0 || machine_complete;
 }
@@ -121,8 +125,9 @@ static void lock_give(void) {
 }
 
 /*
- * Whether this very thread is in here already. NVIDIA's libraries call their own exported names (nvmlInit_v2 goes through
- * nvmlInitWithFlags), which are hooked: such a call is the library's own and passes through.
+ * Whether this very thread is in here already. NVIDIA's libraries call their own exported names
+ * (nvmlInit_v2 goes through nvmlInitWithFlags), which are hooked: such a call is the library's own
+ * and passes through.
  */
 static bool is_inside(void) {
     pid_t holder = __atomic_load_n(&lock_tid, __ATOMIC_RELAXED);
@@ -193,7 +198,8 @@ int divvy_process_page_device_by_uuid(const divvy_core_uuid_t *uuid) {
 
 /* ---- devices as CUDA numbers them ---- */
 
-/* Place in NVML's order when NVML cannot be asked: what CUDA_VISIBLE_DEVICES says, else the ordinal itself. */
+/* Place in NVML's order when NVML cannot be asked: what CUDA_VISIBLE_DEVICES says, else the ordinal
+ * itself. */
 static int32_t index_without_nvml(unsigned ordinal) {
     const char *at = getenv("CUDA_VISIBLE_DEVICES");
 
@@ -218,8 +224,9 @@ static void cuda_device_describe(CUdevice ordinal, struct divvy_limit_device *re
     ret_device->index = -1;
     if (divvy_real.cuDeviceTotalMem_v2(&total, ordinal) == CUDA_SUCCESS)
         ret_device->total_bytes = total;
-    if ((divvy_real_has(cuDeviceGetUuid_v2) ? divvy_real.cuDeviceGetUuid_v2(&uuid, ordinal)
-                                            : divvy_real.cuDeviceGetUuid(&uuid, ordinal)) == CUDA_SUCCESS)
+    if ((divvy_real_has(cuDeviceGetUuid_v2)
+             ? divvy_real.cuDeviceGetUuid_v2(&uuid, ordinal)
+             : divvy_real.cuDeviceGetUuid(&uuid, ordinal)) == CUDA_SUCCESS)
         memcpy(ret_device->uuid.bytes, uuid.bytes, sizeof ret_device->uuid.bytes);
     for (size_t i = 0; i < machine_count; i++)
         if (divvy_core_uuid_equal(&machine[i].uuid, &ret_device->uuid))
@@ -248,8 +255,8 @@ static int cuda_devices_locked(void) {
         divvy_process.page_device[ordinal] = (int8_t)(entry < 0 ? -1 : entry);
     }
     divvy_process.device_count = (uint32_t)count;
-    if (!machine_complete &&
-        divvy_limits_check_keys(&limits, seen, (size_t)count, getenv("CUDA_VISIBLE_DEVICES") == NULL) < 0)
+    if (!machine_complete && divvy_limits_check_keys(&limits, seen, (size_t)count,
+                                                     getenv("CUDA_VISIBLE_DEVICES") == NULL) < 0)
         return -ENODEV;
     cuda_known = true;
     return 0;
@@ -262,7 +269,8 @@ static int slot_locked(void) {
     divvy_page_identity_self(&divvy_process.self);
     slot = divvy_page_slot_claim(divvy_process.page, &divvy_process.self);
     if (slot < 0) {
-        divvy_core_log_once(DIVVY_LOG_ERROR, "more than %u processes of one tenant use CUDA at once",
+        divvy_core_log_once(DIVVY_LOG_ERROR,
+                            "more than %u processes of one tenant use CUDA at once",
                             DIVVY_PAGE_SLOTS);
         return slot;
     }
@@ -303,8 +311,8 @@ bool divvy_process_attach(void) {
     static uint32_t lock_owner_pid; /* of the process whose thread holds the lock */
     bool attached;
 
-    if (divvy_process_state() == DIVVY_PROCESS_FREE || divvy_process_state() == DIVVY_PROCESS_REFUSED ||
-        is_inside())
+    if (divvy_process_state() == DIVVY_PROCESS_FREE ||
+        divvy_process_state() == DIVVY_PROCESS_REFUSED || is_inside())
         return false;
     /* A child forked, without handlers, while a thread of the parent was in here. */
     if (lock.word != 0 && __atomic_load_n(&lock_owner_pid, __ATOMIC_RELAXED) != 0 &&
@@ -334,12 +342,15 @@ CUresult divvy_hook_cuInit(unsigned int flags) {
     return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED : result;
 }
 
-/* The machine's device at this place in NVML's order, or the CUDA ordinal where NVML is not to be had. */
+/* The machine's device at this place in NVML's order, or the CUDA ordinal where NVML is not to be
+ * had. */
 static int page_device_at(uint32_t index) {
     for (size_t i = 0; i < machine_count; i++)
         if (machine[i].index == (int32_t)index)
             return device_enter(&machine[i]);
-    return machine_complete || index >= divvy_process.device_count ? -ENODEV : divvy_process.page_device[index];
+    return machine_complete || index >= divvy_process.device_count
+               ? -ENODEV
+               : divvy_process.page_device[index];
 }
 
 void divvy_process_set_limit(uint32_t gpu, uint32_t up_limit, uint64_t mem_limit) {
@@ -354,7 +365,8 @@ void divvy_process_set_limit(uint32_t gpu, uint32_t up_limit, uint64_t mem_limit
         uint32_t permille =
             up_limit == 0 || up_limit > 100 ? DIVVY_PAGE_PERMILLE_UNLIMITED : up_limit * 10;
 
-        __atomic_store_n(&device->limit_bytes, mem_limit ? mem_limit : DIVVY_PAGE_UNLIMITED, __ATOMIC_RELEASE);
+        __atomic_store_n(&device->limit_bytes, mem_limit ? mem_limit : DIVVY_PAGE_UNLIMITED,
+                         __ATOMIC_RELEASE);
         __atomic_store_n(&device->compute_permille, permille, __ATOMIC_RELEASE);
     }
     lock_give();

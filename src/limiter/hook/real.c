@@ -1,7 +1,8 @@
 /*
- * Finding the real driver. Every pointer of divvy_real starts at a stub of its own, which looks libcuda up and goes on
- * to the function with all arguments as they came; so hooks never ask whether the driver is there. Looking up takes no
- * lock: threads that come at the same time write the same values.
+ * Finding the real driver. Every pointer of divvy_real starts at a stub of its own, which looks
+ * libcuda up and goes on to the function with all arguments as they came; so hooks never ask
+ * whether the driver is there. Looking up takes no lock: threads that come at the same time write
+ * the same values.
  */
 #include "limiter/hook/real.h"
 #include "core/log.h"
@@ -26,8 +27,8 @@ static CUresult driver_absent(void) {
 }
 
 /*
- * Common part of the stubs; r11d holds the offset of the pointer in divvy_real. Keeps every register that can carry an
- * argument (all of xmm0-7 because some functions take floats).
+ * Common part of the stubs; r11d holds the offset of the pointer in divvy_real. Keeps every
+ * register that can carry an argument (all of xmm0-7 because some functions take floats).
  */
 __asm__(".text\n"
         ".type divvy_real_stub, @function\n"
@@ -50,14 +51,16 @@ __asm__(".text\n"
         "    jmp *%r11\n"
         ".size divvy_real_stub, . - divvy_real_stub\n");
 
-#define STUB(symbol, api, since, form, kind, parameters, arguments)                                                  \
-    static __attribute__((naked)) void stub_##symbol(void) {                                                        \
-        __asm__("movl %0, %%r11d\n\tjmp divvy_real_stub" ::"i"(offsetof(struct divvy_real, symbol)));               \
+#define STUB(symbol, api, since, form, kind, parameters, arguments)                                \
+    static __attribute__((naked)) void stub_##symbol(void) {                                       \
+        __asm__(                                                                                   \
+            "movl %0, %%r11d\n\tjmp divvy_real_stub" ::"i"(offsetof(struct divvy_real, symbol)));  \
     }
 DIVVY_CUDA_DRIVER_TABLE(STUB)
 
 struct divvy_real divvy_real = {
-#define START(symbol, api, since, form, kind, parameters, arguments) .symbol = (__typeof__(&symbol))(void *)stub_##symbol,
+#define START(symbol, api, since, form, kind, parameters, arguments)                               \
+    .symbol = (__typeof__(&symbol))(void *)stub_##symbol,
     DIVVY_CUDA_DRIVER_TABLE(START)
 #undef START
 };
@@ -72,17 +75,20 @@ static void **slot_at(size_t offset) {
     return (void **)(void *)((char *)&divvy_real + offset);
 }
 
-/* The driver that is loaded, else the one that can be: where the environment says, then where the loader looks. */
+/* The driver that is loaded, else the one that can be: where the environment says, then where the
+ * loader looks. */
 static bool driver_object(struct divvy_elf *ret_object) {
     const char *configured = getenv("TF_CUDA_LIB_PATH");
 
     if (configured && *configured && divvy_loader_open(configured, ret_object))
         return true;
-    return divvy_elf_named("libcuda.so", ret_object) || divvy_loader_open("libcuda.so.1", ret_object) ||
+    return divvy_elf_named("libcuda.so", ret_object) ||
+           divvy_loader_open("libcuda.so.1", ret_object) ||
            divvy_loader_open("libcuda.so", ret_object);
 }
 
-/* A symbol of an object that is not this library: a driver that found ours first would call itself for ever. */
+/* A symbol of an object that is not this library: a driver that found ours first would call itself
+ * for ever. */
 static void fill(const struct divvy_elf *driver) {
     size_t missing = 0;
 
@@ -90,8 +96,8 @@ static void fill(const struct divvy_elf *driver) {
         void *function = divvy_elf_symbol(driver, names[i]);
 
         missing += function == NULL;
-        __atomic_store_n(slot_at(i * sizeof(void *)), function ? function : (void *)divvy_real_missing,
-                         __ATOMIC_RELAXED);
+        __atomic_store_n(slot_at(i * sizeof(void *)),
+                         function ? function : (void *)divvy_real_missing, __ATOMIC_RELAXED);
     }
     divvy_core_log_debug("driver %s: %zu functions, %zu not there", driver->path,
                          sizeof names / sizeof names[0] - missing, missing);

@@ -1,7 +1,7 @@
 /*
- * The routing table: addresses in the driver, and of our own functions, each with the row of its hook. Filled without a
- * lock by whoever finds the driver first; every entry is one word (address << 16 | row + 1), so a reader sees all of it
- * or nothing.
+ * The routing table: addresses in the driver, and of our own functions, each with the row of its
+ * hook. Filled without a lock by whoever finds the driver first; every entry is one word (address
+ * << 16 | row + 1), so a reader sees all of it or nothing.
  */
 #include "limiter/hook/route.h"
 #include "core/hash.h"
@@ -17,20 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TABLE_ENTRIES 4096 /* a power of two; four addresses for each of some 250 rows leave it a quarter full */
+#define TABLE_ENTRIES                                                                              \
+    4096 /* a power of two; four addresses for each of some 250 rows leave it a quarter full */
 
 static uint64_t table[TABLE_ENTRIES];
 
 static const struct divvy_route_row rows[] = {
-#define ROW(symbol, what) {#symbol, (void *)divvy_hook_##symbol, false},
+#define ROW(symbol, what)               {#symbol, (void *)divvy_hook_##symbol, false},
 #define COMPUTE_ROW(symbol, room, what) {#symbol, (void *)divvy_hook_##symbol, false},
-#define NVML_ROW(symbol, what) {#symbol, (void *)divvy_hook_##symbol, true},
-    DIVVY_BASE_HOOKS(ROW)
-    DIVVY_MEMORY_HOOKS(ROW)
-    DIVVY_VIEW_HOOKS(ROW)
-    DIVVY_COMPUTE_HOOKS(COMPUTE_ROW)
-    DIVVY_NVML_HOOKS(NVML_ROW)
-};
+#define NVML_ROW(symbol, what)          {#symbol, (void *)divvy_hook_##symbol, true},
+    DIVVY_BASE_HOOKS(ROW) DIVVY_MEMORY_HOOKS(ROW) DIVVY_VIEW_HOOKS(ROW)
+        DIVVY_COMPUTE_HOOKS(COMPUTE_ROW) DIVVY_NVML_HOOKS(NVML_ROW)};
 
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -42,7 +39,8 @@ const struct divvy_route_row *divvy_route_rows(size_t *ret_count) {
 /* ---- switches ---- */
 
 static bool word_is_false(const char *value) {
-    return value && (strcmp(value, "0") == 0 || divvy_core_word_equal(value, strlen(value), "false"));
+    return value &&
+           (strcmp(value, "0") == 0 || divvy_core_word_equal(value, strlen(value), "false"));
 }
 
 /* 0: not read yet. */
@@ -53,9 +51,11 @@ static unsigned switches_read(void) {
     unsigned value = __atomic_load_n(&switches, __ATOMIC_RELAXED);
 
     if (value == 0) {
-        bool off = divvy_limits_word_is_true(getenv("DISABLE_GPU_LIMITER")) || divvy_limits_word_is_true(getenv("TF_ENABLE_DISPATCH_FORWARD"));
+        bool off = divvy_limits_word_is_true(getenv("DISABLE_GPU_LIMITER")) ||
+                   divvy_limits_word_is_true(getenv("TF_ENABLE_DISPATCH_FORWARD"));
 
-        value = SWITCHES_READ | (off || word_is_false(getenv("ENABLE_CUDA_HOOKS")) ? 0 : SWITCH_CUDA) |
+        value = SWITCHES_READ |
+                (off || word_is_false(getenv("ENABLE_CUDA_HOOKS")) ? 0 : SWITCH_CUDA) |
                 (off || word_is_false(getenv("ENABLE_NVML_HOOKS")) ? 0 : SWITCH_NVML);
         __atomic_store_n(&switches, value, __ATOMIC_RELAXED);
     }
@@ -81,7 +81,8 @@ static void enter(const void *address, size_t row) {
     for (size_t tries = 0; tries < TABLE_ENTRIES; tries++, at = (at + 1) % TABLE_ENTRIES) {
         uint64_t there = 0;
 
-        if (__atomic_compare_exchange_n(&table[at], &there, wanted, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ||
+        if (__atomic_compare_exchange_n(&table[at], &there, wanted, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE) ||
             there >> 16 == wanted >> 16)
             return;
     }
@@ -143,7 +144,8 @@ void *divvy_route_named(const char *symbol) {
     return row ? row->hook : NULL;
 }
 
-/* The vendor's library of this family, if it is loaded; its functions are known to the table afterwards. */
+/* The vendor's library of this family, if it is loaded; its functions are known to the table
+ * afterwards. */
 static bool library_loaded(bool is_nvml, struct divvy_elf *ret_object) {
     if (!divvy_elf_named(is_nvml ? "libnvidia-ml.so" : "libcuda.so", ret_object))
         return false;
@@ -152,16 +154,19 @@ static bool library_loaded(bool is_nvml, struct divvy_elf *ret_object) {
 }
 
 static void *symbol_at(void *handle, const char *name, const char *version) {
-    return version ? divvy_loader_symbol_version(handle, name, version) : divvy_loader_symbol(handle, name);
+    return version ? divvy_loader_symbol_version(handle, name, version)
+                   : divvy_loader_symbol(handle, name);
 }
 
 static bool is_own(const void *address) {
     struct divvy_elf here, there;
 
-    return divvy_elf_containing(table, &here) && divvy_elf_containing(address, &there) && here.base == there.base;
+    return divvy_elf_containing(table, &here) && divvy_elf_containing(address, &there) &&
+           here.base == there.base;
 }
 
-/* What the program gets for a row: the hook, or with the family switched off the vendor's own function. */
+/* What the program gets for a row: the hook, or with the family switched off the vendor's own
+ * function. */
 static void *answer(const struct divvy_route_row *row, const struct divvy_elf *library) {
     bool enabled = row->is_nvml ? divvy_route_nvml_enabled() : divvy_route_cuda_enabled();
 
@@ -181,7 +186,8 @@ void *divvy_route_lookup(void *handle, const char *name, const char *version, vo
     if (!by_scope && !function)
         return NULL;
     if (by_scope || is_own(function)) {
-        /* The program's own scope begins with this library: that alone must not look like a driver. */
+        /* The program's own scope begins with this library: that alone must not look like a driver.
+         */
         if (library_loaded(is_nvml, &library) && divvy_elf_symbol(&library, name))
             return answer(row, &library);
         *ret_handle = divvy_loader_libc();

@@ -1,10 +1,12 @@
 /*
- * Which functions of the driver and of NVML the limiter takes, one row each: X(symbol, "what the hook does").
+ * Which functions of the driver and of NVML the limiter takes, one row each:
  *
- * Prototypes come from cuda/driver_table.h and cuda/nvml_table.h; the body of a row is `divvy_hook_<symbol>` in the
- * folder that the list is named after. Exports, the answers of dlsym, dlvsym and cuGetProcAddress, the tests of
- * interception and docs/COVERAGE.md expand these lists; nothing else names hooked functions. The rows of the gate stand
- * in limiter/compute/hooks_table.h.
+ *   X(symbol, "what the hook does")
+ *
+ * Prototypes come from cuda/driver_table.h and cuda/nvml_table.h; the body of a row is
+ * `divvy_hook_<symbol>` in the folder that the list is named after. Exports, the answers of dlsym,
+ * dlvsym and cuGetProcAddress, the tests of interception and docs/COVERAGE.md expand these lists;
+ * nothing else names hooked functions. The rows of the gate stand in limiter/compute/hooks_table.h.
  */
 #ifndef DIVVY_LIMITER_HOOK_TABLE_H
 #define DIVVY_LIMITER_HOOK_TABLE_H

@@ -1,7 +1,8 @@
 /*
- * The tenant of a bare LD_PRELOAD is the process tree that was started with the same limits. Its root is found by
- * walking up the parents and reading their environment; no variable is written. Reads a few small files of /proc, once
- * in the life of a process, at its first use of CUDA or NVML.
+ * The tenant of a bare LD_PRELOAD is the process tree that was started with the same limits. Its
+ * root is found by walking up the parents and reading their environment; no variable is written.
+ * Reads a few small files of /proc, once in the life of a process, at its first use of CUDA or
+ * NVML.
  */
 #include "limiter/hook/tenant.h"
 #include "core/hash.h"
@@ -17,10 +18,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PATH_BYTES 512
+#define PATH_BYTES    512
 #define ANCESTORS_MAX 64
 
-static const char *const variables[] = {"TENSOR_FUSION_CUDA_UP_LIMIT", "TENSOR_FUSION_CUDA_MEM_LIMIT"};
+static const char *const variables[] = {"TENSOR_FUSION_CUDA_UP_LIMIT",
+                                        "TENSOR_FUSION_CUDA_MEM_LIMIT"};
 #define VARIABLES (sizeof variables / sizeof variables[0])
 
 bool divvy_tenant_is_set_up(void) {
@@ -45,9 +47,10 @@ static uint32_t parent_of(uint32_t pid) {
     return end && strlen(end) > 4 ? (uint32_t)strtoul(end + 4, NULL, 10) : 0;
 }
 
-/* A scan of NUL-separated NAME=VALUE entries that come in pieces: which of our variables have our values. */
+/* A scan of NUL-separated NAME=VALUE entries that come in pieces: which of our variables have our
+ * values. */
 struct scan {
-    size_t position;     /* in the entry */
+    size_t position;         /* in the entry */
     bool matches[VARIABLES]; /* the entry so far, for each variable */
     bool found[VARIABLES];   /* some entry was that variable with our value */
 };
@@ -73,7 +76,8 @@ static void scan_byte(struct scan *scan, char byte) {
         if (!scan->matches[i])
             continue;
         if (byte == '\0')
-            scan->found[i] = scan->found[i] || (scan->position > 0 && expected_byte(i, scan->position) < 0);
+            scan->found[i] =
+                scan->found[i] || (scan->position > 0 && expected_byte(i, scan->position) < 0);
         else
             scan->matches[i] = expected_byte(i, scan->position) == (unsigned char)byte;
     }
@@ -111,8 +115,8 @@ static bool folder_usable(const char *path) {
 
     (void)syscall(SYS_mkdirat, AT_FDCWD, path, 0700);
     errno = saved;
-    return divvy_core_sys_fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
-           status.st_uid == geteuid() && (status.st_mode & 022) == 0;
+    return divvy_core_sys_fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode) && status.st_uid == geteuid() && (status.st_mode & 022) == 0;
 }
 
 static bool folder_find(char *ret_path, size_t capacity) {
@@ -156,8 +160,8 @@ static bool exists(const char *path) {
 }
 
 /*
- * The topmost ancestor that was started with the same limits, or that has a page under them already (it set its own
- * environment before its first use of CUDA).
+ * The topmost ancestor that was started with the same limits, or that has a page under them already
+ * (it set its own environment before its first use of CUDA).
  */
 static uint64_t root_key(const char *folder, const struct divvy_page_identity *self) {
     uint64_t key = tenant_key(self);
@@ -191,17 +195,20 @@ static int open_set_up(struct divvy_page **ret_page, int *ret_fd) {
                          : divvy_page_open(path_bytes, getenv("DIVVY_TENANT"), 0, ret_page, ret_fd);
     if (status == -EPROTO)
         divvy_core_log_once(DIVVY_LOG_ERROR,
-                            "DIVVY_TENANT_DIR: %s is not a usage page of this version of divvy and of this user; remove "
+                            "DIVVY_TENANT_DIR: %s is not a usage page of this version of divvy and "
+                            "of this user; remove "
                             "it, or start the tenant again with `divvy run`",
                             path_bytes);
     else if (status < 0)
-        divvy_core_log_once(DIVVY_LOG_ERROR,
-                            "DIVVY_TENANT_DIR: cannot open %s (errno %d); start the tenant again with `divvy run`",
-                            path_bytes, -status);
+        divvy_core_log_once(
+            DIVVY_LOG_ERROR,
+            "DIVVY_TENANT_DIR: cannot open %s (errno %d); start the tenant again with `divvy run`",
+            path_bytes, -status);
     return status;
 }
 
-static int open_bare(const struct divvy_page_identity *self, struct divvy_page **ret_page, int *ret_fd) {
+static int open_bare(const struct divvy_page_identity *self, struct divvy_page **ret_page,
+                     int *ret_fd) {
     char folder[PATH_BYTES], path[PATH_BYTES];
     int status = -ENOENT;
     uint64_t key = tenant_key(self);
@@ -218,11 +225,14 @@ static int open_bare(const struct divvy_page_identity *self, struct divvy_page *
     }
     if (status == 0)
         return 0;
-    divvy_core_log_warn("no shared file for this tenant (errno %d): its other programs are limited apart", -status);
+    divvy_core_log_warn(
+        "no shared file for this tenant (errno %d): its other programs are limited apart", -status);
     *ret_fd = -1;
     return divvy_page_open_anonymous(getenv("DIVVY_TENANT"), key, ret_page);
 }
 
-int divvy_tenant_open(const struct divvy_page_identity *self, struct divvy_page **ret_page, int *ret_fd) {
-    return divvy_tenant_is_set_up() ? open_set_up(ret_page, ret_fd) : open_bare(self, ret_page, ret_fd);
+int divvy_tenant_open(const struct divvy_page_identity *self, struct divvy_page **ret_page,
+                      int *ret_fd) {
+    return divvy_tenant_is_set_up() ? open_set_up(ret_page, ret_fd)
+                                    : open_bare(self, ret_page, ret_fd);
 }

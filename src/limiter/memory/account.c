@@ -1,6 +1,7 @@
 /*
- * Reserving and crediting, with one lock per device between the threads of this process (page.h: a process serialises
- * its own operations on a cell). The lock is held for the few stores of an operation, never over a call of the driver.
+ * Reserving and crediting, with one lock per device between the threads of this process (page.h: a
+ * process serialises its own operations on a cell). The lock is held for the few stores of an
+ * operation, never over a call of the driver.
  */
 #include "limiter/memory/account.h"
 #include "core/clock.h"
@@ -14,7 +15,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define REAP_INTERVAL_NS (100 * DIVVY_NS_PER_MS) /* views ask often; each look reads /proc for every other process */
+#define REAP_INTERVAL_NS                                                                           \
+    (100 * DIVVY_NS_PER_MS) /* views ask often; each look reads /proc for every other process */
 
 __thread uint32_t divvy_memory_inside __attribute__((tls_model("initial-exec")));
 
@@ -52,7 +54,8 @@ int divvy_memory_reserve(int device, uint64_t bytes) {
     if (device < 0 || reserve((unsigned)device, bytes) == 0)
         return 0;
     /* The limit is reached. Is all of it really held? */
-    if (divvy_page_reap(divvy_process.page, &divvy_process.self) > 0 && reserve((unsigned)device, bytes) == 0)
+    if (divvy_page_reap(divvy_process.page, &divvy_process.self) > 0 &&
+        reserve((unsigned)device, bytes) == 0)
         return 0;
     divvy_pool_reconcile_device((unsigned)device, false);
     divvy_graph_pool_reconcile((unsigned)device, false);
@@ -63,11 +66,12 @@ int divvy_memory_reserve(int device, uint64_t bytes) {
     if (reserve((unsigned)device, bytes) == 0)
         return 0;
     divvy_page_refusal_count(divvy_process.page, (unsigned)device);
-    divvy_core_log_limited(DIVVY_LOG_INFO, DIVVY_NS_PER_SECOND,
-                           "out of memory: %llu bytes asked for, %llu of the limit of %llu in use",
-                           (unsigned long long)bytes,
-                           (unsigned long long)divvy_page_used(divvy_process.page, (unsigned)device),
-                           (unsigned long long)divvy_process.page->devices[device].limit_bytes);
+    divvy_core_log_limited(
+        DIVVY_LOG_INFO, DIVVY_NS_PER_SECOND,
+        "out of memory: %llu bytes asked for, %llu of the limit of %llu in use",
+        (unsigned long long)bytes,
+        (unsigned long long)divvy_page_used(divvy_process.page, (unsigned)device),
+        (unsigned long long)divvy_process.page->devices[device].limit_bytes);
     return -ENOMEM;
 }
 
@@ -95,7 +99,8 @@ CUresult divvy_memory_record(const struct divvy_record *record) {
     /* The address was given out again without a free that we saw: what stood there is gone. */
     if (old.kind != 0 && old.pool != 0)
         divvy_pool_freed(old.pool - 1, DIVVY_POOL_ANY_STREAM, old.bytes);
-    else if (old.kind == DIVVY_RECORD_POINTER || old.kind == DIVVY_RECORD_ARRAY || old.kind == DIVVY_RECORD_MIPMAP)
+    else if (old.kind == DIVVY_RECORD_POINTER || old.kind == DIVVY_RECORD_ARRAY ||
+             old.kind == DIVVY_RECORD_MIPMAP)
         divvy_memory_credit(old.device, old.bytes);
     return CUDA_SUCCESS;
 }
@@ -131,6 +136,7 @@ int divvy_memory_current(CUcontext *ret_context) {
         return known.device;
     if (divvy_real.cuCtxGetDevice(&device) != CUDA_SUCCESS)
         return -1;
-    known = (struct known_context){.context = context, .epoch = epoch, .device = divvy_process_page_device(device)};
+    known = (struct known_context){
+        .context = context, .epoch = epoch, .device = divvy_process_page_device(device)};
     return known.device;
 }

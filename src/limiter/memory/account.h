@@ -1,7 +1,8 @@
 /*
- * The process's side of the ledger: reserve before the driver's call, credit after it, for the devices of the page.
- * What to do when the limit is reached also lives here: first everything that can be given back is (pools of this
- * process that shrank, slots of dead processes), then the request is refused.
+ * The process's side of the ledger: reserve before the driver's call, credit after it, for the
+ * devices of the page. What to do when the limit is reached also lives here: first everything that
+ * can be given back is (pools of this process that shrank, slots of dead processes), then the
+ * request is refused.
  */
 #ifndef DIVVY_LIMITER_MEMORY_ACCOUNT_H
 #define DIVVY_LIMITER_MEMORY_ACCOUNT_H
@@ -20,8 +21,9 @@ void divvy_memory_attach(void);
 void divvy_memory_fork_child(void);
 
 /*
- * Whether a hook must pass its call on untouched: nothing is limited, or the driver itself is calling (an entry of its
- * own, from within a call that we made: what it allocates is part of that).
+ * Whether a hook must pass its call on untouched: nothing is limited, or the driver itself is
+ * calling (an entry of its own, from within a call that we made: what it allocates is part of
+ * that).
  */
 extern __thread uint32_t divvy_memory_inside __attribute__((tls_model("initial-exec")));
 
@@ -30,17 +32,17 @@ static inline bool divvy_memory_passes(void) {
 }
 
 /* `call` evaluated with that mark set; only where it allocates or frees. */
-#define DIVVY_MEMORY_DRIVER(call)                                                                                     \
-    ({                                                                                                                \
-        divvy_memory_inside++;                                                                                        \
-        CUresult driver_result_ = (call);                                                                             \
-        divvy_memory_inside--;                                                                                        \
-        driver_result_;                                                                                               \
+#define DIVVY_MEMORY_DRIVER(call)                                                                  \
+    ({                                                                                             \
+        divvy_memory_inside++;                                                                     \
+        CUresult driver_result_ = (call);                                                          \
+        divvy_memory_inside--;                                                                     \
+        driver_result_;                                                                            \
     })
 
 /*
- * 0, or -ENOMEM: would exceed the limit, even after reclaiming. `device` is one of the page, from 0; -1 (not limited)
- * always succeeds.
+ * 0, or -ENOMEM: would exceed the limit, even after reclaiming. `device` is one of the page, from
+ * 0; -1 (not limited) always succeeds.
  */
 int divvy_memory_reserve(int device, uint64_t bytes);
 void divvy_memory_credit(int device, uint64_t bytes);
@@ -52,8 +54,8 @@ int divvy_memory_reserve_at_once(int device, uint64_t bytes);
 void divvy_memory_charge(int device, uint64_t bytes);
 
 /*
- * Enter what a successful call allocated, already reserved. CUDA_SUCCESS; CUDA_ERROR_OUT_OF_MEMORY: no memory for the
- * record: the caller frees again and credits.
+ * Enter what a successful call allocated, already reserved. CUDA_SUCCESS; CUDA_ERROR_OUT_OF_MEMORY:
+ * no memory for the record: the caller frees again and credits.
  */
 CUresult divvy_memory_record(const struct divvy_record *record);
 

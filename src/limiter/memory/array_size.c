@@ -6,11 +6,12 @@
 
 #include <stdbool.h>
 
-/* What a format needs: bits for each element of `width` x `height`, for one channel or for the whole. */
+/* What a format needs: bits for each element of `width` x `height`, for one channel or for the
+ * whole. */
 struct density {
-    unsigned bits;       /* per element (times channels), or per 4x4 block */
+    unsigned bits; /* per element (times channels), or per 4x4 block */
     bool per_channel;
-    bool blocks;         /* 4x4 elements at a time */
+    bool blocks; /* 4x4 elements at a time */
 };
 
 static struct density density_of(CUarray_format format) {
@@ -84,7 +85,8 @@ static struct density density_of(CUarray_format format) {
     case CU_AD_FORMAT_Y416:
         return (struct density){.bits = 64};
     default:
-        /* A format newer than this table: the widest per channel, so that it is not a way around the limit. */
+        /* A format newer than this table: the widest per channel, so that it is not a way around
+         * the limit. */
         return (struct density){.bits = 32, .per_channel = true};
     }
 }
@@ -116,7 +118,8 @@ static uint64_t halved(uint64_t size, unsigned int level) {
 
 uint64_t divvy_mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, unsigned int levels) {
     bool layered = (descriptor->Flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)) != 0;
-    uint64_t largest = descriptor->Width > descriptor->Height ? descriptor->Width : descriptor->Height;
+    uint64_t largest =
+        descriptor->Width > descriptor->Height ? descriptor->Width : descriptor->Height;
     uint64_t total = 0;
     unsigned int level = 0;
 
@@ -127,8 +130,9 @@ uint64_t divvy_mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, unsigned 
         uint64_t depth = layered ? descriptor->Depth : halved(descriptor->Depth, level);
 
         total = divvy_core_u64_add_saturated(
-            total, divvy_array_bytes(halved(descriptor->Width, level), halved(descriptor->Height, level), depth,
-                                     descriptor->Format, descriptor->NumChannels));
+            total,
+            divvy_array_bytes(halved(descriptor->Width, level), halved(descriptor->Height, level),
+                              depth, descriptor->Format, descriptor->NumChannels));
         level++;
     } while (level < levels && level < 64 && largest >> level != 0);
     return total;

@@ -1,6 +1,7 @@
 /*
- * Graph memory: what an executable graph allocates is learned when it is instantiated, by looking at the nodes of its
- * graph; charged when it is launched or uploaded; and afterwards set to what the driver says it holds.
+ * Graph memory: what an executable graph allocates is learned when it is instantiated, by looking
+ * at the nodes of its graph; charged when it is launched or uploaded; and afterwards set to what
+ * the driver says it holds.
  */
 #include "limiter/memory/graph.h"
 #include "limiter/hook/lock.h"
@@ -14,7 +15,8 @@
 
 #define CHILD_DEPTH_MAX 16
 
-/* A graph that allocates on several devices has one record for each: the device goes above the pointer's bits. */
+/* A graph that allocates on several devices has one record for each: the device goes above the
+ * pointer's bits. */
 #define DEVICE_SHIFT 52
 
 struct graph_pool {
@@ -76,9 +78,11 @@ static void add_graph(CUgraph graph, unsigned depth, struct sums *sums) {
     size_t count = 0;
     void *memory;
 
-    if (depth > CHILD_DEPTH_MAX || divvy_real.cuGraphGetNodes(graph, NULL, &count) != CUDA_SUCCESS || count == 0)
+    if (depth > CHILD_DEPTH_MAX ||
+        divvy_real.cuGraphGetNodes(graph, NULL, &count) != CUDA_SUCCESS || count == 0)
         return;
-    memory = mmap(NULL, count * sizeof(CUgraphNode), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory = mmap(NULL, count * sizeof(CUgraphNode), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory != MAP_FAILED) {
         size_t room = count;
 
@@ -132,10 +136,13 @@ void divvy_memory_graph_exec_destroyed(CUgraphExec exec) {
 
 /* ---- charging ---- */
 
-static uint64_t attribute(const struct graph_pool *pool, CUgraphMem_attribute which, uint64_t if_unknown) {
+static uint64_t attribute(const struct graph_pool *pool, CUgraphMem_attribute which,
+                          uint64_t if_unknown) {
     cuuint64_t value = 0;
 
-    return divvy_real.cuDeviceGetGraphMemAttribute(pool->ordinal, which, &value) == CUDA_SUCCESS ? value : if_unknown;
+    return divvy_real.cuDeviceGetGraphMemAttribute(pool->ordinal, which, &value) == CUDA_SUCCESS
+               ? value
+               : if_unknown;
 }
 
 /* Pool locked, no launch under way: charged becomes what the driver holds. */
@@ -184,14 +191,16 @@ static void end_device(unsigned device) {
     divvy_lock_give(&pool->lock);
 }
 
-/* The devices on which exec allocates are remembered between begin and end: exec may be changed or destroyed meanwhile. */
+/* The devices on which exec allocates are remembered between begin and end: exec may be changed or
+ * destroyed meanwhile. */
 static __thread uint32_t launching_devices __attribute__((tls_model("initial-exec")));
 
 CUresult divvy_memory_graph_launch_begin(CUgraphExec exec) {
     struct divvy_record record;
 
     launching_devices = 0;
-    if (__builtin_expect(__atomic_load_n(&graphs_any, __ATOMIC_ACQUIRE) == 0, 1) || divvy_memory_passes())
+    if (__builtin_expect(__atomic_load_n(&graphs_any, __ATOMIC_ACQUIRE) == 0, 1) ||
+        divvy_memory_passes())
         return CUDA_SUCCESS;
     for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++) {
         if (!divvy_table_get(DIVVY_RECORD_GRAPH, key_of(exec, device), &record))
@@ -218,7 +227,8 @@ void divvy_graph_pool_reconcile(unsigned device, bool trim) {
     uint32_t free_word = 0;
 
     if (!__atomic_load_n(&pool->known, __ATOMIC_ACQUIRE) ||
-        !__atomic_compare_exchange_n(&pool->lock.word, &free_word, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        !__atomic_compare_exchange_n(&pool->lock.word, &free_word, 1, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
         return;
     if (pool->launches == 0) {
         if (trim)

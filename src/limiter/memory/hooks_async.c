@@ -1,6 +1,6 @@
 /*
- * Stream-ordered allocation and pools. Nothing here synchronises; what pools give back at the application's own
- * synchronisation points is credited there.
+ * Stream-ordered allocation and pools. Nothing here synchronises; what pools give back at the
+ * application's own synchronisation points is credited there.
  */
 #include "core/sys.h"
 #include "limiter/hook/real.h"
@@ -31,7 +31,8 @@ static bool is_capturing(CUstream stream, bool per_thread) {
     return result == CUDA_SUCCESS && status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-/* A pool that we did not see made: it is the default pool of its device, or lies on the current one. */
+/* A pool that we did not see made: it is the default pool of its device, or lies on the current
+ * one. */
 static int unseen_pool_device(CUmemoryPool pool) {
     CUcontext context;
 
@@ -61,9 +62,12 @@ static uint64_t stream_key(CUstream stream, bool per_thread) {
 }
 
 /* Record what the driver gave; where it cannot be kept, free it again. */
-static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, CUstream stream, bool per_thread) {
-    struct divvy_record record = {
-        .kind = DIVVY_RECORD_POINTER, .key = pointer, .bytes = bytes, .pool = (uint8_t)(number + 1)};
+static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, CUstream stream,
+                     bool per_thread) {
+    struct divvy_record record = {.kind = DIVVY_RECORD_POINTER,
+                                  .key = pointer,
+                                  .bytes = bytes,
+                                  .pool = (uint8_t)(number + 1)};
 
     if (divvy_memory_record(&record) == CUDA_SUCCESS)
         return CUDA_SUCCESS;
@@ -76,51 +80,55 @@ static CUresult keep(CUdeviceptr pointer, size_t bytes, int number, CUstream str
 }
 
 /* Allocation from the pool that `number_expression` gives. */
-#define POOLED(symbol, parameters, arguments, per_thread, number_expression)                                          \
-    CUresult divvy_hook_##symbol parameters {                                                                         \
-        CUresult result;                                                                                              \
-        int number;                                                                                                   \
-                                                                                                                      \
-        if (divvy_memory_passes())                                                                                    \
-            return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED : divvy_real.symbol arguments;               \
-        if (!dptr || is_capturing(hStream, per_thread))                                                               \
-            return divvy_real.symbol arguments;                                                                       \
-        number = number_expression;                                                                                   \
-        if (number < 0)                                                                                               \
-            return divvy_real.symbol arguments;                                                                       \
-        if (divvy_pool_begin(number, stream_key(hStream, per_thread), bytesize) < 0)                                  \
-            return CUDA_ERROR_OUT_OF_MEMORY;                                                                          \
-        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                                    \
-        divvy_pool_end(number, bytesize, result == CUDA_SUCCESS);                                                     \
-        return result == CUDA_SUCCESS ? keep(*dptr, bytesize, number, hStream, per_thread) : result;                  \
+#define POOLED(symbol, parameters, arguments, per_thread, number_expression)                       \
+    CUresult divvy_hook_##symbol parameters {                                                      \
+        CUresult result;                                                                           \
+        int number;                                                                                \
+                                                                                                   \
+        if (divvy_memory_passes())                                                                 \
+            return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED                           \
+                                              : divvy_real.symbol arguments;                       \
+        if (!dptr || is_capturing(hStream, per_thread))                                            \
+            return divvy_real.symbol arguments;                                                    \
+        number = number_expression;                                                                \
+        if (number < 0)                                                                            \
+            return divvy_real.symbol arguments;                                                    \
+        if (divvy_pool_begin(number, stream_key(hStream, per_thread), bytesize) < 0)               \
+            return CUDA_ERROR_OUT_OF_MEMORY;                                                       \
+        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                 \
+        divvy_pool_end(number, bytesize, result == CUDA_SUCCESS);                                  \
+        return result == CUDA_SUCCESS ? keep(*dptr, bytesize, number, hStream, per_thread)         \
+                                      : result;                                                    \
     }
 
-POOLED(cuMemAllocAsync, (CUdeviceptr *dptr, size_t bytesize, CUstream hStream), (dptr, bytesize, hStream), false,
-       divvy_pool_current(stream_device(hStream, false)))
-POOLED(cuMemAllocAsync_ptsz, (CUdeviceptr *dptr, size_t bytesize, CUstream hStream), (dptr, bytesize, hStream), true,
-       divvy_pool_current(stream_device(hStream, true)))
-POOLED(cuMemAllocFromPoolAsync, (CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream),
+POOLED(cuMemAllocAsync, (CUdeviceptr * dptr, size_t bytesize, CUstream hStream),
+       (dptr, bytesize, hStream), false, divvy_pool_current(stream_device(hStream, false)))
+POOLED(cuMemAllocAsync_ptsz, (CUdeviceptr * dptr, size_t bytesize, CUstream hStream),
+       (dptr, bytesize, hStream), true, divvy_pool_current(stream_device(hStream, true)))
+POOLED(cuMemAllocFromPoolAsync,
+       (CUdeviceptr * dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream),
        (dptr, bytesize, pool, hStream), false, pool_number(pool))
-POOLED(cuMemAllocFromPoolAsync_ptsz, (CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream),
+POOLED(cuMemAllocFromPoolAsync_ptsz,
+       (CUdeviceptr * dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream),
        (dptr, bytesize, pool, hStream), true, pool_number(pool))
 
 /* Also frees memory of cuMemAlloc, which then comes back to the device and not to a pool. */
-#define FREED_ASYNC(symbol, per_thread)                                                                               \
-    CUresult divvy_hook_##symbol(CUdeviceptr dptr, CUstream hStream) {                                                \
-        struct divvy_record record, old;                                                                              \
-        CUresult result;                                                                                              \
-                                                                                                                      \
-        if (divvy_memory_passes() || is_capturing(hStream, per_thread) ||                                             \
-            !divvy_table_take(DIVVY_RECORD_POINTER, dptr, &record))                                                   \
-            return divvy_real.symbol(dptr, hStream);                                                                  \
-        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol(dptr, hStream));                                               \
-        if (result != CUDA_SUCCESS)                                                                                   \
-            (void)divvy_table_put(&record, &old);                                                                     \
-        else if (record.pool != 0)                                                                                    \
-            divvy_pool_freed(record.pool - 1, stream_key(hStream, per_thread), record.bytes);                         \
-        else                                                                                                          \
-            divvy_memory_credit(record.device, record.bytes);                                                         \
-        return result;                                                                                                \
+#define FREED_ASYNC(symbol, per_thread)                                                            \
+    CUresult divvy_hook_##symbol(CUdeviceptr dptr, CUstream hStream) {                             \
+        struct divvy_record record, old;                                                           \
+        CUresult result;                                                                           \
+                                                                                                   \
+        if (divvy_memory_passes() || is_capturing(hStream, per_thread) ||                          \
+            !divvy_table_take(DIVVY_RECORD_POINTER, dptr, &record))                                \
+            return divvy_real.symbol(dptr, hStream);                                               \
+        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol(dptr, hStream));                            \
+        if (result != CUDA_SUCCESS)                                                                \
+            (void)divvy_table_put(&record, &old);                                                  \
+        else if (record.pool != 0)                                                                 \
+            divvy_pool_freed(record.pool - 1, stream_key(hStream, per_thread), record.bytes);      \
+        else                                                                                       \
+            divvy_memory_credit(record.device, record.bytes);                                      \
+        return result;                                                                             \
     }
 
 FREED_ASYNC(cuMemFreeAsync, false)
@@ -160,7 +168,8 @@ CUresult divvy_hook_cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
     return result;
 }
 
-CUresult divvy_hook_cuMemSetMemPool(CUmemLocation *location, CUmemAllocationType type, CUmemoryPool pool) {
+CUresult divvy_hook_cuMemSetMemPool(CUmemLocation *location, CUmemAllocationType type,
+                                    CUmemoryPool pool) {
     CUresult result = divvy_real.cuMemSetMemPool(location, type, pool);
 
     divvy_pool_current_changed();
@@ -169,12 +178,12 @@ CUresult divvy_hook_cuMemSetMemPool(CUmemLocation *location, CUmemAllocationType
 
 /* ---- where pools shrink ---- */
 
-#define SYNCHRONISATION(symbol, parameters, arguments)                                                                \
-    CUresult divvy_hook_##symbol parameters {                                                                         \
-        CUresult result = divvy_real.symbol arguments;                                                                \
-                                                                                                                      \
-        divvy_pool_reconcile_idle();                                                                                  \
-        return result;                                                                                                \
+#define SYNCHRONISATION(symbol, parameters, arguments)                                             \
+    CUresult divvy_hook_##symbol parameters {                                                      \
+        CUresult result = divvy_real.symbol arguments;                                             \
+                                                                                                   \
+        divvy_pool_reconcile_idle();                                                               \
+        return result;                                                                             \
     }
 
 SYNCHRONISATION(cuStreamSynchronize, (CUstream hStream), (hStream))

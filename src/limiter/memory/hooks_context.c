@@ -1,6 +1,6 @@
 /*
- * Contexts: what a context held comes back when it goes, whether or not its program freed it. The gate is told of
- * every change of the current context that it does not see itself.
+ * Contexts: what a context held comes back when it goes, whether or not its program freed it. The
+ * gate is told of every change of the current context that it does not see itself.
  */
 #include "limiter/compute/compute.h"
 #include "limiter/hook/real.h"
@@ -24,7 +24,8 @@ static bool visit_context(const struct divvy_record *record, void *argument) {
     bool owned = record->kind == DIVVY_RECORD_ARRAY || record->kind == DIVVY_RECORD_MIPMAP ||
                  (record->kind == DIVVY_RECORD_POINTER && record->pool == 0);
 
-    if (!owned || record->owner != (uint64_t)(uintptr_t)sweep->context || record->device >= DIVVY_PAGE_DEVICES)
+    if (!owned || record->owner != (uint64_t)(uintptr_t)sweep->context ||
+        record->device >= DIVVY_PAGE_DEVICES)
         return false;
     sweep->bytes[record->device] += record->bytes;
     return true;
@@ -48,24 +49,26 @@ static void context_made(CUdevice ordinal) {
     divvy_overhead_context_made(ordinal);
 }
 
-#define CREATED(symbol, parameters, arguments)                                                                        \
-    CUresult divvy_hook_##symbol parameters {                                                                         \
-        CUresult result;                                                                                              \
-                                                                                                                      \
-        if (divvy_process_is_refused())                                                                               \
-            return CUDA_ERROR_NOT_PERMITTED;                                                                          \
-        result = divvy_real.symbol arguments;                                                                         \
-        if (result == CUDA_SUCCESS)                                                                                   \
-            context_made(dev);                                                                                        \
-        return result;                                                                                                \
+#define CREATED(symbol, parameters, arguments)                                                     \
+    CUresult divvy_hook_##symbol parameters {                                                      \
+        CUresult result;                                                                           \
+                                                                                                   \
+        if (divvy_process_is_refused())                                                            \
+            return CUDA_ERROR_NOT_PERMITTED;                                                       \
+        result = divvy_real.symbol arguments;                                                      \
+        if (result == CUDA_SUCCESS)                                                                \
+            context_made(dev);                                                                     \
+        return result;                                                                             \
     }
 
 CREATED(cuCtxCreate, (CUcontext * pctx, unsigned int flags, CUdevice dev), (pctx, flags, dev))
 CREATED(cuCtxCreate_v2, (CUcontext * pctx, unsigned int flags, CUdevice dev), (pctx, flags, dev))
 CREATED(cuCtxCreate_v3,
-        (CUcontext * pctx, CUexecAffinityParam *paramsArray, int numParams, unsigned int flags, CUdevice dev),
+        (CUcontext * pctx, CUexecAffinityParam *paramsArray, int numParams, unsigned int flags,
+         CUdevice dev),
         (pctx, paramsArray, numParams, flags, dev))
-CREATED(cuCtxCreate_v4, (CUcontext * pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev),
+CREATED(cuCtxCreate_v4,
+        (CUcontext * pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev),
         (pctx, ctxCreateParams, flags, dev))
 
 CUresult divvy_hook_cuCtxAttach(CUcontext *pctx, unsigned int flags) {
@@ -75,16 +78,16 @@ CUresult divvy_hook_cuCtxAttach(CUcontext *pctx, unsigned int flags) {
     return result;
 }
 
-#define DESTROYED(symbol)                                                                                             \
-    CUresult divvy_hook_##symbol(CUcontext ctx) {                                                                     \
-        CUresult result;                                                                                              \
-                                                                                                                      \
-        divvy_compute_context_destroying(ctx);                                                                        \
-        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol(ctx));                                                         \
-        if (result == CUDA_SUCCESS)                                                                                   \
-            context_gone(ctx);                                                                                        \
-        divvy_compute_context_switched();                                                                             \
-        return result;                                                                                                \
+#define DESTROYED(symbol)                                                                          \
+    CUresult divvy_hook_##symbol(CUcontext ctx) {                                                  \
+        CUresult result;                                                                           \
+                                                                                                   \
+        divvy_compute_context_destroying(ctx);                                                     \
+        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol(ctx));                                      \
+        if (result == CUDA_SUCCESS)                                                                \
+            context_gone(ctx);                                                                     \
+        divvy_compute_context_switched();                                                          \
+        return result;                                                                             \
     }
 
 DESTROYED(cuCtxDestroy)
@@ -144,16 +147,16 @@ static void primary_released(CUdevice dev) {
     divvy_pool_device_reset(dev);
 }
 
-#define PRIMARY_ENDED(symbol)                                                                                         \
-    CUresult divvy_hook_##symbol(CUdevice dev) {                                                                      \
-        CUresult result;                                                                                              \
-                                                                                                                      \
-        divvy_compute_device_destroying(dev);                                                               \
-        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol(dev));                                                         \
-        if (result == CUDA_SUCCESS)                                                                                   \
-            primary_released(dev);                                                                                    \
-        divvy_compute_context_switched();                                                                             \
-        return result;                                                                                                \
+#define PRIMARY_ENDED(symbol)                                                                      \
+    CUresult divvy_hook_##symbol(CUdevice dev) {                                                   \
+        CUresult result;                                                                           \
+                                                                                                   \
+        divvy_compute_device_destroying(dev);                                                      \
+        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol(dev));                                      \
+        if (result == CUDA_SUCCESS)                                                                \
+            primary_released(dev);                                                                 \
+        divvy_compute_context_switched();                                                          \
+        return result;                                                                             \
     }
 
 PRIMARY_ENDED(cuDevicePrimaryCtxRelease)

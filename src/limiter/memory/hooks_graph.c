@@ -1,5 +1,6 @@
 /*
- * Trimming the graphs' pool. (Instantiation, upload and launch are hooked in limiter/compute, which calls graph.h.)
+ * Trimming the graphs' pool. (Instantiation, upload and launch are hooked in limiter/compute, which
+ * calls graph.h.)
  */
 #include "limiter/hook/real.h"
 #include "limiter/hook/table.h"

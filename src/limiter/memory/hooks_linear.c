@@ -1,7 +1,7 @@
 /*
- * cuMemAlloc, cuMemAllocPitch, cuMemAllocManaged and cuMemFree in all their forms. Reserve, call the driver, record;
- * on the way back: take the record, call the driver, credit. A record is taken before the driver frees, because another
- * thread may be given the same address right after.
+ * cuMemAlloc, cuMemAllocPitch, cuMemAllocManaged and cuMemFree in all their forms. Reserve, call
+ * the driver, record; on the way back: take the record, call the driver, credit. A record is taken
+ * before the driver frees, because another thread may be given the same address right after.
  */
 #include "limiter/hook/real.h"
 #include "limiter/hook/table.h"
@@ -11,7 +11,8 @@
 
 #include <errno.h>
 
-#define PITCH_ALIGNMENT 512 /* what devices of today align rows to; the true pitch is charged afterwards */
+#define PITCH_ALIGNMENT                                                                            \
+    512 /* what devices of today align rows to; the true pitch is charged afterwards */
 
 static CUresult record_pointer(CUdeviceptr pointer, uint64_t bytes, int device, CUcontext context) {
     struct divvy_record record = {.kind = DIVVY_RECORD_POINTER,
@@ -30,33 +31,37 @@ static CUresult give_back(CUdeviceptr pointer, uint64_t bytes, int device) {
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-/* Functions that allocate exactly `bytesize` bytes on the current device, whatever else they take. */
-#define ALLOCATION(symbol, parameters, arguments)                                                                     \
-    CUresult divvy_hook_##symbol parameters {                                                                         \
-        CUcontext context;                                                                                            \
-        CUresult result;                                                                                              \
-        int device;                                                                                                   \
-                                                                                                                      \
-        if (divvy_memory_passes())                                                                                    \
-            return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED : divvy_real.symbol arguments;               \
-        device = divvy_memory_current(&context);                                                                      \
-        if (device < 0 || !dptr)                                                                                      \
-            return divvy_real.symbol arguments;                                                                       \
-        if (divvy_memory_reserve(device, bytesize) < 0)                                                               \
-            return CUDA_ERROR_OUT_OF_MEMORY;                                                                          \
-        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                                    \
-        if (result != CUDA_SUCCESS) {                                                                                 \
-            divvy_memory_credit(device, bytesize);                                                                    \
-            return result;                                                                                            \
-        }                                                                                                             \
-        if (record_pointer(*dptr, bytesize, device, context) != CUDA_SUCCESS)                                         \
-            return give_back(*dptr, bytesize, device);                                                                \
-        return CUDA_SUCCESS;                                                                                          \
+/* Functions that allocate exactly `bytesize` bytes on the current device, whatever else they take.
+ */
+#define ALLOCATION(symbol, parameters, arguments)                                                  \
+    CUresult divvy_hook_##symbol parameters {                                                      \
+        CUcontext context;                                                                         \
+        CUresult result;                                                                           \
+        int device;                                                                                \
+                                                                                                   \
+        if (divvy_memory_passes())                                                                 \
+            return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED                           \
+                                              : divvy_real.symbol arguments;                       \
+        device = divvy_memory_current(&context);                                                   \
+        if (device < 0 || !dptr)                                                                   \
+            return divvy_real.symbol arguments;                                                    \
+        if (divvy_memory_reserve(device, bytesize) < 0)                                            \
+            return CUDA_ERROR_OUT_OF_MEMORY;                                                       \
+        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                 \
+        if (result != CUDA_SUCCESS) {                                                              \
+            divvy_memory_credit(device, bytesize);                                                 \
+            return result;                                                                         \
+        }                                                                                          \
+        if (record_pointer(*dptr, bytesize, device, context) != CUDA_SUCCESS)                      \
+            return give_back(*dptr, bytesize, device);                                             \
+        return CUDA_SUCCESS;                                                                       \
     }
 
-ALLOCATION(cuMemAlloc_v2, (CUdeviceptr *dptr, size_t bytesize), (dptr, bytesize))
-ALLOCATION(cuMemAlloc, (CUdeviceptr_v1 *dptr, unsigned int bytesize), (dptr, bytesize)) /* 32-bit, before CUDA 3.2 */
-ALLOCATION(cuMemAllocManaged, (CUdeviceptr *dptr, size_t bytesize, unsigned int flags), (dptr, bytesize, flags))
+ALLOCATION(cuMemAlloc_v2, (CUdeviceptr * dptr, size_t bytesize), (dptr, bytesize))
+ALLOCATION(cuMemAlloc, (CUdeviceptr_v1 * dptr, unsigned int bytesize),
+           (dptr, bytesize)) /* 32-bit, before CUDA 3.2 */
+ALLOCATION(cuMemAllocManaged, (CUdeviceptr * dptr, size_t bytesize, unsigned int flags),
+           (dptr, bytesize, flags))
 
 /* Before the call the pitch is an estimate. */
 static uint64_t pitch_estimate(uint64_t width, uint64_t height) {
@@ -68,8 +73,10 @@ static uint64_t pitch_estimate(uint64_t width, uint64_t height) {
     return __builtin_mul_overflow(pitch, height, &bytes) ? UINT64_MAX : bytes;
 }
 
-/* After it the true size is known: correct the charge, or undo the allocation where the correction does not fit. */
-static CUresult pitch_settle(CUdeviceptr pointer, uint64_t charged, uint64_t bytes, int device, CUcontext context) {
+/* After it the true size is known: correct the charge, or undo the allocation where the correction
+ * does not fit. */
+static CUresult pitch_settle(CUdeviceptr pointer, uint64_t charged, uint64_t bytes, int device,
+                             CUcontext context) {
     if (bytes > charged && divvy_memory_reserve(device, bytes - charged) < 0)
         return give_back(pointer, charged, device);
     if (bytes < charged)
@@ -79,34 +86,36 @@ static CUresult pitch_settle(CUdeviceptr pointer, uint64_t charged, uint64_t byt
     return CUDA_SUCCESS;
 }
 
-#define PITCHED(symbol, parameters, arguments)                                                                        \
-    CUresult divvy_hook_##symbol parameters {                                                                         \
-        uint64_t estimate = pitch_estimate(WidthInBytes, Height);                                                     \
-        CUcontext context;                                                                                            \
-        CUresult result;                                                                                              \
-        int device;                                                                                                   \
-                                                                                                                      \
-        if (divvy_memory_passes())                                                                                    \
-            return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED : divvy_real.symbol arguments;               \
-        device = divvy_memory_current(&context);                                                                      \
-        if (device < 0 || !dptr || !pPitch)                                                                           \
-            return divvy_real.symbol arguments;                                                                       \
-        if (divvy_memory_reserve(device, estimate) < 0)                                                               \
-            return CUDA_ERROR_OUT_OF_MEMORY;                                                                          \
-        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                                    \
-        if (result != CUDA_SUCCESS) {                                                                                 \
-            divvy_memory_credit(device, estimate);                                                                    \
-            return result;                                                                                            \
-        }                                                                                                             \
-        return pitch_settle(*dptr, estimate, (uint64_t)*pPitch * Height, device, context);                            \
+#define PITCHED(symbol, parameters, arguments)                                                     \
+    CUresult divvy_hook_##symbol parameters {                                                      \
+        uint64_t estimate = pitch_estimate(WidthInBytes, Height);                                  \
+        CUcontext context;                                                                         \
+        CUresult result;                                                                           \
+        int device;                                                                                \
+                                                                                                   \
+        if (divvy_memory_passes())                                                                 \
+            return divvy_process_is_refused() ? CUDA_ERROR_NOT_PERMITTED                           \
+                                              : divvy_real.symbol arguments;                       \
+        device = divvy_memory_current(&context);                                                   \
+        if (device < 0 || !dptr || !pPitch)                                                        \
+            return divvy_real.symbol arguments;                                                    \
+        if (divvy_memory_reserve(device, estimate) < 0)                                            \
+            return CUDA_ERROR_OUT_OF_MEMORY;                                                       \
+        result = DIVVY_MEMORY_DRIVER(divvy_real.symbol arguments);                                 \
+        if (result != CUDA_SUCCESS) {                                                              \
+            divvy_memory_credit(device, estimate);                                                 \
+            return result;                                                                         \
+        }                                                                                          \
+        return pitch_settle(*dptr, estimate, (uint64_t)*pPitch * Height, device, context);         \
     }
 
 PITCHED(cuMemAllocPitch_v2,
-        (CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height, unsigned int ElementSizeBytes),
+        (CUdeviceptr * dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
+         unsigned int ElementSizeBytes),
         (dptr, pPitch, WidthInBytes, Height, ElementSizeBytes))
 PITCHED(cuMemAllocPitch,
-        (CUdeviceptr_v1 *dptr, unsigned int *pPitch, unsigned int WidthInBytes, unsigned int Height,
-         unsigned int ElementSizeBytes),
+        (CUdeviceptr_v1 * dptr, unsigned int *pPitch, unsigned int WidthInBytes,
+         unsigned int Height, unsigned int ElementSizeBytes),
         (dptr, pPitch, WidthInBytes, Height, ElementSizeBytes))
 
 /* After the driver's answer to a free: credit, or put the record back. */
@@ -121,7 +130,8 @@ static void freed(bool known, const struct divvy_record *record, CUresult result
         (void)divvy_table_put(record, &old);
     } else if (record->pool != 0) {
         divvy_pool_freed(record->pool - 1, DIVVY_POOL_ANY_STREAM, record->bytes);
-        divvy_pool_reconcile_idle(); /* cuMemFree waits for the device: an idle pool has given back by now */
+        divvy_pool_reconcile_idle(); /* cuMemFree waits for the device: an idle pool has given back
+                                        by now */
     } else {
         divvy_memory_credit(record->device, record->bytes);
     }

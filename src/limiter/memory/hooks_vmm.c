@@ -1,6 +1,7 @@
 /*
- * Virtual memory management: physical memory is charged when it is created, on the device that its properties name
- * (there need not be any context), and credited when neither a handle nor a mapping of it is left.
+ * Virtual memory management: physical memory is charged when it is created, on the device that its
+ * properties name (there need not be any context), and credited when neither a handle nor a mapping
+ * of it is left.
  */
 #include "limiter/hook/real.h"
 #include "limiter/hook/table.h"
@@ -9,8 +10,8 @@
 
 #include <errno.h>
 
-CUresult divvy_hook_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
-                                unsigned long long flags) {
+CUresult divvy_hook_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
+                                const CUmemAllocationProp *prop, unsigned long long flags) {
     int device = -1;
     CUresult result;
 
@@ -54,7 +55,8 @@ CUresult divvy_hook_cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *ha
     return result;
 }
 
-CUresult divvy_hook_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, void *osHandle,
+CUresult divvy_hook_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle,
+                                                   void *osHandle,
                                                    CUmemAllocationHandleType shHandleType) {
     CUresult result = divvy_real.cuMemImportFromShareableHandle(handle, osHandle, shHandleType);
 
@@ -63,8 +65,8 @@ CUresult divvy_hook_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle 
     return result;
 }
 
-CUresult divvy_hook_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
-                             unsigned long long flags) {
+CUresult divvy_hook_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
+                             CUmemGenericAllocationHandle handle, unsigned long long flags) {
     CUresult result = divvy_real.cuMemMap(ptr, size, offset, handle, flags);
 
     if (result == CUDA_SUCCESS && !divvy_memory_passes())
@@ -88,18 +90,20 @@ static void arrays_mapped(const CUarrayMapInfo *list, unsigned int count) {
                              ? (uint64_t)(uintptr_t)info->resource.mipmap
                              : (uint64_t)(uintptr_t)info->resource.array;
 
-        if (info->memOperationType == CU_MEM_OPERATION_TYPE_MAP && info->memHandleType == CU_MEM_HANDLE_TYPE_GENERIC)
+        if (info->memOperationType == CU_MEM_OPERATION_TYPE_MAP &&
+            info->memHandleType == CU_MEM_HANDLE_TYPE_GENERIC)
             divvy_vmm_array_holds(array, info->memHandle.memHandle);
     }
 }
 
-#define MAP_ARRAY(symbol)                                                                                             \
-    CUresult divvy_hook_##symbol(CUarrayMapInfo *mapInfoList, unsigned int count, CUstream hStream) {                 \
-        CUresult result = divvy_real.symbol(mapInfoList, count, hStream);                                             \
-                                                                                                                      \
-        if (result == CUDA_SUCCESS && mapInfoList && !divvy_memory_passes())                                          \
-            arrays_mapped(mapInfoList, count);                                                                        \
-        return result;                                                                                                \
+#define MAP_ARRAY(symbol)                                                                          \
+    CUresult divvy_hook_##symbol(CUarrayMapInfo *mapInfoList, unsigned int count,                  \
+                                 CUstream hStream) {                                               \
+        CUresult result = divvy_real.symbol(mapInfoList, count, hStream);                          \
+                                                                                                   \
+        if (result == CUDA_SUCCESS && mapInfoList && !divvy_memory_passes())                       \
+            arrays_mapped(mapInfoList, count);                                                     \
+        return result;                                                                             \
     }
 
 MAP_ARRAY(cuMemMapArrayAsync)

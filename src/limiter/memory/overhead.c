@@ -38,7 +38,8 @@ void divvy_overhead_seen(int device, uint64_t process_bytes) {
 
     if (device < 0 || divvy_memory_passes())
         return;
-    charged = is_charged() ? __atomic_load_n(&own_cell(device)->overhead_bytes, __ATOMIC_ACQUIRE) : 0;
+    charged =
+        is_charged() ? __atomic_load_n(&own_cell(device)->overhead_bytes, __ATOMIC_ACQUIRE) : 0;
     ledger = divvy_page_slot_bytes(divvy_process.page, divvy_process.slot, (unsigned)device);
     ledger = ledger > charged ? ledger - charged : 0;
     set_overhead(device, process_bytes > ledger ? process_bytes - ledger : 0);
@@ -52,9 +53,11 @@ static bool process_bytes(const divvy_core_uuid_t *uuid, uint64_t *ret_bytes) {
     nvmlDevice_t device;
 
     divvy_core_uuid_format(uuid, text);
-    if (!divvy_nvml.nvmlDeviceGetHandleByUUID || !divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3 ||
+    if (!divvy_nvml.nvmlDeviceGetHandleByUUID ||
+        !divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3 ||
         divvy_nvml.nvmlDeviceGetHandleByUUID(text, &device) != NVML_SUCCESS ||
-        divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, &count, processes) != NVML_SUCCESS)
+        divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, &count, processes) !=
+            NVML_SUCCESS)
         return false;
     for (unsigned i = 0; i < count && i < PROCESSES_MAX; i++) {
         if (processes[i].pid != divvy_process.self.pid || processes[i].usedGpuMemory == UINT64_MAX)

@@ -1,7 +1,8 @@
 /*
- * What the driver takes beyond the ledger: contexts, code, heaps and stacks. Measured as NVML's bytes of this process
- * less what the ledger has for it; shown in the page (struct divvy_page_cell, overhead_bytes). DIVVY_OVERHEAD=charge also
- * charges it to the tenant; the default, reserve, leaves it to the memory that nobody was given.
+ * What the driver takes beyond the ledger: contexts, code, heaps and stacks. Measured as NVML's
+ * bytes of this process less what the ledger has for it; shown in the page (struct divvy_page_cell,
+ * overhead_bytes). DIVVY_OVERHEAD=charge also charges it to the tenant; the default, reserve,
+ * leaves it to the memory that nobody was given.
  */
 #ifndef DIVVY_LIMITER_MEMORY_OVERHEAD_H
 #define DIVVY_LIMITER_MEMORY_OVERHEAD_H
@@ -9,7 +10,8 @@
 #include "cuda/driver_types.h"
 #include "cuda/nvml_types.h"
 
-/* After a context was made on a CUDA ordinal: measure, if overhead is charged (asks NVML: milliseconds). */
+/* After a context was made on a CUDA ordinal: measure, if overhead is charged (asks NVML:
+ * milliseconds). */
 void divvy_overhead_context_made(CUdevice ordinal);
 
 /* After a context went: the devices that had overhead are measured again, if it is charged. */

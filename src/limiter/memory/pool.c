@@ -1,6 +1,6 @@
 /*
- * Pools. Lock order: a pool's lock, then (inside the account) the device's. Reconciling another pool from within an
- * allocation only tries its lock.
+ * Pools. Lock order: a pool's lock, then (inside the account) the device's. Reconciling another
+ * pool from within an allocation only tries its lock.
  */
 #include "limiter/memory/pool.h"
 #include "limiter/hook/lock.h"
@@ -15,11 +15,12 @@
 struct pool {
     divvy_lock_t lock;
     bool destroyed;
-    int8_t device; /* of the page */
+    int8_t device;       /* of the page */
     CUmemoryPool handle; /* NULL: free entry */
-    uint64_t used;    /* allocated from it and not freed */
-    uint64_t charged; /* >= used */
-    /* Blocks that were freed and are surely whole: for each allocation since, the largest of each stream is struck. */
+    uint64_t used;       /* allocated from it and not freed */
+    uint64_t charged;    /* >= used */
+    /* Blocks that were freed and are surely whole: for each allocation since, the largest of each
+     * stream is struck. */
     struct freed_block {
         uint64_t stream;
         uint64_t bytes; /* 0: no entry */
@@ -37,15 +38,17 @@ static uint32_t current_seen[DIVVY_CUDA_DEVICES];
 static bool lock_try(divvy_lock_t *lock) {
     uint32_t free_word = 0;
 
-    return __atomic_compare_exchange_n(&lock->word, &free_word, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&lock->word, &free_word, 1, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 
 /* What the pool holds of the device; false: the driver cannot say. */
 static bool reserved_bytes(const struct pool *pool, uint64_t *ret_bytes) {
     cuuint64_t bytes = 0;
 
-    if (pool->destroyed || divvy_real.cuMemPoolGetAttribute(pool->handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
-                                                            &bytes) != CUDA_SUCCESS)
+    if (pool->destroyed ||
+        divvy_real.cuMemPoolGetAttribute(pool->handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
+                                         &bytes) != CUDA_SUCCESS)
         return false;
     *ret_bytes = bytes;
     return true;
@@ -83,10 +86,12 @@ static bool serves_again(const struct pool *pool, uint64_t stream, uint64_t byte
 }
 
 static void remember_freed(struct pool *pool, uint64_t stream, uint64_t bytes) {
-    pool->freed[pool->next_freed++ % FREED_MAX] = (struct freed_block){.stream = stream, .bytes = bytes};
+    pool->freed[pool->next_freed++ % FREED_MAX] =
+        (struct freed_block){.stream = stream, .bytes = bytes};
 }
 
-/* An allocation took some block, we cannot know which: none of the streams' largest is sure to be whole any more. */
+/* An allocation took some block, we cannot know which: none of the streams' largest is sure to be
+ * whole any more. */
 static void strike_largest(struct pool *pool) {
     uint32_t struck = 0;
 
@@ -206,7 +211,8 @@ void divvy_pool_end(int number, uint64_t bytes, bool succeeded) {
     if (pool->charged > pool->used) {
         struct freed_block kept[FREED_MAX];
 
-        /* What was reserved and the pool did not grow by. The blocks that it keeps are still there. */
+        /* What was reserved and the pool did not grow by. The blocks that it keeps are still there.
+         */
         memcpy(kept, pool->freed, sizeof kept);
         reconcile(pool);
         memcpy(pool->freed, kept, sizeof kept);

@@ -1,7 +1,8 @@
 /*
- * The table of what this process holds. Linear probing over an array of 4-byte tags (the hash), with the records in a
- * parallel array: a probe reads sixteen tags of one cache line, then one record. Removal shifts back what follows, so
- * there are no tombstones and probes stay short whatever the order of frees; a tag tells its own home.
+ * The table of what this process holds. Linear probing over an array of 4-byte tags (the hash),
+ * with the records in a parallel array: a probe reads sixteen tags of one cache line, then one
+ * record. Removal shifts back what follows, so there are no tombstones and probes stay short
+ * whatever the order of frees; a tag tells its own home.
  */
 #include "limiter/memory/table.h"
 #include "core/hash.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SHARDS 64u          /* threads that allocate at once seldom meet */
+#define SHARDS         64u  /* threads that allocate at once seldom meet */
 #define FIRST_CAPACITY 128u /* entries of a shard; powers of two */
 
 struct shard {
@@ -48,8 +49,8 @@ static size_t memory_bytes(uint32_t capacity) {
 
 static bool memory_get(struct shard *shard, uint32_t capacity) {
     int saved = errno;
-    void *memory =
-        mmap(NULL, memory_bytes(capacity), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, memory_bytes(capacity), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     errno = saved;
     if (memory == MAP_FAILED)
@@ -139,7 +140,8 @@ static void remove_at(struct shard *shard, uint32_t hole) {
     shard->count--;
 }
 
-static bool look(divvy_record_kind_t kind, uint64_t key, bool remove, struct divvy_record *ret_record) {
+static bool look(divvy_record_kind_t kind, uint64_t key, bool remove,
+                 struct divvy_record *ret_record) {
     uint64_t hash = hash_of(kind, key);
     struct shard *shard = shard_of(hash);
     bool found = false;

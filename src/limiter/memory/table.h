@@ -1,7 +1,7 @@
 /*
- * What this process holds: pointers and handles with the bytes they stand for. Sharded open addressing in memory of its
- * own (mmap): constant time with any number of entries, removal in any order, no malloc. All functions are thread-safe
- * and may be called from hooks.
+ * What this process holds: pointers and handles with the bytes they stand for. Sharded open
+ * addressing in memory of its own (mmap): constant time with any number of entries, removal in any
+ * order, no malloc. All functions are thread-safe and may be called from hooks.
  */
 #ifndef DIVVY_LIMITER_MEMORY_TABLE_H
 #define DIVVY_LIMITER_MEMORY_TABLE_H
@@ -16,8 +16,8 @@ typedef enum {
     DIVVY_RECORD_OBJECT,  /* physical memory of cuMemCreate; key: a number of our own */
     DIVVY_RECORD_HANDLE,  /* handle -> object */
     DIVVY_RECORD_MAPPING, /* start address -> object */
-    DIVVY_RECORD_SPARSE,  /* mapping into a sparse array; key: number of our own, owner: the array */
-    DIVVY_RECORD_GRAPH,   /* executable graph, one record for each device it allocates on */
+    DIVVY_RECORD_SPARSE, /* mapping into a sparse array; key: number of our own, owner: the array */
+    DIVVY_RECORD_GRAPH,  /* executable graph, one record for each device it allocates on */
 } divvy_record_kind_t;
 
 struct divvy_record {
@@ -27,9 +27,9 @@ struct divvy_record {
         uint64_t owner;     /* context, object or array: as the kind needs */
         uint32_t counts[2]; /* of an object: handles, mappings */
     };
-    uint16_t kind;   /* divvy_record_kind_t; 0: no entry */
-    uint8_t device;  /* of the page */
-    uint8_t pool;    /* of a pointer: number of its pool + 1, 0 none */
+    uint16_t kind;  /* divvy_record_kind_t; 0: no entry */
+    uint8_t device; /* of the page */
+    uint8_t pool;   /* of a pointer: number of its pool + 1, 0 none */
     uint32_t reserved;
 };
 
@@ -37,8 +37,9 @@ struct divvy_record {
 _Static_assert(sizeof(struct divvy_record) == 32, "record");
 
 /*
- * Enter a record. One with the same kind and key is replaced and returned in *ret_old (kind 0: there was none): the
- * driver gave the address out again, so the old one is gone. -ENOMEM: no memory for the table; nothing changed.
+ * Enter a record. One with the same kind and key is replaced and returned in *ret_old (kind 0:
+ * there was none): the driver gave the address out again, so the old one is gone. -ENOMEM: no
+ * memory for the table; nothing changed.
  */
 int divvy_table_put(const struct divvy_record *record, struct divvy_record *ret_old);
 
@@ -47,8 +48,8 @@ bool divvy_table_take(divvy_record_kind_t kind, uint64_t key, struct divvy_recor
 bool divvy_table_get(divvy_record_kind_t kind, uint64_t key, struct divvy_record *ret_record);
 
 /*
- * Visit every record; those for which the visit returns true are removed. The visit runs under a lock of the table and
- * must not call it.
+ * Visit every record; those for which the visit returns true are removed. The visit runs under a
+ * lock of the table and must not call it.
  */
 typedef bool divvy_table_visit_t(const struct divvy_record *record, void *argument);
 void divvy_table_sweep(divvy_table_visit_t *visit, void *argument);
@@ -56,7 +57,8 @@ void divvy_table_sweep(divvy_table_visit_t *visit, void *argument);
 /* Number of records of all kinds. */
 uint64_t divvy_table_count(void);
 
-/* Forget everything; also resets the locks. Only when no other thread can be in here (a forked child). */
+/* Forget everything; also resets the locks. Only when no other thread can be in here (a forked
+ * child). */
 void divvy_table_clear(void);
 
 #endif

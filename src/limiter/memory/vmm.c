@@ -12,9 +12,11 @@ static divvy_lock_t lock;
 static uint64_t last_object;
 static uint32_t sparse_any; /* some sparse array holds memory */
 
-/* Entering can only fail for want of memory; then the object is never credited, which errs on the safe side. */
+/* Entering can only fail for want of memory; then the object is never credited, which errs on the
+ * safe side. */
 static void enter(divvy_record_kind_t kind, uint64_t key, uint64_t owner, uint64_t bytes) {
-    struct divvy_record record = {.kind = (uint16_t)kind, .key = key, .owner = owner, .bytes = bytes};
+    struct divvy_record record = {
+        .kind = (uint16_t)kind, .key = key, .owner = owner, .bytes = bytes};
     struct divvy_record old;
 
     (void)divvy_table_put(&record, &old);
@@ -60,7 +62,8 @@ void divvy_vmm_released(CUmemGenericAllocationHandle handle) {
 
     divvy_lock_take(&lock);
     if (divvy_table_get(DIVVY_RECORD_HANDLE, handle, &name)) {
-        bool last = !divvy_table_get(DIVVY_RECORD_OBJECT, name.owner, &object) || object.counts[COUNT_HANDLES] <= 1;
+        bool last = !divvy_table_get(DIVVY_RECORD_OBJECT, name.owner, &object) ||
+                    object.counts[COUNT_HANDLES] <= 1;
 
         if (last)
             (void)divvy_table_take(DIVVY_RECORD_HANDLE, handle, &name);
@@ -104,8 +107,8 @@ struct range {
 static bool visit_range(const struct divvy_record *record, void *argument) {
     struct range *range = argument;
 
-    if (range->found.kind != 0 || record->kind != DIVVY_RECORD_MAPPING || record->key < range->start ||
-        record->key >= range->end)
+    if (range->found.kind != 0 || record->kind != DIVVY_RECORD_MAPPING ||
+        record->key < range->start || record->key >= range->end)
         return false;
     range->found = *record;
     return true;
@@ -117,7 +120,8 @@ void divvy_vmm_unmapped(uint64_t address, uint64_t bytes) {
 
     divvy_lock_take(&lock);
     /* Usually mapping follows mapping. */
-    while (range.start < range.end && divvy_table_take(DIVVY_RECORD_MAPPING, range.start, &mapping)) {
+    while (range.start < range.end &&
+           divvy_table_take(DIVVY_RECORD_MAPPING, range.start, &mapping)) {
         object_count(mapping.owner, COUNT_MAPPINGS, -1);
         range.start += mapping.bytes ? mapping.bytes : 1;
     }
@@ -137,8 +141,8 @@ void divvy_vmm_array_holds(uint64_t array, CUmemGenericAllocationHandle handle) 
 
     divvy_lock_take(&lock);
     if (divvy_table_get(DIVVY_RECORD_HANDLE, handle, &name)) {
-        struct divvy_record sparse = {.kind = DIVVY_RECORD_SPARSE, .key = ++last_object, .owner = array,
-                                      .bytes = name.owner};
+        struct divvy_record sparse = {
+            .kind = DIVVY_RECORD_SPARSE, .key = ++last_object, .owner = array, .bytes = name.owner};
         struct divvy_record old;
 
         if (divvy_table_put(&sparse, &old) == 0)
@@ -156,7 +160,8 @@ struct holder {
 static bool visit_holder(const struct divvy_record *record, void *argument) {
     struct holder *holder = argument;
 
-    if (holder->found.kind != 0 || record->kind != DIVVY_RECORD_SPARSE || record->owner != holder->array)
+    if (holder->found.kind != 0 || record->kind != DIVVY_RECORD_SPARSE ||
+        record->owner != holder->array)
         return false;
     holder->found = *record;
     return true;

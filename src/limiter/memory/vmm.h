@@ -1,6 +1,7 @@
 /*
- * Physical memory of cuMemCreate: an object lives as long as it has a handle or a mapping, and its bytes stay charged
- * as long. Handles may come back with the same value after a release; objects have numbers of our own.
+ * Physical memory of cuMemCreate: an object lives as long as it has a handle or a mapping, and its
+ * bytes stay charged as long. Handles may come back with the same value after a release; objects
+ * have numbers of our own.
  */
 #ifndef DIVVY_LIMITER_MEMORY_VMM_H
 #define DIVVY_LIMITER_MEMORY_VMM_H
@@ -9,7 +10,8 @@
 
 #include <stdint.h>
 
-/* After a successful cuMemCreate (device -1 or bytes 0: not charged) or import. CUDA_ERROR_OUT_OF_MEMORY: no memory. */
+/* After a successful cuMemCreate (device -1 or bytes 0: not charged) or import.
+ * CUDA_ERROR_OUT_OF_MEMORY: no memory. */
 CUresult divvy_vmm_created(CUmemGenericAllocationHandle handle, int device, uint64_t bytes);
 
 /* After the successful call of each. */

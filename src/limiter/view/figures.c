@@ -21,7 +21,8 @@ bool divvy_view_figures(int device, uint64_t physical_bytes, struct divvy_figure
     }
     divvy_memory_reap();
     used = divvy_page_used(divvy_process.page, (unsigned)device);
-    ret_figures->total_bytes = physical_bytes != 0 && physical_bytes < limit ? physical_bytes : limit;
+    ret_figures->total_bytes =
+        physical_bytes != 0 && physical_bytes < limit ? physical_bytes : limit;
     ret_figures->used_bytes = used < ret_figures->total_bytes ? used : ret_figures->total_bytes;
     ret_figures->free_bytes = ret_figures->total_bytes - ret_figures->used_bytes;
     return true;

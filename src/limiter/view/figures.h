@@ -1,5 +1,6 @@
 /*
- * What a tenant is shown of a device: one set of figures for CUDA, NVML and everything on top of them.
+ * What a tenant is shown of a device: one set of figures for CUDA, NVML and everything on top of
+ * them.
  */
 #ifndef DIVVY_LIMITER_VIEW_FIGURES_H
 #define DIVVY_LIMITER_VIEW_FIGURES_H
@@ -14,8 +15,9 @@ struct divvy_figures {
 };
 
 /*
- * The figures of a device of the page; false: its memory is not limited and the physical values hold. First gives back
- * what is not held any more: pools of this process that shrank, dead processes (looked for ten times a second at most).
+ * The figures of a device of the page; false: its memory is not limited and the physical values
+ * hold. First gives back what is not held any more: pools of this process that shrank, dead
+ * processes (looked for ten times a second at most).
  */
 bool divvy_view_figures(int device, uint64_t physical_bytes, struct divvy_figures *ret_figures);
 

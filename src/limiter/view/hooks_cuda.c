@@ -19,7 +19,8 @@ CUresult divvy_hook_cuMemGetInfo_v2(size_t *free, size_t *total) {
     CUresult result = divvy_real.cuMemGetInfo_v2(free, total);
     struct divvy_figures figures;
 
-    if (result == CUDA_SUCCESS && free && total && divvy_view_figures(current_device(), *total, &figures)) {
+    if (result == CUDA_SUCCESS && free && total &&
+        divvy_view_figures(current_device(), *total, &figures)) {
         *free = figures.free_bytes;
         *total = figures.total_bytes;
     }
@@ -35,7 +36,8 @@ CUresult divvy_hook_cuMemGetInfo(unsigned int *free, unsigned int *total) {
     CUresult result = divvy_real.cuMemGetInfo(free, total);
     struct divvy_figures figures;
 
-    if (result == CUDA_SUCCESS && free && total && divvy_view_figures(current_device(), 0, &figures)) {
+    if (result == CUDA_SUCCESS && free && total &&
+        divvy_view_figures(current_device(), 0, &figures)) {
         *free = narrow(figures.free_bytes);
         *total = narrow(figures.total_bytes);
     }

@@ -1,6 +1,6 @@
 /*
- * What NVML reports, and so nvidia-smi and nvtop: the tenant's size and use, and only its own processes. Devices are
- * known by UUID. Whatever NVML itself refuses is refused in the same words.
+ * What NVML reports, and so nvidia-smi and nvtop: the tenant's size and use, and only its own
+ * processes. Devices are known by UUID. Whatever NVML itself refuses is refused in the same words.
  */
 #include "cuda/nvml.h"
 #include "limiter/hook/nvml.h"
@@ -18,8 +18,9 @@
 #define LIST_ENTRIES 4096u /* processes on one device; more are left out */
 
 /* Call the real function, or say that this NVML lacks it. */
-#define REAL(symbol, ...)                                                                                             \
-    (divvy_nvml_resolve(true) && divvy_nvml.symbol ? divvy_nvml.symbol(__VA_ARGS__) : NVML_ERROR_FUNCTION_NOT_FOUND)
+#define REAL(symbol, ...)                                                                          \
+    (divvy_nvml_resolve(true) && divvy_nvml.symbol ? divvy_nvml.symbol(__VA_ARGS__)                \
+                                                   : NVML_ERROR_FUNCTION_NOT_FOUND)
 
 static bool shows_tenant(void) {
     return divvy_route_nvml_enabled() && divvy_process_open() == DIVVY_PROCESS_LIMITED;
@@ -48,14 +49,15 @@ static void list_give(void *memory, size_t bytes) {
 
 /* ---- start ---- */
 
-#define INIT(symbol, parameters, ...)                                                                                 \
-    nvmlReturn_t divvy_hook_##symbol parameters {                                                                     \
-        nvmlReturn_t result = divvy_nvml_resolve(true) && divvy_nvml.symbol ? divvy_nvml.symbol(__VA_ARGS__)          \
-                                                                            : NVML_ERROR_LIBRARY_NOT_FOUND;           \
-                                                                                                                      \
-        if (result == NVML_SUCCESS && divvy_route_nvml_enabled())                                                     \
-            (void)divvy_process_open();                                                                               \
-        return result;                                                                                                \
+#define INIT(symbol, parameters, ...)                                                              \
+    nvmlReturn_t divvy_hook_##symbol parameters {                                                  \
+        nvmlReturn_t result = divvy_nvml_resolve(true) && divvy_nvml.symbol                        \
+                                  ? divvy_nvml.symbol(__VA_ARGS__)                                 \
+                                  : NVML_ERROR_LIBRARY_NOT_FOUND;                                  \
+                                                                                                   \
+        if (result == NVML_SUCCESS && divvy_route_nvml_enabled())                                  \
+            (void)divvy_process_open();                                                            \
+        return result;                                                                             \
     }
 
 INIT(nvmlInit, (void))
@@ -68,7 +70,8 @@ nvmlReturn_t divvy_hook_nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_
     nvmlReturn_t result = REAL(nvmlDeviceGetMemoryInfo, device, memory);
     struct divvy_figures figures;
 
-    if (result == NVML_SUCCESS && shows_tenant() && divvy_view_figures(page_device(device), memory->total, &figures)) {
+    if (result == NVML_SUCCESS && shows_tenant() &&
+        divvy_view_figures(page_device(device), memory->total, &figures)) {
         memory->total = figures.total_bytes;
         memory->used = figures.used_bytes;
         memory->free = figures.free_bytes;
@@ -80,7 +83,8 @@ nvmlReturn_t divvy_hook_nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemo
     nvmlReturn_t result = REAL(nvmlDeviceGetMemoryInfo_v2, device, memory);
     struct divvy_figures figures;
 
-    if (result == NVML_SUCCESS && shows_tenant() && divvy_view_figures(page_device(device), memory->total, &figures)) {
+    if (result == NVML_SUCCESS && shows_tenant() &&
+        divvy_view_figures(page_device(device), memory->total, &figures)) {
         memory->total = figures.total_bytes;
         memory->reserved = 0;
         memory->used = figures.used_bytes;
@@ -92,36 +96,36 @@ nvmlReturn_t divvy_hook_nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemo
 /* ---- processes ---- */
 
 /*
- * The lists of processes: asked for whole, cut down to the tenant's, and handed out by NVML's rule: with too little
- * room, the number needed and NVML_ERROR_INSUFFICIENT_SIZE.
+ * The lists of processes: asked for whole, cut down to the tenant's, and handed out by NVML's rule:
+ * with too little room, the number needed and NVML_ERROR_INSUFFICIENT_SIZE.
  */
-#define PROCESS_LIST(symbol, type)                                                                                    \
-    nvmlReturn_t divvy_hook_##symbol(nvmlDevice_t device, unsigned int *infoCount, type *infos) {                     \
-        unsigned int count = LIST_ENTRIES, own = 0;                                                                   \
-        nvmlReturn_t result;                                                                                          \
-        type *all;                                                                                                    \
-                                                                                                                      \
-        if (!shows_tenant() || !infoCount)                                                                            \
-            return REAL(symbol, device, infoCount, infos);                                                            \
-        all = list_get(LIST_ENTRIES * sizeof *all);                                                                   \
-        if (!all)                                                                                                     \
-            return NVML_ERROR_MEMORY;                                                                                 \
-        result = REAL(symbol, device, &count, all);                                                                   \
-        for (unsigned int i = 0; result == NVML_SUCCESS && i < count && i < LIST_ENTRIES; i++) {                      \
-            if (!divvy_view_is_own_pid(all[i].pid))                                                                   \
-                continue;                                                                                             \
-            if (all[i].pid == divvy_process.self.pid && all[i].usedGpuMemory != UINT64_MAX)                           \
-                divvy_overhead_seen(page_device(device), all[i].usedGpuMemory);                                       \
-            all[own++] = all[i];                                                                                      \
-        }                                                                                                             \
-        if (result == NVML_SUCCESS && (own > *infoCount || (own > 0 && !infos)))                                      \
-            result = NVML_ERROR_INSUFFICIENT_SIZE;                                                                    \
-        else if (result == NVML_SUCCESS && own > 0)                                                                   \
-            memcpy(infos, all, own * sizeof *all);                                                                    \
-        if (result == NVML_SUCCESS || result == NVML_ERROR_INSUFFICIENT_SIZE)                                         \
-            *infoCount = own;                                                                                         \
-        list_give(all, LIST_ENTRIES * sizeof *all);                                                                   \
-        return result;                                                                                                \
+#define PROCESS_LIST(symbol, type)                                                                 \
+    nvmlReturn_t divvy_hook_##symbol(nvmlDevice_t device, unsigned int *infoCount, type *infos) {  \
+        unsigned int count = LIST_ENTRIES, own = 0;                                                \
+        nvmlReturn_t result;                                                                       \
+        type *all;                                                                                 \
+                                                                                                   \
+        if (!shows_tenant() || !infoCount)                                                         \
+            return REAL(symbol, device, infoCount, infos);                                         \
+        all = list_get(LIST_ENTRIES * sizeof *all);                                                \
+        if (!all)                                                                                  \
+            return NVML_ERROR_MEMORY;                                                              \
+        result = REAL(symbol, device, &count, all);                                                \
+        for (unsigned int i = 0; result == NVML_SUCCESS && i < count && i < LIST_ENTRIES; i++) {   \
+            if (!divvy_view_is_own_pid(all[i].pid))                                                \
+                continue;                                                                          \
+            if (all[i].pid == divvy_process.self.pid && all[i].usedGpuMemory != UINT64_MAX)        \
+                divvy_overhead_seen(page_device(device), all[i].usedGpuMemory);                    \
+            all[own++] = all[i];                                                                   \
+        }                                                                                          \
+        if (result == NVML_SUCCESS && (own > *infoCount || (own > 0 && !infos)))                   \
+            result = NVML_ERROR_INSUFFICIENT_SIZE;                                                 \
+        else if (result == NVML_SUCCESS && own > 0)                                                \
+            memcpy(infos, all, own * sizeof *all);                                                 \
+        if (result == NVML_SUCCESS || result == NVML_ERROR_INSUFFICIENT_SIZE)                      \
+            *infoCount = own;                                                                      \
+        list_give(all, LIST_ENTRIES * sizeof *all);                                                \
+        return result;                                                                             \
     }
 
 PROCESS_LIST(nvmlDeviceGetComputeRunningProcesses, nvmlProcessInfo_v1_t)
@@ -134,8 +138,10 @@ PROCESS_LIST(nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t)
 PROCESS_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
 PROCESS_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_t)
 
-/* Lists that the caller gave room for: cut down where they lie. A question for the size alone goes through. */
-nvmlReturn_t divvy_hook_nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist) {
+/* Lists that the caller gave room for: cut down where they lie. A question for the size alone goes
+ * through. */
+nvmlReturn_t divvy_hook_nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device,
+                                                              nvmlProcessDetailList_t *plist) {
     nvmlReturn_t result = REAL(nvmlDeviceGetRunningProcessDetailList, device, plist);
     unsigned int own = 0;
 
@@ -148,8 +154,8 @@ nvmlReturn_t divvy_hook_nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t devic
     return result;
 }
 
-nvmlReturn_t divvy_hook_nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
-                                                             nvmlProcessesUtilizationInfo_t *procesesUtilInfo) {
+nvmlReturn_t divvy_hook_nvmlDeviceGetProcessesUtilizationInfo(
+    nvmlDevice_t device, nvmlProcessesUtilizationInfo_t *procesesUtilInfo) {
     nvmlReturn_t result = REAL(nvmlDeviceGetProcessesUtilizationInfo, device, procesesUtilInfo);
     unsigned int own = 0;
 
@@ -163,11 +169,11 @@ nvmlReturn_t divvy_hook_nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t devic
 }
 
 nvmlReturn_t divvy_hook_nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
-                                                       nvmlProcessUtilizationSample_t *utilization,
-                                                       unsigned int *processSamplesCount,
-                                                       unsigned long long lastSeenTimeStamp) {
-    nvmlReturn_t result =
-        REAL(nvmlDeviceGetProcessUtilization, device, utilization, processSamplesCount, lastSeenTimeStamp);
+                                                        nvmlProcessUtilizationSample_t *utilization,
+                                                        unsigned int *processSamplesCount,
+                                                        unsigned long long lastSeenTimeStamp) {
+    nvmlReturn_t result = REAL(nvmlDeviceGetProcessUtilization, device, utilization,
+                               processSamplesCount, lastSeenTimeStamp);
     unsigned int own = 0;
 
     if (result != NVML_SUCCESS || !shows_tenant() || !utilization)
@@ -214,7 +220,8 @@ static bool own_utilisation(nvmlDevice_t device, nvmlUtilization_t *ret_utilisat
     return true;
 }
 
-nvmlReturn_t divvy_hook_nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization) {
+nvmlReturn_t divvy_hook_nvmlDeviceGetUtilizationRates(nvmlDevice_t device,
+                                                      nvmlUtilization_t *utilization) {
     nvmlReturn_t result = REAL(nvmlDeviceGetUtilizationRates, device, utilization);
     nvmlUtilization_t own;
 

@@ -7,8 +7,8 @@
 #include "limiter/hook/route.h"
 
 /*
- * The hooks linked into the program, in the place of a preloaded library: so they can be run under sanitizers, which a
- * preload cannot bring into a program.
+ * The hooks linked into the program, in the place of a preloaded library: so they can be run under
+ * sanitizers, which a preload cannot bring into a program.
  */
 static void *hook_of(const char *symbol, void *otherwise) {
     size_t count;
@@ -33,7 +33,7 @@ void cu_load(void) {
         fprintf(stderr, "%s\n", dlerror());
         exit(77);
     }
-#define LOAD(symbol, api, since, form, kind, parameters, arguments)                                                   \
+#define LOAD(symbol, api, since, form, kind, parameters, arguments)                                \
     cu.symbol = (__typeof__(&symbol))hook_of(#symbol, dlsym(library, #symbol));
     DIVVY_CUDA_DRIVER_TABLE(LOAD)
 #undef LOAD
@@ -46,7 +46,7 @@ void nv_load(void) {
         fprintf(stderr, "%s\n", dlerror());
         exit(77);
     }
-#define LOAD(symbol, type, parameters, arguments)                                                                     \
+#define LOAD(symbol, type, parameters, arguments)                                                  \
     nv.symbol = (__typeof__(&symbol))hook_of(#symbol, dlsym(library, #symbol));
     DIVVY_CUDA_NVML_TABLE(LOAD)
 #undef LOAD

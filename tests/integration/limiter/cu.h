@@ -1,6 +1,6 @@
 /*
- * For the limiter's test programs: the driver and NVML as a program that loads them itself sees them, and checks that
- * end the program with a line that names what was wrong.
+ * For the limiter's test programs: the driver and NVML as a program that loads them itself sees
+ * them, and checks that end the program with a line that names what was wrong.
  */
 #ifndef DIVVY_TESTS_LIMITER_CU_H
 #define DIVVY_TESTS_LIMITER_CU_H
@@ -40,31 +40,31 @@ void nv_load(void);
 /* cu_load, cuInit, and a context on device `ordinal`. */
 CUcontext cu_begin(int ordinal);
 
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                           \
-            exit(1);                                                                                                  \
-        }                                                                                                             \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
-#define CHECK_CU(call)                                                                                                \
-    do {                                                                                                              \
-        CUresult check_result_ = (call);                                                                              \
-        if (check_result_ != CUDA_SUCCESS) {                                                                          \
-            fprintf(stderr, "%s:%d: %s = %d\n", __FILE__, __LINE__, #call, (int)check_result_);                       \
-            exit(1);                                                                                                  \
-        }                                                                                                             \
+#define CHECK_CU(call)                                                                             \
+    do {                                                                                           \
+        CUresult check_result_ = (call);                                                           \
+        if (check_result_ != CUDA_SUCCESS) {                                                       \
+            fprintf(stderr, "%s:%d: %s = %d\n", __FILE__, __LINE__, #call, (int)check_result_);    \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
-#define CHECK_U64(is, wanted)                                                                                         \
-    do {                                                                                                              \
-        uint64_t check_is_ = (is), check_wanted_ = (wanted);                                                          \
-        if (check_is_ != check_wanted_) {                                                                             \
-            fprintf(stderr, "%s:%d: %s is %llu, not %llu\n", __FILE__, __LINE__, #is,                                 \
-                    (unsigned long long)check_is_, (unsigned long long)check_wanted_);                                \
-            exit(1);                                                                                                  \
-        }                                                                                                             \
+#define CHECK_U64(is, wanted)                                                                      \
+    do {                                                                                           \
+        uint64_t check_is_ = (is), check_wanted_ = (wanted);                                       \
+        if (check_is_ != check_wanted_) {                                                          \
+            fprintf(stderr, "%s:%d: %s is %llu, not %llu\n", __FILE__, __LINE__, #is,              \
+                    (unsigned long long)check_is_, (unsigned long long)check_wanted_);             \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
 /* Bytes in use and in total, as cuMemGetInfo_v2 says. */

@@ -1,13 +1,14 @@
 /*
- * Every way to allocate device memory against the limit: the largest request that succeeds is the limit itself, to the
- * family's granularity; one step more is refused with CUDA_ERROR_OUT_OF_MEMORY; what is freed can be had again at once;
- * CUDA and NVML agree after each step; and in the end nothing is in use.
+ * Every way to allocate device memory against the limit: the largest request that succeeds is the
+ * limit itself, to the family's granularity; one step more is refused with
+ * CUDA_ERROR_OUT_OF_MEMORY; what is freed can be had again at once; CUDA and NVML agree after each
+ * step; and in the end nothing is in use.
  *
  * Run under the limiter with a memory limit. Prints one line for each family.
  */
 #include "cu.h"
 
-#define ROW_BYTES (UINT64_C(16384) * 16)
+#define ROW_BYTES   (UINT64_C(16384) * 16)
 #define LAYER_BYTES (UINT64_C(4096) * 1024 * 2)
 
 static CUstream stream;
@@ -33,7 +34,8 @@ struct family {
     uint64_t step; /* requests are multiples of it */
     CUresult (*allocate)(uint64_t bytes, struct held *held);
     CUresult (*release)(struct held *held);
-    uint64_t slack; /* how far the ledger may lie above the request: what the driver keeps to itself */
+    uint64_t
+        slack; /* how far the ledger may lie above the request: what the driver keeps to itself */
 };
 
 /* ---- linear ---- */
@@ -44,7 +46,8 @@ static CUresult linear(uint64_t bytes, struct held *held) {
 
 static CUresult linear_old(uint64_t bytes, struct held *held) {
     CUdeviceptr_v1 pointer = 0;
-    CUresult result = bytes > UINT32_MAX ? CUDA_ERROR_OUT_OF_MEMORY : cu.cuMemAlloc(&pointer, (unsigned)bytes);
+    CUresult result =
+        bytes > UINT32_MAX ? CUDA_ERROR_OUT_OF_MEMORY : cu.cuMemAlloc(&pointer, (unsigned)bytes);
 
     held->pointer = pointer;
     return result;
@@ -150,15 +153,19 @@ static CUresult unmap_free(struct held *held) {
 
 /* 2D of float4, rows of 256 KiB: devices have limits on the number of rows, slices and layers. */
 static CUresult array_2d(uint64_t bytes, struct held *held) {
-    CUDA_ARRAY_DESCRIPTOR descriptor = {
-        .Width = 16384, .Height = bytes / ROW_BYTES, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
+    CUDA_ARRAY_DESCRIPTOR descriptor = {.Width = 16384,
+                                        .Height = bytes / ROW_BYTES,
+                                        .Format = CU_AD_FORMAT_FLOAT,
+                                        .NumChannels = 4};
 
     return cu.cuArrayCreate_v2(&held->array, &descriptor);
 }
 
 static CUresult array_2d_old(uint64_t bytes, struct held *held) {
-    CUDA_ARRAY_DESCRIPTOR_v1 descriptor = {
-        .Width = 16384, .Height = (unsigned)(bytes / ROW_BYTES), .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
+    CUDA_ARRAY_DESCRIPTOR_v1 descriptor = {.Width = 16384,
+                                           .Height = (unsigned)(bytes / ROW_BYTES),
+                                           .Format = CU_AD_FORMAT_FLOAT,
+                                           .NumChannels = 4};
 
     return cu.cuArrayCreate(&held->array, &descriptor);
 }
@@ -311,7 +318,8 @@ static void test_family(const struct family *family) {
         memset(&held, 0, sizeof held);
         result = family->allocate(middle * family->step, &held);
         if (result == CUDA_SUCCESS) {
-            CHECK(used() >= middle * family->step && used() <= middle * family->step + family->slack);
+            CHECK(used() >= middle * family->step &&
+                  used() <= middle * family->step + family->slack);
             CHECK_CU(family->release(&held));
             low = middle;
         } else {
@@ -321,7 +329,8 @@ static void test_family(const struct family *family) {
         CHECK_U64(used(), 0);
     }
     printf("%-22s largest success %llu, limit %llu, step %llu\n", family->name,
-           (unsigned long long)(low * family->step), (unsigned long long)limit, (unsigned long long)family->step);
+           (unsigned long long)(low * family->step), (unsigned long long)limit,
+           (unsigned long long)family->step);
     CHECK(low * family->step <= limit && (low + 1) * family->step + family->slack > limit);
     /* A refusal leaves everything usable, and what is freed is there at once. */
     for (int i = 0; i < 50; i++) {
@@ -351,7 +360,8 @@ int main(void) {
     CHECK_U64(limit, strtoull(strchr(getenv("TENSOR_FUSION_CUDA_MEM_LIMIT"), ':') + 1, NULL, 10));
     CHECK_CU(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     CHECK_CU(cu.cuMemPoolCreate(&pool, &properties));
-    if (cu.cuMemGetAllocationGranularity(&granularity, &memory, CU_MEM_ALLOC_GRANULARITY_MINIMUM) != CUDA_SUCCESS)
+    if (cu.cuMemGetAllocationGranularity(&granularity, &memory, CU_MEM_ALLOC_GRANULARITY_MINIMUM) !=
+        CUDA_SUCCESS)
         granularity = 2 * MIB;
     vmm_step = granularity;
 

@@ -1,6 +1,7 @@
 /*
- * A program, or a plugin of one, that is linked to libcuda and calls it by name. `linked LIMIT [PLUGIN FLAGS]`: without a
- * plugin the calls are the program's own; FLAGS are words: now lazy local global deep.
+ * A program, or a plugin of one, that is linked to libcuda and calls it by name. `linked LIMIT
+ * [PLUGIN FLAGS]`: without a plugin the calls are the program's own; FLAGS are words: now lazy
+ * local global deep.
  */
 #include "cuda/driver.h"
 
@@ -41,7 +42,8 @@ int main(int argc, char **argv) {
 
 #ifdef LINKED_LOADER
     const char *words = argc > 3 ? argv[3] : "";
-    int flags = (strstr(words, "now") ? RTLD_NOW : RTLD_LAZY) | (strstr(words, "global") ? RTLD_GLOBAL : RTLD_LOCAL) |
+    int flags = (strstr(words, "now") ? RTLD_NOW : RTLD_LAZY) |
+                (strstr(words, "global") ? RTLD_GLOBAL : RTLD_LOCAL) |
                 (strstr(words, "deep") ? RTLD_DEEPBIND : 0);
     void *plugin = dlopen(argc > 2 ? argv[2] : "", flags);
     int (*check)(uint64_t) = plugin ? (int (*)(uint64_t))dlsym(plugin, "linked_check") : NULL;

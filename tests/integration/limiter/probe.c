@@ -4,8 +4,9 @@
  *   init RESULT
  *   device ORDINAL total BYTES used BYTES nvml-total BYTES nvml-used BYTES
  *
- * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe uuids` lists the devices;
- * `probe processes` the pids on device 0; `probe watch SECONDS` prints the most that it held.
+ * `probe nvml-first` initialises NVML before CUDA; `probe nvml` uses NVML only; `probe uuids` lists
+ * the devices; `probe processes` the pids on device 0; `probe watch SECONDS` prints the most that
+ * it held.
  */
 #include "cu.h"
 
@@ -21,7 +22,8 @@ static void nvml_figures(unsigned index, int by_uuid, const CUuuid *uuid) {
         char *at = text + 4;
 
         for (int i = 0; i < 16; i++)
-            at += sprintf(at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", (unsigned char)uuid->bytes[i]);
+            at += sprintf(at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                          (unsigned char)uuid->bytes[i]);
         CHECK(nv.nvmlDeviceGetHandleByUUID(text, &device) == NVML_SUCCESS);
     } else {
         CHECK(nv.nvmlDeviceGetHandleByIndex_v2(index, &device) == NVML_SUCCESS);
@@ -61,7 +63,8 @@ static int uuids(void) {
     return 0;
 }
 
-/* Pids on device 0, by every version of the list, which must agree; and NVML's protocol for lists too long. */
+/* Pids on device 0, by every version of the list, which must agree; and NVML's protocol for lists
+ * too long. */
 static int processes(void) {
     nvmlProcessInfo_v1_t first[64];
     nvmlProcessInfo_v2_t second[64];

@@ -2,19 +2,19 @@
  * Processes of one tenant. `processes CASE`:
  *
  *   worker SECONDS [FAMILY]
- *                    allocates and frees at random, in every family or one, until the time is up or it is killed
- *   hold BYTES       allocates BYTES, says "held RESULT", and waits for the end of its input
- *   check            prints what the tenant uses
- *   fork             a child forked after cuInit: the parent's bytes stay the parent's
- *   exec             a process that holds memory becomes another program: the bytes come back
- *   vfork            vfork and exec while memory is held: nothing changes
- *   threads          eight threads at once, never above the limit, nothing in the end
- *   contexts         what a context held comes back when it is destroyed
- *   context          what one context takes of the device
- *   overhead         contexts are charged while they live, where that is asked for
- *   live             set_limit changes the running tenant
- *   errno            calls that succeed, and calls that are refused, leave errno alone
- *   pools            60 % of the limit again and again: in one stream, kept by the pool or not, between streams
+ *               allocates and frees at random, in every family or one, until the time is up
+ *   hold BYTES  allocates BYTES, says "held RESULT", and waits for the end of its input
+ *   check       prints what the tenant uses
+ *   fork        a child forked after cuInit: the parent's bytes stay the parent's
+ *   exec        a process that holds memory becomes another program: the bytes come back
+ *   vfork       vfork and exec while memory is held: nothing changes
+ *   threads     eight threads at once, never above the limit, nothing in the end
+ *   contexts    what a context held comes back when it is destroyed
+ *   overhead    contexts are charged while they live, where that is asked for
+ *   live        set_limit changes the running tenant
+ *   errno       calls that succeed, and calls that are refused, leave errno alone
+ *   context     what one context takes of the device
+ *   pools       60 % of the limit again and again: in one stream, between streams, kept or not
  */
 #include "cu.h"
 
@@ -41,7 +41,8 @@ struct block {
 static int only_kind = -1; /* one family instead of all */
 
 static CUresult block_allocate(struct block *block, unsigned *seed) {
-    uint64_t bytes = (1 + (uint64_t)rand_r(seed) % 256) * 2 * MIB; /* whole pages: no family rounds up */
+    uint64_t bytes =
+        (1 + (uint64_t)rand_r(seed) % 256) * 2 * MIB; /* whole pages: no family rounds up */
 
     block->kind = (enum kind)((unsigned)rand_r(seed) % KINDS);
     if (only_kind >= 0)
@@ -52,14 +53,17 @@ static CUresult block_allocate(struct block *block, unsigned *seed) {
     case ASYNC:
         return cu.cuMemAllocAsync(&block->pointer, bytes, NULL);
     case ARRAY: {
-        CUDA_ARRAY_DESCRIPTOR descriptor = {
-            .Width = 16384, .Height = bytes / 65536, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+        CUDA_ARRAY_DESCRIPTOR descriptor = {.Width = 16384,
+                                            .Height = bytes / 65536,
+                                            .Format = CU_AD_FORMAT_FLOAT,
+                                            .NumChannels = 1};
 
         return cu.cuArrayCreate_v2(&block->array, &descriptor);
     }
     default: {
-        CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                          .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+        CUmemAllocationProp properties = {
+            .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
 
         return cu.cuMemCreate(&block->handle, bytes, &properties, 0);
     }
@@ -71,7 +75,8 @@ static CUresult block_free(struct block *block, unsigned *seed) {
     case LINEAR:
         return cu.cuMemFree_v2(block->pointer);
     case ASYNC:
-        return rand_r(seed) % 2 ? cu.cuMemFreeAsync(block->pointer, NULL) : cu.cuMemFree_v2(block->pointer);
+        return rand_r(seed) % 2 ? cu.cuMemFreeAsync(block->pointer, NULL)
+                                : cu.cuMemFree_v2(block->pointer);
     case ARRAY:
         return cu.cuArrayDestroy(block->array);
     default:
@@ -100,7 +105,8 @@ static void work(unsigned seed, double seconds, unsigned steps_max) {
             refused += !block->live;
         }
         clock_gettime(CLOCK_MONOTONIC, &now);
-        if ((double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 > seconds)
+        if ((double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 >
+            seconds)
             break;
     }
     for (int i = 0; i < 64; i++)
@@ -146,7 +152,8 @@ static int after_fork(void) {
     for (int i = 0; i < 20; i++) {
         child = fork();
         if (child == 0) {
-            /* The driver decides whether a child may go on; whatever it answers, it must not free the parent's bytes. */
+            /* The driver decides whether a child may go on; whatever it answers, it must not free
+             * the parent's bytes. */
             if (cu.cuInit(0) == CUDA_SUCCESS)
                 (void)cu.cuMemAlloc_v2(&other, 16 * MIB);
             (void)cu.cuMemFree_v2(pointer);
@@ -250,7 +257,8 @@ static int contexts(void) {
         CHECK_CU(cu.cuDevicePrimaryCtxRelease_v2(device));
         CHECK_CU(cu.cuCtxSetCurrent(outer));
         CHECK_U64(cu_used(), 60 * MIB);
-        CHECK_CU(reset ? cu.cuDevicePrimaryCtxReset_v2(device) : cu.cuDevicePrimaryCtxRelease_v2(device));
+        CHECK_CU(reset ? cu.cuDevicePrimaryCtxReset_v2(device)
+                       : cu.cuDevicePrimaryCtxRelease_v2(device));
         CHECK_U64(cu_used(), 10 * MIB);
     }
     return 0;

@@ -1,6 +1,7 @@
 /*
- * Every way to get at a function of the driver leads to the hook of that exact form, and everything that is not hooked
- * is the driver's own pointer. What the driver itself would answer is read from its symbol table, past all hooks.
+ * Every way to get at a function of the driver leads to the hook of that exact form, and everything
+ * that is not hooked is the driver's own pointer. What the driver itself would answer is read from
+ * its symbol table, past all hooks.
  *
  * Run under the limiter. `routes linked` is built against libcuda; the others load it.
  */
@@ -21,11 +22,12 @@ struct row {
 };
 
 #define ASK_PLAIN CU_GET_PROC_ADDRESS_LEGACY_STREAM
-#define ASK_PTSZ CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM
-#define ASK_PTDS CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM
+#define ASK_PTSZ  CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM
+#define ASK_PTDS  CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM
 
 static const struct row rows[] = {
-#define ROW(symbol, api, since, form, kind, parameters, arguments) {#symbol, #api, since, ASK_##form},
+#define ROW(symbol, api, since, form, kind, parameters, arguments)                                 \
+    {#symbol, #api, since, ASK_##form},
     DIVVY_CUDA_DRIVER_TABLE(ROW)
 #undef ROW
 };
@@ -42,7 +44,8 @@ static bool visit_limiter(const struct divvy_elf *object, void *argument) {
     return true;
 }
 
-/* What a program must get for a pointer that the driver gave out: the hook for it, or the pointer. */
+/* What a program must get for a pointer that the driver gave out: the hook for it, or the pointer.
+ */
 static void *expected(void *raw, void *handle) {
     for (size_t i = 0; raw && i < ROWS; i++)
         if (divvy_elf_symbol(&driver, rows[i].symbol) == raw)
@@ -74,19 +77,24 @@ static unsigned test_lookups(void *handle) {
         CHECK(dlsym(handle, rows[i].symbol) == by_handle);
         CHECK(dlsym(RTLD_DEFAULT, rows[i].symbol) == by_handle);
         CHECK(dlsym(RTLD_NEXT, rows[i].symbol) == by_handle);
-        CHECK(dlvsym(handle, rows[i].symbol, "GLIBC_2.2.5") == NULL || dlvsym(handle, rows[i].symbol, "GLIBC_2.2.5") == by_handle);
+        CHECK(dlvsym(handle, rows[i].symbol, "GLIBC_2.2.5") == NULL ||
+              dlvsym(handle, rows[i].symbol, "GLIBC_2.2.5") == by_handle);
     }
     return hooked;
 }
 
 /* Every name at every version where some ABI changed, with every flag, by both ABIs of the call. */
 static unsigned test_proc_address(void *handle) {
-    static const int versions[] = {2000, 3020, 4000, 5050, 7000, 8000, 10000, 11000, 11030, 11040, 12000, 12080, 13000};
-    __typeof__(&cuGetProcAddress) raw_1 = (__typeof__(&cuGetProcAddress))divvy_elf_symbol(&driver, "cuGetProcAddress");
+    static const int versions[] = {2000,  3020,  4000,  5050,  7000,  8000, 10000,
+                                   11000, 11030, 11040, 12000, 12080, 13000};
+    __typeof__(&cuGetProcAddress) raw_1 =
+        (__typeof__(&cuGetProcAddress))divvy_elf_symbol(&driver, "cuGetProcAddress");
     __typeof__(&cuGetProcAddress_v2) raw_2 =
         (__typeof__(&cuGetProcAddress_v2))divvy_elf_symbol(&driver, "cuGetProcAddress_v2");
-    __typeof__(&cuGetProcAddress) hook_1 = (__typeof__(&cuGetProcAddress))dlsym(handle, "cuGetProcAddress");
-    __typeof__(&cuGetProcAddress_v2) hook_2 = (__typeof__(&cuGetProcAddress_v2))dlsym(handle, "cuGetProcAddress_v2");
+    __typeof__(&cuGetProcAddress) hook_1 =
+        (__typeof__(&cuGetProcAddress))dlsym(handle, "cuGetProcAddress");
+    __typeof__(&cuGetProcAddress_v2) hook_2 =
+        (__typeof__(&cuGetProcAddress_v2))dlsym(handle, "cuGetProcAddress_v2");
     unsigned hooked = 0;
 
     CHECK(raw_1 && raw_2 && hook_1 != raw_1 && hook_2 != raw_2);
@@ -96,7 +104,8 @@ static unsigned test_proc_address(void *handle) {
                 CUdriverProcAddressQueryResult raw_status = 9, status = 9;
                 void *raw = NULL, *answer = NULL;
 
-                CHECK(raw_1(rows[i].api, &raw, versions[v], flags) == hook_1(rows[i].api, &answer, versions[v], flags));
+                CHECK(raw_1(rows[i].api, &raw, versions[v], flags) ==
+                      hook_1(rows[i].api, &answer, versions[v], flags));
                 CHECK(answer == expected(raw, handle));
                 CHECK(raw_2(rows[i].api, &raw, versions[v], flags, &raw_status) ==
                       hook_2(rows[i].api, &answer, versions[v], flags, &status));
@@ -114,7 +123,8 @@ static unsigned test_proc_address(void *handle) {
             divvy_elf_symbol(&limiter, rows[i].symbol) && divvy_elf_symbol(&driver, rows[i].symbol))
             CHECK(is_in(&limiter, answer));
     }
-    CHECK(hook_1("cuNoSuchFunction", (void *[1]){NULL}, 13000, 0) == raw_1("cuNoSuchFunction", (void *[1]){NULL}, 13000, 0));
+    CHECK(hook_1("cuNoSuchFunction", (void *[1]){NULL}, 13000, 0) ==
+          raw_1("cuNoSuchFunction", (void *[1]){NULL}, 13000, 0));
     return hooked;
 }
 

@@ -31,7 +31,8 @@ static void test_formats(void **state) {
 static void test_overflow(void **state) {
     (void)state;
     assert_true(divvy_array_bytes(UINT64_MAX, 1, 1, CU_AD_FORMAT_FLOAT, 4) == UINT64_MAX);
-    assert_true(divvy_array_bytes(1ull << 40, 1ull << 40, 1, CU_AD_FORMAT_UNSIGNED_INT8, 1) == UINT64_MAX);
+    assert_true(divvy_array_bytes(1ull << 40, 1ull << 40, 1, CU_AD_FORMAT_UNSIGNED_INT8, 1) ==
+                UINT64_MAX);
 }
 
 static uint64_t mipmap(size_t width, size_t height, size_t depth, unsigned flags, unsigned levels) {

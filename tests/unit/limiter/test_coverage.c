@@ -1,6 +1,7 @@
 /*
- * The table of hooks: every name is a function of the driver or of NVML, named once; the library exports exactly these
- * names and its own few; docs/COVERAGE.md is what the table gives. `test_limiter_coverage write` writes that document.
+ * The table of hooks: every name is a function of the driver or of NVML, named once; the library
+ * exports exactly these names and its own few; docs/COVERAGE.md is what the table gives.
+ * `test_limiter_coverage write` writes that document.
  */
 #include "cuda/driver.h"
 #include "cuda/nvml.h"
@@ -39,13 +40,10 @@ struct hook_row {
 };
 
 static const struct hook_row hooks[] = {
-#define ROW(symbol, what) {#symbol, what},
+#define ROW(symbol, what)               {#symbol, what},
 #define COMPUTE_ROW(symbol, room, what) {#symbol, what},
-    DIVVY_BASE_HOOKS(ROW)
-    DIVVY_MEMORY_HOOKS(ROW)
-    DIVVY_VIEW_HOOKS(ROW)
-    DIVVY_COMPUTE_HOOKS(COMPUTE_ROW)
-    DIVVY_NVML_HOOKS(ROW)
+    DIVVY_BASE_HOOKS(ROW) DIVVY_MEMORY_HOOKS(ROW) DIVVY_VIEW_HOOKS(ROW)
+        DIVVY_COMPUTE_HOOKS(COMPUTE_ROW) DIVVY_NVML_HOOKS(ROW)
 #undef ROW
 };
 #define HOOKS (sizeof hooks / sizeof hooks[0])
@@ -67,7 +65,8 @@ static const struct {
     {"CAPTURE", "asks about a capture, or changes its dependencies"},
     {"CODE", "code and its attributes; what it takes of the device is overhead"},
     {"CONTEXT", "neither makes nor ends a context"},
-    {"COPY", "to or from the host (never gated), or a form of before CUDA 3.2, an array or batch copy"},
+    {"COPY",
+     "to or from the host (never gated), or a form of before CUDA 3.2, an array or batch copy"},
     {"DEVICE", "facts about a device"},
     {"DEVICE_WORK", "-"},
     {"EVENT", "events"},
@@ -119,14 +118,17 @@ static void write_document(FILE *out) {
 
     for (size_t i = 0; i < DRIVER_ROWS; i++)
         hooked += hook_of(driver[i].symbol) != NULL;
-    fprintf(out,
-            "# Which functions the limiter takes\n\n"
-            "Written by `test_limiter_coverage write` from the tables `src/cuda/driver_table.h` and\n"
-            "`src/limiter/hook/table.h`; a test keeps it equal to them. Of the %zu functions that libcuda exports for CUDA\n"
-            "13.0, %zu are hooked, each in its own form (versions, per-thread-stream twins); the rest go to the driver\n"
-            "untouched. Of NVML's %zu, %zu are hooked.\n\n"
-            "A function newer than the tables goes to the driver untouched.\n",
-            DRIVER_ROWS, hooked, NVML_ROWS, HOOKS - hooked);
+    fprintf(
+        out,
+        "# Which functions the limiter takes\n\n"
+        "Written by `test_limiter_coverage write` from the tables `src/cuda/driver_table.h` and\n"
+        "`src/limiter/hook/table.h`; a test keeps it equal to them. Of the %zu functions that "
+        "libcuda exports for CUDA\n"
+        "13.0, %zu are hooked, each in its own form (versions, per-thread-stream twins); the rest "
+        "go to the driver\n"
+        "untouched. Of NVML's %zu, %zu are hooked.\n\n"
+        "A function newer than the tables goes to the driver untouched.\n",
+        DRIVER_ROWS, hooked, NVML_ROWS, HOOKS - hooked);
     for (size_t k = 0; k < sizeof passed / sizeof passed[0]; k++) {
         fprintf(out, "\n## %s\n\n| function | what the hook does |\n|---|---|\n", passed[k].kind);
         write_hooked(out, passed[k].kind);
@@ -217,7 +219,8 @@ static void test_exports(void **state) {
     assert_non_null(pipe);
     while (fgets(line, sizeof line, pipe)) {
         line[strcspn(line, " \n")] = '\0';
-        if (strcmp(line, "dlopen") == 0 || strcmp(line, "dlsym") == 0 || strcmp(line, "dlvsym") == 0 || strcmp(line, "set_limit") == 0)
+        if (strcmp(line, "dlopen") == 0 || strcmp(line, "dlsym") == 0 ||
+            strcmp(line, "dlvsym") == 0 || strcmp(line, "set_limit") == 0)
             continue;
         if (strchr(line, '@'))
             fail_msg("%s has a version", line);
@@ -255,8 +258,9 @@ static void test_document(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_rows),    cmocka_unit_test(test_kinds_complete),
-        cmocka_unit_test(test_forms_complete), cmocka_unit_test(test_exports), cmocka_unit_test(test_document),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_kinds_complete), cmocka_unit_test(test_forms_complete),
+        cmocka_unit_test(test_exports),        cmocka_unit_test(test_document),
     };
 
     if (argc > 1 && strcmp(argv[1], "write") == 0) {

@@ -14,7 +14,8 @@
 #include <cmocka.h>
 
 static void test_symbols(void **state) {
-    static const char *const names[] = {"malloc", "printf", "getenv", "dl_iterate_phdr", "environ_not_there", "read"};
+    static const char *const names[] = {
+        "malloc", "printf", "getenv", "dl_iterate_phdr", "environ_not_there", "read"};
     void *libc = dlopen("libc.so.6", RTLD_NOLOAD | RTLD_LAZY);
     struct divvy_elf object;
 

@@ -1,5 +1,6 @@
 /*
- * What the limit variables mean for a device: missing values, both kinds of key, the stricter one, keys of nobody.
+ * What the limit variables mean for a device: missing values, both kinds of key, the stricter one,
+ * keys of nobody.
  */
 #include "core/log.h"
 #include "limiter/hook/limits.h"
@@ -58,15 +59,26 @@ static void test_values(void **state) {
     assert_int_equal(limit_of("{\"1\": 25}", NULL, 1).bytes, 0);
     assert_int_equal(limit_of("{\"1\": 250}", NULL, 1).permille, 0);
     assert_int_equal(limit_of("{\"1\": 0}", "{\"1\": 0}", 1).permille, 0);
-    assert_int_equal(limit_of("{\"" UUID_1 "\": 10}", "{\"gpu-00000000-0000-0000-0000-000000000002\": 7}", 1).bytes, 7);
+    assert_int_equal(
+        limit_of("{\"" UUID_1 "\": 10}", "{\"gpu-00000000-0000-0000-0000-000000000002\": 7}", 1)
+            .bytes,
+        7);
     assert_int_equal(limit_of(NULL, "{\"0\": 300, \"" UUID_0 "\": 200}", 0).bytes, 200);
     assert_int_equal(limit_of(NULL, "{\"0\": 300, \"" UUID_0 "\": 0}", 0).bytes, 300);
     assert_int_equal(limit_of(NULL, "{\"0\": 1000}", 0).bytes, 1000);
 }
 
 static void test_refused(void **state) {
-    static const char *const bad[] = {"{", "x", "[]", "{\"0\": -1}", "{\"0\": 1.5}", "{\"0\": \"1\"}", "{\"0\": 1,}",
-                                      "{\"0\": 1, \"0\": 1}", "{\"gpu\": 1}", "{\"0\": 99999999999999999999}"};
+    static const char *const bad[] = {"{",
+                                      "x",
+                                      "[]",
+                                      "{\"0\": -1}",
+                                      "{\"0\": 1.5}",
+                                      "{\"0\": \"1\"}",
+                                      "{\"0\": 1,}",
+                                      "{\"0\": 1, \"0\": 1}",
+                                      "{\"gpu\": 1}",
+                                      "{\"0\": 99999999999999999999}"};
     static struct divvy_limits limits;
     struct divvy_limit limit = {.bytes = 77};
 
@@ -97,7 +109,8 @@ static void test_keys(void **state) {
     assert_int_equal(check("{\"2\": 1}", true), -ENODEV);
     assert_int_equal(check("{\"2\": 1}", false), 0);
     assert_int_equal(check("{\"0\": 1, \"2\": 1}", true), 0);
-    assert_int_equal(check("{\"0\": 1, \"GPU-00000000-0000-0000-0000-0000000000ff\": 1}", true), -ENODEV);
+    assert_int_equal(check("{\"0\": 1, \"GPU-00000000-0000-0000-0000-0000000000ff\": 1}", true),
+                     -ENODEV);
 }
 
 static void test_switches(void **state) {

@@ -1,6 +1,6 @@
 /*
- * The table of allocations against a plain array: random entering, taking and sweeping; and threads that never meet
- * each other's records.
+ * The table of allocations against a plain array: random entering, taking and sweeping; and threads
+ * that never meet each other's records.
  */
 #include "limiter/memory/table.h"
 
@@ -43,7 +43,8 @@ static void one_step(void) {
     int kind = rand() % 2;
     unsigned i = (unsigned)rand() % KEYS;
     struct model *known = &model[kind][i];
-    struct divvy_record record = {.kind = (uint16_t)kinds[kind], .key = key_of(i), .bytes = (uint64_t)rand()};
+    struct divvy_record record = {
+        .kind = (uint16_t)kinds[kind], .key = key_of(i), .bytes = (uint64_t)rand()};
     struct divvy_record found;
 
     switch (rand() % 3) {
@@ -108,12 +109,15 @@ static void test_many_in_any_order(void **state) {
     (void)state;
     for (unsigned order = 0; order < 3; order++) {
         for (unsigned i = 0; i < MANY; i++) {
-            struct divvy_record record = {.kind = DIVVY_RECORD_POINTER, .key = key_of(i), .bytes = i};
+            struct divvy_record record = {
+                .kind = DIVVY_RECORD_POINTER, .key = key_of(i), .bytes = i};
 
             assert_int_equal(divvy_table_put(&record, &found), 0);
         }
         for (unsigned i = 0; i < MANY; i++) {
-            unsigned which = order == 0 ? i : order == 1 ? MANY - 1 - i : (unsigned)((uint64_t)i * 7919 % MANY);
+            unsigned which = order == 0   ? i
+                             : order == 1 ? MANY - 1 - i
+                                          : (unsigned)((uint64_t)i * 7919 % MANY);
 
             assert_true(divvy_table_take(DIVVY_RECORD_POINTER, key_of(which), &found));
             assert_int_equal(found.bytes, which);
@@ -128,8 +132,9 @@ static void *thread_body(void *argument) {
     struct divvy_record found;
 
     for (unsigned i = 0; i < 50000; i++) {
-        struct divvy_record record = {
-            .kind = DIVVY_RECORD_POINTER, .key = base + (uint64_t)rand_r(&seed) % 500 * 256, .bytes = base};
+        struct divvy_record record = {.kind = DIVVY_RECORD_POINTER,
+                                      .key = base + (uint64_t)rand_r(&seed) % 500 * 256,
+                                      .bytes = base};
 
         if (rand_r(&seed) % 2)
             (void)divvy_table_put(&record, &found);

@@ -90,8 +90,16 @@ static void write_file(const char *path, const void *bytes, size_t size, mode_t 
 }
 
 static void test_foreign_files_refused(void **state) {
-    static const size_t sizes[] = {0, 1, 8, 16, 271, 272, 4096, sizeof(struct divvy_page) - 8,
-                                   sizeof(struct divvy_page) - 1, sizeof(struct divvy_page) + 1};
+    static const size_t sizes[] = {0,
+                                   1,
+                                   8,
+                                   16,
+                                   271,
+                                   272,
+                                   4096,
+                                   sizeof(struct divvy_page) - 8,
+                                   sizeof(struct divvy_page) - 1,
+                                   sizeof(struct divvy_page) + 1};
     struct divvy_page *whole = page_new(), *page = NULL;
     const struct divvy_page *readonly = NULL;
     char *larger = calloc(1, sizeof *whole + 1);
@@ -142,7 +150,8 @@ static void test_random_content_never_crashes(void **state) {
     for (int round = 0; round < 20; round++) {
         uint8_t *bytes = (uint8_t *)page;
 
-        for (size_t i = offsetof(struct divvy_page, devices); i < sizeof *page; i += 1 + (size_t)rand() % 9)
+        for (size_t i = offsetof(struct divvy_page, devices); i < sizeof *page;
+             i += 1 + (size_t)rand() % 9)
             bytes[i] = (uint8_t)rand();
         /* All slots of living processes or of other namespaces would be no test of reaping. */
         for (unsigned i = 0; i < DIVVY_PAGE_SLOTS; i += 2)
@@ -279,7 +288,8 @@ static void test_ledger_model(void **state) {
             total -= held[who];
             held[who] = 0;
             assert_int_equal(divvy_page_used(page, 3), total);
-            struct divvy_page_identity next = {.pid = 100 + who, .pidns = 1, .start_ticks = (uint64_t)step + 2};
+            struct divvy_page_identity next = {
+                .pid = 100 + who, .pidns = 1, .start_ticks = (uint64_t)step + 2};
             slots[who] = (unsigned)divvy_page_slot_claim(page, &next);
         }
     }

@@ -1,14 +1,15 @@
 /*
- * SIGKILL at every instruction of an operation: a child is single-stepped into a reserve, a credit or a reap, killed
- * after n instructions for every n, and the ledger must come out right, whoever else was at work meanwhile.
+ * SIGKILL at every instruction of an operation: a child is single-stepped into a reserve, a credit
+ * or a reap, killed after n instructions for every n, and the ledger must come out right, whoever
+ * else was at work meanwhile.
  */
 #include "page/page.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,8 @@ static void leave_a_dead_slot(void) {
     waitpid(child, &status, 0);
 }
 
-/* One child, killed after `steps` instructions of its body: false when the body had ended before. */
+/* One child, killed after `steps` instructions of its body: false when the body had ended before.
+ */
 static bool kill_after(child_body_t *body, bool with_dead, unsigned steps) {
     uint64_t own_before = divvy_page_slot_bytes(page, own_slot, 2);
     bool inside;
@@ -134,7 +136,8 @@ static bool kill_after(child_body_t *body, bool with_dead, unsigned steps) {
     }
     assert_true(WIFSTOPPED(status));
     inside = step(child, steps);
-    /* Somebody else's operation replaces the last one: before the death, after it, or not at all. */
+    /* Somebody else's operation replaces the last one: before the death, after it, or not at all.
+     */
     if (steps % 3 == 0)
         assert_int_equal(divvy_page_reserve(page, own_slot, 2, 1), 0);
     child_kill(child);
@@ -156,7 +159,8 @@ static void every_instruction(child_body_t *body) {
     }
 }
 
-/* For bodies that look at every slot and at /proc: as many points as time allows, denser towards the beginning. */
+/* For bodies that look at every slot and at /proc: as many points as time allows, denser towards
+ * the beginning. */
 static void random_instructions(child_body_t *body, bool with_dead) {
     for (int i = 0; i < 60; i++)
         (void)kill_after(body, with_dead, (unsigned)rand() % (1u << (4 + rand() % 12)));
@@ -188,7 +192,8 @@ static void test_storm(void **state) {
     pid_t children[PROCESSES] = {0};
 
     (void)state;
-    __atomic_store_n(&page->devices[2].limit_bytes, 1000 + divvy_page_used(page, 2), __ATOMIC_RELEASE);
+    __atomic_store_n(&page->devices[2].limit_bytes, 1000 + divvy_page_used(page, 2),
+                     __ATOMIC_RELEASE);
     for (int kill_number = 0; kill_number < KILLS; kill_number++) {
         int who = rand() % PROCESSES;
 
