@@ -26,6 +26,12 @@ else()
     target_link_options(divvy_flags INTERFACE -Wl,-z,relro,-z,now)
 endif()
 
+# Seconds that a unit test may take; sanitizers slow some down twentyfold, and two cores may be busy with others.
+set(DIVVY_TEST_TIMEOUT 120)
+if(DIVVY_SANITIZE)
+    set(DIVVY_TEST_TIMEOUT 600)
+endif()
+
 # divvy_room(NAME SOURCES file... [USES room...])
 # Target divvy_NAME: the room's archive. A room that links into a library that is loaded into other people's
 # processes must stay libc only; tools/check verifies it.
@@ -80,7 +86,7 @@ function(divvy_unit_test name)
     target_link_libraries(test_${name} PRIVATE divvy_flags cmocka pthread dl m ${T_LIBS})
     set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME unit/${name} COMMAND test_${name})
-    set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT 120)
+    set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT ${DIVVY_TEST_TIMEOUT})
 endfunction()
 
 # divvy_fuzz(NAME SOURCES file... [USES room...]): a libFuzzer target when DIVVY_FUZZ is on; always also a
@@ -94,7 +100,7 @@ function(divvy_fuzz name)
     else()
         add_executable(fuzz_${name} ${F_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
         add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
-        set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+        set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT ${DIVVY_TEST_TIMEOUT})
     endif()
     set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
     foreach(used ${F_USES})
