@@ -24,6 +24,19 @@ int divvy_page_device_enter(struct divvy_page *page, const uint8_t uuid[16]) {
     return -ENOSPC;
 }
 
+int divvy_page_device_find(const struct divvy_page *page, const uint8_t uuid[16]) {
+    struct divvy_page_word wanted;
+
+    memcpy(&wanted, uuid, sizeof wanted);
+    for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++) {
+        struct divvy_page_word there = divvy_page_word_load(&page->devices[device].uuid);
+
+        if (there.low == wanted.low && there.high == wanted.high && (there.low | there.high) != 0)
+            return (int)device;
+    }
+    return -ENOENT;
+}
+
 static void propose_u64(uint64_t *word, uint64_t value) {
     uint64_t unset = 0;
 

@@ -219,6 +219,9 @@ int divvy_page_sweep(const char *folder, const struct divvy_page_identity *self)
  */
 int divvy_page_device_enter(struct divvy_page *page, const uint8_t uuid[16]);
 
+/* The same without entering: -ENOENT. */
+int divvy_page_device_find(const struct divvy_page *page, const uint8_t uuid[16]);
+
 /* Set limits unless somebody did: 0 there means not set. DIVVY_PAGE_UNLIMITED / _PERMILLE_UNLIMITED
  * for none. */
 void divvy_page_device_propose(struct divvy_page *page, unsigned device, uint64_t limit_bytes,

@@ -65,7 +65,8 @@ int divvy_limits_read(struct divvy_limits *ret_limits) {
 
 static bool names(const divvy_core_limit_t *entry, const struct divvy_limit_device *device) {
     if (entry->key == DIVVY_CORE_LIMIT_KEY_UUID)
-        return divvy_core_uuid_equal(&entry->uuid, &device->uuid);
+        return divvy_core_uuid_equal(&entry->uuid, &device->uuid) ||
+               divvy_core_uuid_equal(&entry->uuid, &device->parent);
     return device->index >= 0 && entry->index == (uint32_t)device->index;
 }
 

@@ -24,8 +24,10 @@ struct divvy_limit {
 /* A device as limits name it. */
 struct divvy_limit_device {
     divvy_core_uuid_t uuid;
-    int32_t index; /* place in NVML's order; -1 not known */
+    divvy_core_uuid_t parent; /* of the GPU that a MIG device is a part of; else zero */
+    int32_t index;            /* place in NVML's order (the parent's); -1 not known */
     uint64_t total_bytes;
+    uint64_t pci; /* domain << 32 | bus << 8 | device; 0 not known */
 };
 
 /*

@@ -87,6 +87,15 @@ static unsigned device_count(void) {
     return status == NVML_SUCCESS ? count : 0;
 }
 
+static uint64_t pci_of(nvmlDevice_t device) {
+    nvmlPciInfo_t info = {0};
+
+    if (!divvy_nvml.nvmlDeviceGetPciInfo_v3 ||
+        divvy_nvml.nvmlDeviceGetPciInfo_v3(device, &info) != NVML_SUCCESS)
+        return 0;
+    return (uint64_t)info.domain << 32 | (uint64_t)info.bus << 8 | info.device;
+}
+
 int divvy_nvml_devices(struct divvy_limit_device *ret_devices, size_t capacity) {
     size_t entered = 0;
     unsigned count;
@@ -102,6 +111,7 @@ int divvy_nvml_devices(struct divvy_limit_device *ret_devices, size_t capacity) 
         if (handle_at(index, &device) < 0 || !divvy_nvml_uuid(device, &entry->uuid))
             continue;
         entry->index = (int32_t)index;
+        entry->pci = pci_of(device);
         if (divvy_nvml.nvmlDeviceGetMemoryInfo &&
             divvy_nvml.nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS)
             entry->total_bytes = memory.total;

@@ -193,6 +193,9 @@ int divvy_process_page_device_by_uuid(const divvy_core_uuid_t *uuid) {
         if (divvy_core_uuid_equal(&machine[i].uuid, uuid))
             entry = device_enter(&machine[i]);
     lock_give();
+    /* A MIG device, which only CUDA lists: known once a process of the tenant has used it. */
+    if (entry < 0)
+        entry = divvy_page_device_find(divvy_process.page, uuid->bytes);
     return entry < 0 ? -1 : entry;
 }
 
@@ -216,6 +219,30 @@ static int32_t index_without_nvml(unsigned ordinal) {
     return *at >= '0' && *at <= '9' ? (int32_t)strtoul(at, NULL, 10) : -1;
 }
 
+static uint64_t pci_of(CUdevice ordinal) {
+    int domain = 0, bus = 0, device = 0;
+
+    if (divvy_real.cuDeviceGetAttribute(&domain, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID, ordinal) !=
+            CUDA_SUCCESS ||
+        divvy_real.cuDeviceGetAttribute(&bus, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, ordinal) !=
+            CUDA_SUCCESS ||
+        divvy_real.cuDeviceGetAttribute(&device, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID, ordinal) !=
+            CUDA_SUCCESS)
+        return 0;
+    return (uint64_t)(unsigned)domain << 32 | (uint64_t)(unsigned)bus << 8 | (unsigned)device;
+}
+
+/* A MIG device has a UUID of its own, and the place on the bus of the GPU that it is a part of. */
+static void parent_find(struct divvy_limit_device *device) {
+    for (size_t i = 0; i < machine_count && device->pci != 0; i++) {
+        if (machine[i].pci != device->pci)
+            continue;
+        device->parent = machine[i].uuid;
+        device->index = machine[i].index;
+        return;
+    }
+}
+
 static void cuda_device_describe(CUdevice ordinal, struct divvy_limit_device *ret_device) {
     CUuuid uuid;
     size_t total = 0;
@@ -231,6 +258,10 @@ static void cuda_device_describe(CUdevice ordinal, struct divvy_limit_device *re
     for (size_t i = 0; i < machine_count; i++)
         if (divvy_core_uuid_equal(&machine[i].uuid, &ret_device->uuid))
             ret_device->index = machine[i].index;
+    if (machine_complete && ret_device->index < 0) {
+        ret_device->pci = pci_of(ordinal);
+        parent_find(ret_device);
+    }
     if (!machine_complete)
         ret_device->index = index_without_nvml((unsigned)ordinal);
 }

@@ -68,6 +68,29 @@ static void test_values(void **state) {
     assert_int_equal(limit_of(NULL, "{\"0\": 1000}", 0).bytes, 1000);
 }
 
+/* A MIG device is limited by its own name, its GPU's UUID and its GPU's index. */
+static void test_parts(void **state) {
+    static struct divvy_limits limits;
+    struct divvy_limit_device part = devices[1];
+    struct divvy_limit limit;
+
+    (void)state;
+    part.parent = devices[1].uuid;
+    part.uuid.bytes[0] = 0x55;
+    set(NULL, "{\"" UUID_1 "\": 9}");
+    assert_int_equal(divvy_limits_read(&limits), 0);
+    assert_int_equal(divvy_limits_of(&limits, &part, &limit), 0);
+    assert_int_equal(limit.bytes, 9);
+    set(NULL, "{\"1\": 8}");
+    assert_int_equal(divvy_limits_read(&limits), 0);
+    assert_int_equal(divvy_limits_of(&limits, &part, &limit), 0);
+    assert_int_equal(limit.bytes, 8);
+    set(NULL, "{\"0\": 8}");
+    assert_int_equal(divvy_limits_read(&limits), 0);
+    assert_int_equal(divvy_limits_of(&limits, &part, &limit), 0);
+    assert_int_equal(limit.bytes, 0);
+}
+
 static void test_refused(void **state) {
     static const char *const bad[] = {"{",
                                       "x",
@@ -139,6 +162,7 @@ static void test_switches(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_switches),

@@ -183,7 +183,9 @@ static void test_devices_by_uuid(void **state) {
         assert_int_equal(divvy_page_device_enter(page, uuid), (int)i);
         assert_int_equal(divvy_page_device_enter(page, uuid), (int)i);
     }
+    assert_int_equal(divvy_page_device_find(page, uuid), DIVVY_PAGE_DEVICES - 1);
     uuid[3] = 200;
+    assert_int_equal(divvy_page_device_find(page, uuid), -ENOENT);
     assert_int_equal(divvy_page_device_enter(page, uuid), -ENOSPC);
     divvy_page_device_propose(page, 0, 100, 300, 1000);
     divvy_page_device_propose(page, 0, 200, 400, 2000);
