@@ -133,10 +133,15 @@ static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t 
             return -ENODEV;
         if (look.now_ns >= deadline_ns)
             return -ETIMEDOUT;
-        if (depth < CHAIN_MAX && sim_sched_blocker(f, position.channel, &blocker) &&
-            !sim_position_reached(f, blocker.channel, blocker.seq)) {
-            r = wait_chain(f, blocker, deadline_ns, stop, depth + 1);
-            continue;
+        if (depth < CHAIN_MAX && sim_sched_blocker(f, position.channel, &blocker)) {
+            /* Only if the head is still before the position, looked at again now, must what it waits for come first.
+             * A head beyond it may wait for something that the caller has yet to do. */
+            if (sim_position_reached(f, position.channel, position.seq))
+                return 0;
+            if (!sim_position_reached(f, blocker.channel, blocker.seq)) {
+                r = wait_chain(f, blocker, deadline_ns, stop, depth + 1);
+                continue;
+            }
         }
         __atomic_add_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
         rest(c, seen, &look, deadline_ns);
