@@ -326,6 +326,7 @@ static CUresult launch(divvy_drv_stream_t *stream, divvy_drv_kernel_op_t *op, vo
     } else if (result == CUDA_SUCCESS) {
         result = divvy_drv_kernel_execute(stream, op);
     }
+    op->params = NULL; /* the buffer goes */
     if (buffer != small)
         free(buffer);
     return result;

