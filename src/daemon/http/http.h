@@ -1,0 +1,58 @@
+/*
+ * The daemon's HTTP server: the API of docs/HTTP.md on a unix socket and, when asked for, on TCP; and the file of metrics.
+ * main.c starts it after the state and stops it before; everything else of this folder is its own.
+ */
+#ifndef DIVVY_DAEMON_HTTP_HTTP_H
+#define DIVVY_DAEMON_HTTP_HTTP_H
+
+#include "base/error.h"
+#include "daemon/state.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What main has read from the configuration (docs of each: divvyd.conf(5)). Strings are borrowed for the time of the call of
+ * divvy_http_start or divvy_http_reload; an empty one means "not set". Paths are absolute.
+ */
+struct divvy_http_options {
+    /* Unix socket: made here with this mode, a dead one of the same name replaced, removed by divvy_http_stop. */
+    const char *socket_path;
+    uint32_t socket_mode; /* 0600, 0660 or 0666 */
+    /*
+     * A listening unix socket that was passed to us (systemd): used instead of making one, -1 none. Owned by the server from
+     * the call on, also when it fails. socket_path then is only a name for answers and is neither made nor removed.
+     */
+    int socket_fd;
+
+    const char *listen;     /* HOST:PORT or [IPV6]:PORT; empty: no TCP. Port 0: one that is free, logged */
+    const char *token_file; /* one bearer token a line, '#' comments; each is an admin credential */
+    const char *tls_cert, *tls_key; /* PEM; both or none */
+    bool allow_plaintext;   /* beyond loopback, tokens without TLS are let through */
+
+    const char *metrics_path;      /* file that grows and is rotated; empty: none */
+    int64_t metrics_interval_ns;
+    bool metrics_json;             /* else line protocol */
+    const char *metrics_labels;    /* JSON object {pod label: tag name}, or empty */
+    const char *pool;              /* tag of metrics; the node's name is in the state's settings */
+};
+
+struct divvy_http;
+
+/*
+ * Start the threads of the server. -EADDRINUSE (a living server has the socket or the port), -EINVAL (an option cannot be
+ * taken), -EACCES and others of bind and open. The state must outlive the server.
+ */
+int divvy_http_start(struct divvy_daemon *daemon, const struct divvy_http_options *options, struct divvy_http **ret_server,
+                     struct divvy_error *error);
+
+/*
+ * After SIGHUP: the token file, certificate and metrics settings are read again; sockets stay as they are. On failure
+ * everything stays as it was, with the reason in `error`.
+ */
+int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options *options, struct divvy_error *error);
+
+/* Answer what has begun for at most two seconds, end all threads, free everything. NULL is fine. */
+void divvy_http_stop(struct divvy_http *server);
+
+#endif
