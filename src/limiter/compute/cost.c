@@ -17,6 +17,9 @@ static bool used;         /* a key was entered */
 #define SAMPLES_FEW    4u
 #define SAMPLES_MISSED 64u
 
+/* So many chunks in a row are measured launch by launch where that brings no good sample. */
+#define SUSPICION_CHUNKS 16u
+
 /* No launch is cheaper; also, credit must run out some time. */
 #define COST_MIN_NS 100u
 
@@ -61,6 +64,8 @@ static void lesson_reset(struct divvy_compute_lesson *lesson) {
     __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->launched, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->samples, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lesson->suspect, 0, __ATOMIC_RELAXED);
+    lesson->vague = false;
 }
 
 struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_ns) {
@@ -93,8 +98,13 @@ void divvy_compute_cost_forget(uint64_t key) {
 
 static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson, uint64_t sample_ns,
                         unsigned neighbours) {
-    uint64_t cost_ns = divvy_estimator_update(&lesson->estimator, sample_ns, neighbours);
+    uint64_t cost_ns;
 
+    if (lesson->vague)
+        memset(&lesson->estimator, 0, sizeof(lesson->estimator));
+    lesson->vague = false;
+    cost_ns = divvy_estimator_update(&lesson->estimator, sample_ns, neighbours);
+    __atomic_store_n(&lesson->suspect, lesson->estimator.away != 0 && neighbours == 0, __ATOMIC_RELAXED);
     __atomic_store_n(&cost->cost_ns, cost_ns < COST_MIN_NS ? COST_MIN_NS : cost_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->samples, lesson->estimator.count, __ATOMIC_RELAXED);
@@ -124,6 +134,11 @@ static void cost_bound(struct divvy_compute_cost *cost, struct divvy_compute_les
     __atomic_store_n(&cost->cost_ns, most_ns < COST_MIN_NS ? COST_MIN_NS : most_ns, __ATOMIC_RELAXED);
 }
 
+/* Work that took far longer than it was estimated at: either the device was idle in between, or the function has changed. */
+static bool is_suspect(const struct divvy_compute_group *group) {
+    return divvy_estimator_most_ns(&group->stretch) / 2 > group->stretch.estimate_ns && group->stretch.neighbours == 0;
+}
+
 /* Whether what was measured stands for itself: the whole of a chunk, or a segment that nothing overlapped. */
 static bool is_whole(const struct divvy_compute_group *group, const struct divvy_compute_lesson *lesson) {
     return group->id ||
@@ -139,10 +154,12 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
         return;
     lesson = divvy_compute_cost_lesson(cost);
     divvy_lock_take(&lock);
+    __atomic_store_n(&lesson->suspect, 0, __ATOMIC_RELAXED);
     if (cost->key != group->only_key) {
         /* another function took the place meanwhile */
     } else if (lesson->estimator.count == 0) {
         cost_sample(cost, lesson, first_sample(group), group->stretch.neighbours);
+        lesson->vague = !divvy_estimator_is_tight(&group->stretch);
     } else if (divvy_estimator_is_tight(&group->stretch) && is_whole(group, lesson)) {
         cost_sample(cost, lesson, work_ns / group->launches, group->stretch.neighbours);
     } else if (divvy_estimator_is_tight(&group->stretch)) {
@@ -156,6 +173,9 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
     } else if (lesson->estimator.count < SAMPLES_FEW ||
                __atomic_load_n(&lesson->chunks_since, __ATOMIC_RELAXED) > SAMPLES_MISSED) {
         cost_bound(cost, lesson, group->stretch.span_ns / group->launches); /* what else covered it counts too */
+    } else if (is_suspect(group) &&
+               __atomic_load_n(&lesson->chunks_since, __ATOMIC_RELAXED) < SUSPICION_CHUNKS) {
+        __atomic_store_n(&lesson->suspect, 1, __ATOMIC_RELAXED);
     }
     divvy_lock_give(&lock);
 }

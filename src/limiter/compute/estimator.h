@@ -13,6 +13,7 @@ struct divvy_estimator {
     uint64_t mean_ns;
     uint32_t count; /* samples so far, saturating */
     uint32_t next;  /* place in the ring */
+    uint32_t away;  /* newest samples in a row that were far above the mean */
     uint64_t ring[DIVVY_ESTIMATOR_RING];
 };
 
@@ -32,15 +33,31 @@ static inline uint64_t divvy_estimator_low_ns(const struct divvy_estimator *esti
     return sorted[count / 4];
 }
 
+#define DIVVY_ESTIMATOR_AWAY 3u
+
+/*
+ * Whether the function has begun to do far more than it was learned with (a kernel that was calibrated with little work, say):
+ * several samples in a row of more than four times the mean. The other way nothing is done: where few launches of a function
+ * are long, most samples are far below the mean, and the mean is right.
+ */
+static inline bool divvy_estimator_has_grown(struct divvy_estimator *estimator, uint64_t sample_ns) {
+    estimator->away = estimator->count && sample_ns / 4 > estimator->mean_ns ? estimator->away + 1 : 0;
+    return estimator->away >= DIVVY_ESTIMATOR_AWAY;
+}
+
 /*
  * Take a sample: GPU time of one launch. Returns the estimate from now on: the moving mean (kernels whose length varies
  * are charged their average); beside neighbours, whose time slices stretch samples, the low quantile.
  */
 static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator, uint64_t sample_ns,
                                               unsigned neighbours) {
-    uint64_t weight = estimator->count < 31 ? estimator->count + 1 : 32;
-    int64_t step_ns = ((int64_t)sample_ns - (int64_t)estimator->mean_ns) / (int64_t)weight;
+    uint64_t weight;
+    int64_t step_ns;
 
+    if (neighbours == 0 && divvy_estimator_has_grown(estimator, sample_ns))
+        *estimator = (struct divvy_estimator){0};
+    weight = estimator->count < 31 ? estimator->count + 1 : 32;
+    step_ns = ((int64_t)sample_ns - (int64_t)estimator->mean_ns) / (int64_t)weight;
     estimator->mean_ns += (uint64_t)step_ns;
     estimator->ring[estimator->next] = sample_ns;
     estimator->next = (estimator->next + 1) % DIVVY_ESTIMATOR_RING;

@@ -334,7 +334,8 @@ static bool is_sample(struct divvy_compute_cost *cost) {
     struct divvy_compute_lesson *lesson = divvy_compute_cost_lesson(cost);
     uint32_t chunks = __atomic_add_fetch(&lesson->chunks_since, 1, __ATOMIC_RELAXED);
 
-    return (chunks < SAMPLES_TRIED && __atomic_load_n(&lesson->samples, __ATOMIC_RELAXED) < SAMPLES_FIRST) ||
+    return __atomic_load_n(&lesson->suspect, __ATOMIC_RELAXED) ||
+           (chunks < SAMPLES_TRIED && __atomic_load_n(&lesson->samples, __ATOMIC_RELAXED) < SAMPLES_FIRST) ||
            chunks % SAMPLE_CHUNKS == 0;
 }
 

@@ -53,6 +53,8 @@ struct divvy_compute_lesson {
     uint32_t chunks_since; /* chunks begun by this function since the last sample; atomic, a hint */
     uint32_t launched;     /* was launched at least once; atomic, a hint */
     uint32_t samples;      /* the estimator's count; atomic, a hint */
+    uint32_t suspect;      /* measured work was far from its estimate: measure the next launch alone; atomic, a hint */
+    bool vague;            /* all samples so far were mere guesses within wide bounds */
 };
 
 struct divvy_compute_slot {

@@ -258,6 +258,20 @@ static void estimator_finds_the_mean(void **unused) {
     assert_in_range(sum / 2000, 300000, 480000);
 }
 
+static void estimator_follows_a_function_that_has_grown(void **unused) {
+    struct divvy_estimator estimator = {0};
+
+    (void)unused;
+    for (unsigned i = 0; i < 100; i++)
+        (void)divvy_estimator_update(&estimator, 20000, 0);
+    assert_in_range(divvy_estimator_update(&estimator, 5000000, 0), 20000, 200000);
+    assert_in_range(divvy_estimator_update(&estimator, 20000, 0), 20000, 200000);
+    (void)divvy_estimator_update(&estimator, 5000000, 0);
+    (void)divvy_estimator_update(&estimator, 5000000, 0);
+    assert_int_equal(divvy_estimator_update(&estimator, 5000000, 0), 5000000);
+    assert_int_equal(divvy_estimator_update(&estimator, 5000000, 0), 5000000);
+}
+
 static void estimator_ignores_stretched_samples_beside_neighbours(void **unused) {
     struct divvy_estimator estimator = {0};
     uint64_t estimate = 0;
@@ -343,6 +357,7 @@ int main(void) {
         cmocka_unit_test(union_is_the_union),
         cmocka_unit_test(union_forgets_only_old_gaps),
         cmocka_unit_test(estimator_finds_the_mean),
+        cmocka_unit_test(estimator_follows_a_function_that_has_grown),
         cmocka_unit_test(estimator_ignores_stretched_samples_beside_neighbours),
         cmocka_unit_test(charge_lies_within_its_bounds),
         cmocka_unit_test(charge_is_exact_where_the_device_was_busy),
