@@ -184,11 +184,21 @@ static void a_fork_child_is_not_attached(void **state) {
 typedef struct mail {
     divvy_simgpu_ipc_t ipc;
     divvy_simgpu_event_t event;
-    uint32_t sent;
+    uint32_t looked;
 } mail_t;
 
+/* The sender's device is busy until the receiver has looked. */
+static int until_looked(void *arg, uint64_t *duration_ns) {
+    mail_t *mail = arg;
+
+    (void)duration_ns;
+    while (!__atomic_load_n(&mail->looked, __ATOMIC_ACQUIRE))
+        nap(MS);
+    return 0;
+}
+
 static void send_memory(void *arg) {
-    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_WORK, .duration_ns = 30 * MS};
+    divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_HOST, .run = until_looked, .arg = arg};
     divvy_simgpu_context_t *context;
     divvy_simgpu_channel_t *channel;
     mail_t *mail = arg;
@@ -225,6 +235,7 @@ static void memory_and_events_cross_processes(void **state) {
     wait_ready();
     real_attach(0);
     assert_int_equal(divvy_simgpu_event_time(mail->event, &t), -EAGAIN);
+    __atomic_store_n(&mail->looked, 1, __ATOMIC_RELEASE);
     assert_int_equal(divvy_simgpu_event_wait(mail->event), 0);
     assert_int_equal(divvy_simgpu_event_time(mail->event, &t), 0);
     assert_int_equal(divvy_simgpu_event_destroy(mail->event), -EINVAL);

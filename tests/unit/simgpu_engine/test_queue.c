@@ -30,6 +30,35 @@ static void fixture_close(fixture_t *x) {
     assert_false(divvy_simgpu_attached());
 }
 
+/* A gate at the head of a channel: the device does nothing behind it before the test opens it. So a test that is held
+ * up by other programs still has submitted everything before any of it runs. */
+static uint32_t gate_open;
+
+static int gate_run(void *arg, uint64_t *duration_ns) {
+    (void)arg;
+    (void)duration_ns;
+    while (!__atomic_load_n(&gate_open, __ATOMIC_ACQUIRE))
+        usleep(100);
+    return 0;
+}
+
+static void gate_set(uint32_t open) {
+    __atomic_store_n(&gate_open, open, __ATOMIC_RELEASE);
+}
+
+static void gate_put(divvy_simgpu_channel_t *channel) {
+    const divvy_simgpu_item_t item = {.kind = DIVVY_SIMGPU_HOST, .run = gate_run};
+
+    gate_set(0);
+    assert_int_equal(divvy_simgpu_submit(channel, &item, NULL), 0);
+}
+
+/* Also after a failure: nothing may wait for a gate while the machine is taken down. */
+static int teardown(void **state) {
+    gate_set(1);
+    return real_teardown(state);
+}
+
 static void events_measure_exactly(void **state) {
     fixture_t x = fixture_open();
     divvy_simgpu_event_t first, second, never;
@@ -39,6 +68,7 @@ static void events_measure_exactly(void **state) {
     assert_int_equal(divvy_simgpu_event_create(&first), 0);
     assert_int_equal(divvy_simgpu_event_create(&second), 0);
     assert_int_equal(divvy_simgpu_event_create(&never), 0);
+    gate_put(x.channel);
     assert_int_equal(divvy_simgpu_submit(x.channel, &work_1ms, NULL), 0);
     assert_int_equal(divvy_simgpu_event_record(x.channel, first, 0), 0);
     assert_int_equal(divvy_simgpu_event_query(first), 0);
@@ -46,6 +76,7 @@ static void events_measure_exactly(void **state) {
     for (int i = 0; i < 5; i++)
         assert_int_equal(divvy_simgpu_submit(x.channel, &work_1ms, NULL), 0);
     assert_int_equal(divvy_simgpu_event_record(x.channel, second, 0), 0);
+    gate_set(1);
     assert_int_equal(divvy_simgpu_event_wait(second), 0);
     assert_int_equal(divvy_simgpu_event_time(first, &t1), 0);
     assert_int_equal(divvy_simgpu_event_time(second, &t2), 0);
@@ -247,10 +278,12 @@ static void waits_follow_events_of_other_channels(void **state) {
     divvy_simgpu_item_t slow = host_item(1, 0), wait = {.kind = DIVVY_SIMGPU_EVENT_WAIT};
     uint64_t t1, t2;
 
+    /* all is queued before the gate opens: from then on the host's lateness shows in no time of the device */
     (void)state;
     assert_int_equal(divvy_simgpu_channel_open(x.context, 0, &other), 0);
     assert_int_equal(divvy_simgpu_event_create(&event), 0);
     assert_int_equal(divvy_simgpu_event_create(&after), 0);
+    gate_put(x.channel);
     assert_int_equal(divvy_simgpu_submit(x.channel, &work_1ms, NULL), 0);
     assert_int_equal(divvy_simgpu_submit(x.channel, &slow, NULL), 0);
     assert_int_equal(divvy_simgpu_event_record(x.channel, event, 0), 0);
@@ -258,10 +291,39 @@ static void waits_follow_events_of_other_channels(void **state) {
     assert_int_equal(divvy_simgpu_submit(other, &wait, NULL), 0);
     assert_int_equal(divvy_simgpu_submit(other, &work_1ms, NULL), 0);
     assert_int_equal(divvy_simgpu_event_record(other, after, 0), 0);
+    gate_set(1);
     assert_int_equal(divvy_simgpu_event_wait(after), 0);
     assert_int_equal(divvy_simgpu_event_time(event, &t1), 0);
     assert_int_equal(divvy_simgpu_event_time(after, &t2), 0);
     assert_int_equal(t2 - t1, MS);
+    fixture_close(&x);
+}
+
+/* Work that comes after the event it waits for starts when it comes, not before. */
+static void late_work_starts_when_it_comes(void **state) {
+    fixture_t x = fixture_open();
+    divvy_simgpu_channel_t *other;
+    divvy_simgpu_event_t event, after;
+    divvy_simgpu_item_t wait = {.kind = DIVVY_SIMGPU_EVENT_WAIT};
+    uint64_t t1, t2, submitted;
+
+    (void)state;
+    assert_int_equal(divvy_simgpu_channel_open(x.context, 0, &other), 0);
+    assert_int_equal(divvy_simgpu_event_create(&event), 0);
+    assert_int_equal(divvy_simgpu_event_create(&after), 0);
+    assert_int_equal(divvy_simgpu_event_record(x.channel, event, 0), 0);
+    assert_int_equal(divvy_simgpu_event_position(event, &wait.position), 0);
+    assert_int_equal(divvy_simgpu_submit(other, &wait, NULL), 0);
+    assert_int_equal(divvy_simgpu_event_wait(event), 0);
+    usleep(2000);
+    submitted = divvy_simgpu_now_ns();
+    assert_int_equal(divvy_simgpu_submit(other, &work_1ms, NULL), 0);
+    assert_int_equal(divvy_simgpu_event_record(other, after, 0), 0);
+    assert_int_equal(divvy_simgpu_event_wait(after), 0);
+    assert_int_equal(divvy_simgpu_event_time(event, &t1), 0);
+    assert_int_equal(divvy_simgpu_event_time(after, &t2), 0);
+    assert_true(t1 < submitted);
+    assert_true(t2 >= submitted + MS);
     fixture_close(&x);
 }
 
@@ -432,7 +494,7 @@ static void wrong_items_are_refused(void **state) {
     fixture_close(&x);
 }
 
-#define REAL(test) cmocka_unit_test_setup_teardown(test, real_setup, real_teardown)
+#define REAL(test) cmocka_unit_test_setup_teardown(test, real_setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -444,6 +506,7 @@ int main(void) {
         REAL(destroying_drops_what_did_not_run),
         REAL(memory_operations_order_streams),
         REAL(waits_follow_events_of_other_channels),
+        REAL(late_work_starts_when_it_comes),
         REAL(channels_are_shared_when_they_run_out),
         REAL(many_threads_submit_and_wait),
         REAL(faults_hit_as_asked),
