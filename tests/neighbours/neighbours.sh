@@ -37,6 +37,13 @@ for order in "$limiter:$one" "$one:$limiter"; do runs "$order" chain 1; done
 for order in "$limiter:$one:$two" "$one:$limiter:$two" "$one:$two:$limiter" "$two:$limiter:$one"; do
     runs "$order" chain 1001
 done
+# A lookup in tail position, a jump and no call, is answered as the loader alone answers it.
+next_of() { LD_LIBRARY_PATH=$build/lib/simgpu LD_PRELOAD=$1 timeout 60 "$here/program" tail 2>&1; }
+for preloads in "$one" "$one:$two" "$two:$one"; do
+    plain=$(next_of "$preloads")
+    check "a lookup in tail position, $preloads" "$plain" "$(next_of "$limiter:$preloads")"
+    check "a lookup in tail position, $preloads, limiter last" "$plain" "$(next_of "$preloads:$limiter")"
+done
 runs "$limiter" errors
 for order in "$limiter:$dlsym" "$dlsym:$limiter"; do
     runs "$order" calls

@@ -2,6 +2,7 @@
  * Asks what its preloads make of it. `program CASE`; exit 0 when all is as it should be.
  *
  *   chain SUM      getppid's wrappers add up to SUM
+ *   tail           prints in which object a lookup in tail position finds its next
  *   calls          the preloaded hook_dlsym saw the calls, and symbols come out right
  *   early          the constructor of `early` found what it looked for
  *   errors         dlerror after failed lookups names what was looked for
@@ -28,6 +29,18 @@ static int chain(int wanted) {
         CHECK(tool);
         CHECK(tool() == NULL || wanted > 1000);
     }
+    return 0;
+}
+
+static int tail(void) {
+    void *(*tool)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "ompt_like_tail");
+    Dl_info info = {.dli_fname = "none"};
+    void *next;
+
+    CHECK(tool);
+    next = tool();
+    CHECK(!next || dladdr(next, &info));
+    puts(info.dli_fname);
     return 0;
 }
 
@@ -155,6 +168,8 @@ int main(int argc, char **argv) {
 
     if (strcmp(name, "chain") == 0)
         return chain(atoi(value));
+    if (strcmp(name, "tail") == 0)
+        return tail();
     if (strcmp(name, "calls") == 0)
         return calls();
     if (strcmp(name, "early") == 0)

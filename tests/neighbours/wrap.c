@@ -16,10 +16,23 @@ pid_t getppid(void) {
     return next() + WRAP_ADDS;
 }
 
-/* As LLVM's OpenMP does: is there another function of this name behind this library? There is none.
+/*
+ * As LLVM's OpenMP does: is there another function of this name behind this library? There is none.
+ * The result is kept until after the call: a call in tail position becomes a jump, and then the one
+ * who asks is whoever called this.
  */
 void *ompt_like_tool(void);
 
 void *ompt_like_tool(void) {
-    return dlsym(RTLD_NEXT, "ompt_like_tool");
+    void *volatile next = dlsym(RTLD_NEXT, "ompt_like_tool");
+
+    return next;
+}
+
+/* The same in tail position, on purpose: the loader takes this function's caller for the one who
+ * asks. */
+void *ompt_like_tail(void);
+
+__attribute__((optimize("O2"))) void *ompt_like_tail(void) {
+    return dlsym(RTLD_NEXT, "ompt_like_tail");
 }
