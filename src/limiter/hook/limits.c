@@ -64,9 +64,13 @@ int divvy_limits_read(struct divvy_limits *ret_limits) {
 }
 
 static bool names(const divvy_core_limit_t *entry, const struct divvy_limit_device *device) {
+    static const divvy_core_uuid_t zero;
+
+    /* What is no MIG device has a parent of zeros, which is no device even where a key says so. */
     if (entry->key == DIVVY_CORE_LIMIT_KEY_UUID)
         return divvy_core_uuid_equal(&entry->uuid, &device->uuid) ||
-               divvy_core_uuid_equal(&entry->uuid, &device->parent);
+               (divvy_core_uuid_equal(&entry->uuid, &device->parent) &&
+                !divvy_core_uuid_equal(&entry->uuid, &zero));
     return device->index >= 0 && entry->index == (uint32_t)device->index;
 }
 

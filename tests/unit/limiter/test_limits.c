@@ -131,6 +131,7 @@ static void test_keys(void **state) {
     assert_int_equal(check("{\"0\": 1, \"1\": 1, \"" UUID_0 "\": 1}", true), 0);
     assert_int_equal(check("{\"2\": 1}", true), -ENODEV);
     assert_int_equal(check("{\"2\": 1}", false), 0);
+    assert_int_equal(check("{\"GPU-00000000-0000-0000-0000-000000000000\": 1}", true), -ENODEV);
     assert_int_equal(check("{\"0\": 1, \"2\": 1}", true), 0);
     assert_int_equal(check("{\"0\": 1, \"GPU-00000000-0000-0000-0000-0000000000ff\": 1}", true),
                      -ENODEV);
