@@ -106,7 +106,8 @@ struct divvy_page_usage {
     uint64_t launches;
     uint64_t waited_ns; /* time that launches waited at the gate */
     uint64_t waiting;   /* threads at the gate now */
-    uint64_t spare[3];  /* layout belongs to limiter/compute */
+    uint64_t drain_ns; /* CLOCK_MONOTONIC at which what is in flight will be done, by estimates */
+    uint64_t spare[2]; /* layout belongs to limiter/compute */
 };
 
 /* Owner word. low: pid | pid namespace inode << 32. high: start time in clock ticks << 2 | state.
@@ -139,7 +140,8 @@ struct divvy_page {
     char tenant[64];  /* name for people, NUL-terminated */
     uint64_t reaped;  /* slots given back for dead processes; atomic */
     uint64_t reap_ns; /* CLOCK_MONOTONIC at which some process last looked for dead ones; atomic */
-    uint64_t reserved[15];
+    uint64_t slots_high; /* slots below it have been claimed at some time; atomic */
+    uint64_t reserved[14];
     uint64_t reserved_to_alignment;
     struct divvy_page_device devices[DIVVY_PAGE_DEVICES];
     struct divvy_page_slot slots[DIVVY_PAGE_SLOTS];

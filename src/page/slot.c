@@ -140,6 +140,15 @@ static int slot_claim_free(struct divvy_page *page, const struct divvy_page_iden
     return -EUSERS;
 }
 
+/* So that readers need not look at all the slots. */
+static void slots_high_raise(struct divvy_page *page, uint64_t count) {
+    uint64_t high = __atomic_load_n(&page->slots_high, __ATOMIC_RELAXED);
+
+    while (high < count && !__atomic_compare_exchange_n(&page->slots_high, &high, count, false,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
 int divvy_page_slot_claim(struct divvy_page *page, const struct divvy_page_identity *self) {
     int index;
 
@@ -147,8 +156,10 @@ int divvy_page_slot_claim(struct divvy_page *page, const struct divvy_page_ident
     index = slot_claim_free(page, self);
     if (index < 0 && divvy_page_reap(page, self) > 0)
         index = slot_claim_free(page, self);
-    if (index >= 0)
+    if (index >= 0) {
+        slots_high_raise(page, (uint64_t)index + 1);
         slot_begin(page, (unsigned)index, self);
+    }
     return index;
 }
 

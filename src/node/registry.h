@@ -1,0 +1,227 @@
+/*
+ * What the node knows: devices, tenants, their processes, and what happened (events). Plain data and the rules that keep it
+ * consistent; no clock, socket, thread or file: times come in as arguments. Not thread-safe: the daemon's state has the lock.
+ *
+ * A tenant is whoever has limits of its own: a program started by divvy run, a container of a pod, a virtual machine. Its id is
+ * unique on the node: the name given to divvy run, or "<namespace>/<pod>/<container>" of a pod. It may use up to DIVVY_NODE_DEVICES
+ * devices, and any number of processes belong to it.
+ */
+#ifndef DIVVY_NODE_REGISTRY_H
+#define DIVVY_NODE_REGISTRY_H
+
+#include "node/sched.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DIVVY_NODE_DEVICES        16u /* of a node */
+#define DIVVY_NODE_TENANTS_MAX    16384u
+#define DIVVY_NODE_PROCESSES_MAX  512u /* of a tenant */
+#define DIVVY_NODE_ID_BYTES       128u
+#define DIVVY_NODE_TEXT_BYTES     160u
+#define DIVVY_NODE_UUID_BYTES     48u /* "GPU-…", NUL-terminated */
+#define DIVVY_NODE_EVENTS         4096u /* the newest are kept */
+#define DIVVY_NODE_MEMORY_NONE    UINT64_MAX
+#define DIVVY_NODE_PERMILLE_NONE  1000u
+
+/* A value that the device could not tell is DIVVY_NODE_UNKNOWN. */
+#define DIVVY_NODE_UNKNOWN INT64_MIN
+
+struct divvy_node_device {
+    uint32_t index;   /* as NVML counts */
+    uint8_t uuid[16]; /* raw */
+    char uuid_text[DIVVY_NODE_UUID_BYTES];
+    char model[DIVVY_NODE_TEXT_BYTES];
+    char vendor[32];
+    char pci_bus_id[32];
+    bool simulated;
+    bool healthy;
+    int32_t numa_node; /* -1 unknown */
+    uint64_t memory_bytes;
+    double max_tflops; /* 0 unknown */
+    /* the newest sample */
+    int64_t sampled_ns; /* CLOCK_MONOTONIC, 0 never */
+    int64_t utilisation_permille;
+    int64_t memory_used_bytes;
+    int64_t temperature_c;
+    int64_t power_mw;
+    int64_t clock_sm_mhz, clock_memory_mhz, clock_graphics_mhz, clock_video_mhz;
+    int64_t pcie_rx_kb, pcie_tx_kb; /* per second */
+};
+
+struct divvy_node_binding {
+    uint32_t device;           /* index in the registry's devices */
+    uint64_t limit_bytes;      /* DIVVY_NODE_MEMORY_NONE: none */
+    uint32_t compute_permille; /* cap, DIVVY_NODE_PERMILLE_NONE: none */
+    bool soft;                 /* the cap may be exceeded while nobody else can run */
+    uint32_t weight;           /* 1..DIVVY_NODE_SCHED_WEIGHT_MAX */
+    /* as last read from the usage page */
+    uint64_t used_bytes;
+    uint64_t peak_bytes;
+    uint64_t refused;
+    uint64_t busy_ns;     /* GPU time since the tenant began */
+    uint64_t waited_ns;   /* at the gate, summed over threads */
+    uint64_t launches;
+    uint32_t waiting;     /* threads at the gate now */
+    uint32_t share_permille; /* of GPU time, got in the last second; of the device's wall time */
+    uint32_t mode;        /* enum divvy_control_mode */
+    struct divvy_node_sched_stats sched;
+};
+
+enum divvy_node_tenant_state {
+    DIVVY_NODE_TENANT_IDLE,    /* no process, or none that wants GPU time */
+    DIVVY_NODE_TENANT_RUNNING, /* has wanted GPU time in the last second */
+    DIVVY_NODE_TENANT_FROZEN,  /* by request */
+    DIVVY_NODE_TENANT_SAVED,   /* its device memory lies in host memory (checkpoint) */
+    DIVVY_NODE_TENANT_STATE_MAX
+};
+
+enum divvy_node_source { DIVVY_NODE_FROM_RUN, DIVVY_NODE_FROM_POD, DIVVY_NODE_FROM_API, DIVVY_NODE_SOURCE_MAX };
+
+struct divvy_node_tenant {
+    uint32_t number; /* what the scheduler calls it */
+    char id[DIVVY_NODE_ID_BYTES];
+    char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES], container[DIVVY_NODE_ID_BYTES]; /* or empty */
+    enum divvy_node_source source;
+    enum divvy_node_tenant_state state;
+    enum divvy_node_qos qos;
+    uint32_t owner_uid;
+    int32_t keeper_pid; /* registered it and keeps it; 0 nobody */
+    bool frozen;        /* by request */
+    int64_t created_ns; /* CLOCK_REALTIME */
+    int64_t active_ns;  /* CLOCK_MONOTONIC at which it last wanted GPU time */
+    uint32_t process_count;
+    uint32_t binding_count;
+    struct divvy_node_binding bindings[DIVVY_NODE_DEVICES];
+    char folder[256]; /* where its pages lie */
+    uint64_t frozen_count, resumed_count; /* of its device memory, by checkpoint */
+};
+
+struct divvy_node_process {
+    int32_t host_pid;
+    int32_t container_pid; /* in its own pid namespace */
+    uint64_t start_ticks;
+    char name[32];
+    uint64_t used_bytes; /* on all its devices */
+};
+
+/* What is asked for when a tenant is made. */
+struct divvy_node_spec {
+    char id[DIVVY_NODE_ID_BYTES];
+    char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES], container[DIVVY_NODE_ID_BYTES];
+    enum divvy_node_source source;
+    enum divvy_node_qos qos;
+    uint32_t owner_uid;
+    int32_t keeper_pid;
+    uint32_t binding_count;
+    struct {
+        uint32_t device;
+        uint64_t limit_bytes;
+        uint32_t compute_permille;
+        bool soft;
+        uint32_t weight; /* 0: the cap in permille, or DIVVY_NODE_WEIGHT_DEFAULT without one */
+    } bindings[DIVVY_NODE_DEVICES];
+};
+#define DIVVY_NODE_WEIGHT_DEFAULT 500u
+
+/* A change while the tenant lives; what is not in `fields` stays. */
+#define DIVVY_NODE_CHANGE_MEMORY  1u
+#define DIVVY_NODE_CHANGE_COMPUTE 2u
+#define DIVVY_NODE_CHANGE_SOFT    4u
+#define DIVVY_NODE_CHANGE_WEIGHT  8u
+#define DIVVY_NODE_CHANGE_QOS     16u
+struct divvy_node_change {
+    uint32_t fields;
+    int32_t device; /* which of its devices; -1 all */
+    uint64_t limit_bytes;
+    uint32_t compute_permille;
+    bool soft;
+    uint32_t weight;
+    enum divvy_node_qos qos;
+};
+
+enum divvy_node_event_kind {
+    DIVVY_NODE_EVENT_TENANT_CREATED,
+    DIVVY_NODE_EVENT_TENANT_ADOPTED,
+    DIVVY_NODE_EVENT_TENANT_CHANGED,
+    DIVVY_NODE_EVENT_TENANT_FROZEN,
+    DIVVY_NODE_EVENT_TENANT_RESUMED,
+    DIVVY_NODE_EVENT_TENANT_REMOVED,
+    DIVVY_NODE_EVENT_PROCESS_STARTED,
+    DIVVY_NODE_EVENT_PROCESS_ENDED,
+    DIVVY_NODE_EVENT_MEMORY_REFUSED,
+    DIVVY_NODE_EVENT_LONG_KERNEL,
+    DIVVY_NODE_EVENT_DEVICE_LOST,
+    DIVVY_NODE_EVENT_DEVICE_BACK,
+    DIVVY_NODE_EVENT_PAGE_BROKEN, /* a tenant's usage page is not to be believed */
+    DIVVY_NODE_EVENT_DAEMON,
+    DIVVY_NODE_EVENT_KIND_MAX
+};
+
+struct divvy_node_event {
+    uint64_t number;  /* from 1, never reused while the daemon lives */
+    int64_t time_ns;  /* CLOCK_REALTIME */
+    enum divvy_node_event_kind kind;
+    char tenant[DIVVY_NODE_ID_BYTES]; /* or empty */
+    char text[DIVVY_NODE_TEXT_BYTES]; /* one line for people */
+};
+
+/* Names in JSON and on the command line: "low", "tenant-created", "running", "open". NULL when out of range. */
+const char *divvy_node_qos_name(enum divvy_node_qos qos);
+const char *divvy_node_event_name(enum divvy_node_event_kind kind);
+const char *divvy_node_state_name(enum divvy_node_tenant_state state);
+/* The other way; any case. 0 or -EINVAL. */
+int divvy_node_qos_parse(const char *text, enum divvy_node_qos *ret_qos);
+
+struct divvy_node_registry;
+
+/* 0 or -ENOMEM. */
+int divvy_node_registry_new(struct divvy_node_registry **ret_registry);
+void divvy_node_registry_free(struct divvy_node_registry *registry);
+
+/* Enter or update a device by UUID: its index in the registry, or -ENOSPC. Its samples are taken as they are. */
+int divvy_node_registry_device_set(struct divvy_node_registry *registry, const struct divvy_node_device *device);
+uint32_t divvy_node_registry_device_count(const struct divvy_node_registry *registry);
+/* NULL beyond the count. Valid until the registry is freed. */
+struct divvy_node_device *divvy_node_registry_device(struct divvy_node_registry *registry, uint32_t index);
+/* By UUID text in any case, with or without its prefix, or by decimal index. -ENOENT. */
+int divvy_node_registry_device_find(const struct divvy_node_registry *registry, const char *text);
+
+/*
+ * Check a spec and make the tenant. -EINVAL id not well formed (1 to 127 of letters, digits, '.', '_', '-', and '/' between parts,
+ * no part "." or ".."), limits out of range, no or a repeated device; -EEXIST; -ENOSPC. `why` (may be NULL) says what was wrong.
+ * Memory may be given out beyond what the device has only where `overcommit` allows it: else -EDQUOT.
+ */
+int divvy_node_registry_tenant_add(struct divvy_node_registry *registry, const struct divvy_node_spec *spec,
+                                   int64_t realtime_ns, uint32_t overcommit_permille, struct divvy_node_tenant **ret_tenant,
+                                   char why[DIVVY_NODE_TEXT_BYTES]);
+/* Apply a change, all or nothing; the same checks. -ENOENT, -EINVAL, -EDQUOT. */
+int divvy_node_registry_tenant_change(struct divvy_node_registry *registry, const char *id,
+                                      const struct divvy_node_change *change, uint32_t overcommit_permille,
+                                      char why[DIVVY_NODE_TEXT_BYTES]);
+int divvy_node_registry_tenant_remove(struct divvy_node_registry *registry, const char *id); /* 0 or -ENOENT */
+struct divvy_node_tenant *divvy_node_registry_tenant(struct divvy_node_registry *registry, const char *id); /* or NULL */
+struct divvy_node_tenant *divvy_node_registry_tenant_number(struct divvy_node_registry *registry, uint32_t number);
+uint32_t divvy_node_registry_tenant_count(const struct divvy_node_registry *registry);
+/* The tenants in the order of their making: the one after `tenant`, the first after NULL; NULL at the end. */
+struct divvy_node_tenant *divvy_node_registry_tenant_next(struct divvy_node_registry *registry,
+                                                          const struct divvy_node_tenant *tenant);
+
+/* Processes of a tenant. Enter: 0, -EEXIST, -ENOSPC, -ENOENT (tenant). Identity is pid and start time. */
+int divvy_node_registry_process_add(struct divvy_node_registry *registry, const char *id,
+                                    const struct divvy_node_process *process);
+int divvy_node_registry_process_remove(struct divvy_node_registry *registry, const char *id, int32_t host_pid,
+                                       uint64_t start_ticks);
+/* Copies up to `room`; returns how many there are, or -ENOENT. */
+int divvy_node_registry_processes(const struct divvy_node_registry *registry, const char *id,
+                                  struct divvy_node_process *ret_processes, uint32_t room);
+
+/* Enter an event; the oldest is dropped when there are DIVVY_NODE_EVENTS. Returns its number. */
+uint64_t divvy_node_registry_event(struct divvy_node_registry *registry, int64_t realtime_ns,
+                                   enum divvy_node_event_kind kind, const char *tenant, const char *text);
+/* Events with numbers above `after`, oldest first, up to `room`: how many were copied. */
+uint32_t divvy_node_registry_events(const struct divvy_node_registry *registry, uint64_t after,
+                                    struct divvy_node_event *ret_events, uint32_t room);
+
+#endif
