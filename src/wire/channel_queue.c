@@ -49,6 +49,7 @@ struct client {
     uint32_t queued_count, leased_count, history_count;
     uint32_t place;
     uint64_t reader; /* 0: none */
+    void *reader_context;
     int64_t idle_since_ns;
     char id[DIVVY_CHANNEL_CLIENT_ID_BYTES];
 };
@@ -575,7 +576,7 @@ static void reader_break(struct divvy_channel_queue *queue, struct client *clien
     }
 }
 
-int divvy_channel_queue_reader_open(struct divvy_channel_queue *queue, const char *client_id, bool breaks_old,
+int divvy_channel_queue_reader_open(struct divvy_channel_queue *queue, const char *client_id, bool breaks_old, void *context,
                                     const struct divvy_channel_time *now, uint64_t *ret_reader) {
     struct client *client;
     int status;
@@ -589,6 +590,7 @@ int divvy_channel_queue_reader_open(struct divvy_channel_queue *queue, const cha
     else if (breaks_old)
         reader_break(queue, client, client->reader, now->realtime_ns);
     client->reader = ++queue->reader_count << PLACE_BITS | client->place;
+    client->reader_context = context;
     client_settle(queue, client);
     *ret_reader = client->reader;
     return 0;
@@ -610,6 +612,12 @@ void divvy_channel_queue_reader_close(struct divvy_channel_queue *queue, uint64_
 
 bool divvy_channel_queue_reader_is_open(const struct divvy_channel_queue *queue, uint64_t reader) {
     return client_of(queue, reader) != NULL;
+}
+
+void *divvy_channel_queue_reader_context(const struct divvy_channel_queue *queue, uint64_t reader) {
+    const struct client *client = client_of(queue, reader);
+
+    return client ? client->reader_context : NULL;
 }
 
 uint64_t divvy_channel_queue_reader(const struct divvy_channel_queue *queue, const char *client_id) {

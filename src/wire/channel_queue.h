@@ -84,14 +84,17 @@ int divvy_channel_queue_put(struct divvy_channel_queue *queue, const char *clien
 
 /*
  * A new reader of the client: replaces the one that is there, whose leased tasks return to the queue if `breaks_old` (a stream
- * that is replaced is broken; a long poll that is answered is not). *ret_reader is never 0. -EINVAL, -EUSERS, -ENOMEM.
+ * that is replaced is broken; a long poll that is answered is not). `context` is the caller's own. *ret_reader is never 0.
+ * -EINVAL, -EUSERS, -ENOSPC, -ENOMEM.
  */
-int divvy_channel_queue_reader_open(struct divvy_channel_queue *queue, const char *client_id, bool breaks_old,
+int divvy_channel_queue_reader_open(struct divvy_channel_queue *queue, const char *client_id, bool breaks_old, void *context,
                                     const struct divvy_channel_time *now, uint64_t *ret_reader);
 /* The reader is gone. `is_broken`: what it was given may not have arrived and goes back. A replaced reader changes nothing. */
 void divvy_channel_queue_reader_close(struct divvy_channel_queue *queue, uint64_t reader, bool is_broken,
                                       const struct divvy_channel_time *now);
 bool divvy_channel_queue_reader_is_open(const struct divvy_channel_queue *queue, uint64_t reader);
+/* What the reader was opened with; NULL when it is not open. */
+void *divvy_channel_queue_reader_context(const struct divvy_channel_queue *queue, uint64_t reader);
 /* The client's reader, or 0. */
 uint64_t divvy_channel_queue_reader(const struct divvy_channel_queue *queue, const char *client_id);
 

@@ -38,7 +38,7 @@ static uint64_t open_reader(struct divvy_channel_queue *queue, const char *clien
     struct divvy_channel_time now = at(seconds);
     uint64_t reader = 0;
 
-    assert_int_equal(divvy_channel_queue_reader_open(queue, client, breaks, &now, &reader), 0);
+    assert_int_equal(divvy_channel_queue_reader_open(queue, client, breaks, NULL, &now, &reader), 0);
     assert_true(reader != 0);
     return reader;
 }
@@ -101,7 +101,7 @@ static void refuses(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(divvy_channel_queue_put(queue, bad[i], "1", 1, 0, &now, id), -EINVAL);
-        assert_int_equal(divvy_channel_queue_reader_open(queue, bad[i], true, &now, &reader), -EINVAL);
+        assert_int_equal(divvy_channel_queue_reader_open(queue, bad[i], true, NULL, &now, &reader), -EINVAL);
     }
     memset(longest, 'a', sizeof longest);
     longest[DIVVY_CHANNEL_CLIENT_ID_BYTES] = '\0';
@@ -113,7 +113,7 @@ static void refuses(void **state) {
     assert_int_equal(divvy_channel_queue_put(queue, longest, "12345678901234567", 17, 0, &now, id), -E2BIG);
     put(queue, "b", "1", 1, id);
     assert_int_equal(divvy_channel_queue_put(queue, "c", "1", 1, 0, &now, id), -EUSERS);
-    assert_int_equal(divvy_channel_queue_reader_open(queue, "c", true, &now, &reader), -EUSERS);
+    assert_int_equal(divvy_channel_queue_reader_open(queue, "c", true, NULL, &now, &reader), -EUSERS);
     assert_int_equal(give(queue, "b", id, true, 1), -ENOENT); /* never delivered */
     assert_int_equal(give(queue, "nobody", id, true, 1), -ENOENT);
     assert_int_equal(give(queue, "b", "00000000-0000-4000-8000-00000000000", true, 1), -ENOENT);
@@ -492,7 +492,7 @@ static void step_put(struct divvy_channel_queue *queue, struct model *model, int
 static void step_open(struct divvy_channel_queue *queue, struct model *model, int client, bool breaks, int64_t now) {
     struct divvy_channel_time time = at(now);
     uint64_t reader;
-    int status = divvy_channel_queue_reader_open(queue, name_of(client), breaks, &time, &reader);
+    int status = divvy_channel_queue_reader_open(queue, name_of(client), breaks, NULL, &time, &reader);
 
     if (!model_client(model, client)) {
         assert_int_equal(status, -EUSERS);
