@@ -1,0 +1,64 @@
+/* The daemon's state from inside: for state.c, tenants.c and watch.c only. All of it is under `lock`, but for what says so. */
+#ifndef DIVVY_DAEMON_INSIDE_H
+#define DIVVY_DAEMON_INSIDE_H
+
+#include "daemon/folder.h"
+#include "daemon/lease.h"
+#include "daemon/liveness.h"
+#include "daemon/state.h"
+#include "daemon/usage.h"
+
+#include <pthread.h>
+
+/* What the daemon holds of a tenant besides its entry in the registry. */
+struct divvy_daemon_held {
+    struct divvy_folder folder;
+    struct divvy_usage usage[DIVVY_NODE_DEVICES]; /* of its bindings; the lease thread has readers of its own */
+    uint64_t share_busy_ns[DIVVY_NODE_DEVICES];   /* at the beginning of the second that its share is counted in */
+    int64_t share_since_ns[DIVVY_NODE_DEVICES];
+    uint64_t refused[DIVVY_NODE_DEVICES]; /* that an event has told of */
+    int64_t looked_ns;
+    int64_t empty_since_ns; /* no keeper and no process since then; 0 it has one */
+    bool page_broken;       /* an event has told of it */
+};
+
+struct divvy_daemon {
+    struct divvy_daemon_settings settings;
+    int base_fd; /* locked as long as we live */
+    int64_t started_ns;
+    pthread_mutex_t lock;
+    pthread_cond_t event; /* a new event, or stopping */
+    struct divvy_node_registry *registry;
+    struct divvy_daemon_held *held[DIVVY_NODE_TENANTS_MAX]; /* by tenant number */
+    struct divvy_lease *lease;
+    struct divvy_liveness *liveness;
+    uint64_t last_event;
+    int64_t touched_ns;
+    uint64_t pages_broken;
+    uint32_t own_pidns;
+    uint32_t devices_known; /* when leftovers were last adopted */
+    bool ready, stopping, watching;
+    pthread_t watch;
+    int (*discover)(void *data, struct divvy_error *error);
+    void *discover_data;
+};
+
+int64_t divvy_daemon_now_ns(void);      /* CLOCK_MONOTONIC */
+int64_t divvy_daemon_realtime_ns(void); /* CLOCK_REALTIME */
+
+/* An event, under the lock. */
+void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant,
+                               const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Give the scheduler and the pages a tenant that is in the registry; `folder` is taken over on success. */
+int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, struct divvy_folder *folder);
+/* The tenant goes, with its folder. */
+void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, const char *why);
+
+/* Go on with the tenants whose folders lie in the base and whose devices are known by now; how many. */
+uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon);
+
+/* The thread that reads usage pages ten times a second and keeps the registry true. */
+int divvy_daemon_watch_start(struct divvy_daemon *daemon);
+
+#endif

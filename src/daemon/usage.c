@@ -1,0 +1,143 @@
+/* Reading usage pages: see usage.h. */
+#include "daemon/usage.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The smallest part of a page that is read: header, devices, and the slots of a small tenant. */
+#define SLOTS_FIRST 4u
+
+/* One per thread: a page is a megabyte, and only its beginning is ever touched for small tenants. */
+static __thread struct divvy_page copy;
+
+void divvy_usage_init(struct divvy_usage *usage) {
+    *usage = (struct divvy_usage){.fd = -1, .slots = SLOTS_FIRST};
+}
+
+void divvy_usage_close(struct divvy_usage *usage) {
+    divvy_cleanup_close(&usage->fd);
+}
+
+static int page_open(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) {
+    cleanup_close int fd = openat(folder_fd, "usage", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat status;
+
+    if (fd < 0)
+        return errno == ENOENT ? -ENOENT : -EPROTO;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != owner_uid)
+        return -EPROTO;
+    usage->fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static bool read_to(int fd, size_t from, size_t to) {
+    while (from < to) {
+        ssize_t got = pread(fd, (char *)&copy + from, to - from, (off_t)from);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        from += (size_t)got;
+    }
+    return true;
+}
+
+/* Bring the used beginning of the page into `copy`. */
+static int page_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) {
+    size_t bytes = offsetof(struct divvy_page, slots) + usage->slots * sizeof copy.slots[0];
+    struct stat status;
+    uint32_t high;
+    int error = usage->fd < 0 ? page_open(usage, folder_fd, owner_uid) : 0;
+
+    if (error)
+        return error;
+    if (!read_to(usage->fd, 0, bytes) || fstat(usage->fd, &status) < 0 ||
+        (uint64_t)status.st_size != sizeof copy || divvy_page_validate(&copy, sizeof copy) < 0) {
+        divvy_usage_close(usage); /* perhaps another file is there next time */
+        return -EPROTO;
+    }
+    high = copy.slots_high < DIVVY_PAGE_SLOTS ? (uint32_t)copy.slots_high : DIVVY_PAGE_SLOTS;
+    if (high > usage->slots) {
+        if (!read_to(usage->fd, bytes, offsetof(struct divvy_page, slots) + high * sizeof copy.slots[0]))
+            return -EPROTO;
+        usage->slots = high;
+    }
+    return 0;
+}
+
+static bool slot_process(const struct divvy_page_slot *slot, struct divvy_usage_process *ret_process) {
+    if (slot->owner.low == 0 && slot->owner.high == 0)
+        return false;
+    *ret_process = (struct divvy_usage_process){.pid = (uint32_t)slot->owner.low,
+                                                .pidns = (uint32_t)(slot->owner.low >> 32),
+                                                .start_ticks = slot->owner.high >> 2,
+                                                .host_pid = slot->host_pid};
+    for (unsigned i = 0; i < DIVVY_PAGE_DEVICES; i++)
+        ret_process->used_bytes += slot->cells[i].bytes;
+    return true;
+}
+
+static uint64_t sum(uint64_t a, uint64_t b) {
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static void slot_add(const struct divvy_page_slot *slot, unsigned device, struct divvy_usage_device *sums) {
+    const struct divvy_page_usage *usage = &slot->usage[device];
+
+    sums->processes++;
+    sums->inflight_ns = sum(sums->inflight_ns, usage->inflight_ns);
+    sums->waited_ns = sum(sums->waited_ns, usage->waited_ns);
+    sums->launches = sum(sums->launches, usage->launches);
+    sums->waiting += usage->waiting > UINT16_MAX ? UINT16_MAX : (uint32_t)usage->waiting;
+    if (usage->drain_ns <= INT64_MAX && (int64_t)usage->drain_ns > sums->drain_ns)
+        sums->drain_ns = (int64_t)usage->drain_ns;
+}
+
+int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, const uint8_t uuid[16],
+                     bool (*is_dead)(const struct divvy_usage_process *process, void *data), void *data,
+                     struct divvy_usage_device *ret_device) {
+    int error = page_read(usage, folder_fd, owner_uid), index;
+    const struct divvy_page_device *device;
+
+    if (error)
+        return error;
+    index = divvy_page_device_find(&copy, uuid);
+    if (index < 0)
+        return -ENOENT;
+    device = &copy.devices[index];
+    *ret_device = (struct divvy_usage_device){.used_bytes = device->used.low,
+                                              .peak_bytes = device->peak_bytes,
+                                              .refused = device->refused,
+                                              .charged_ns = device->compute.charged_ns};
+    for (uint32_t i = 0; i < usage->slots; i++) {
+        struct divvy_usage_process process;
+
+        if (!slot_process(&copy.slots[i], &process))
+            continue;
+        if (!is_dead || !is_dead(&process, data))
+            slot_add(&copy.slots[i], (unsigned)index, ret_device);
+        else if (copy.slots[i].cells[index].bytes < ret_device->used_bytes)
+            ret_device->used_bytes -= copy.slots[i].cells[index].bytes;
+        else
+            ret_device->used_bytes = 0;
+    }
+    return 0;
+}
+
+int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
+                          struct divvy_usage_process *ret_processes, uint32_t room) {
+    int error = page_read(usage, folder_fd, owner_uid), count = 0;
+
+    if (error)
+        return error;
+    for (uint32_t i = 0; i < usage->slots && (uint32_t)count < room; i++)
+        count += slot_process(&copy.slots[i], &ret_processes[count]);
+    return count;
+}

@@ -1,0 +1,56 @@
+/*
+ * Reading a tenant's usage page, which the tenant may write at will: random bytes, cut short, changing under the reader. It is read
+ * by pread into memory of ours, so that a file that shrinks is a short read and not a signal, and every value is taken for a
+ * claim: counters may go back, sums saturate, names are not looked at.
+ */
+#ifndef DIVVY_DAEMON_USAGE_H
+#define DIVVY_DAEMON_USAGE_H
+
+#include "page/page.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One reader of one page; not thread-safe. Zero is not open: start with divvy_usage_init. */
+struct divvy_usage {
+    int fd;         /* of the page, -1 not open yet */
+    uint32_t slots; /* that are read: as many as were ever claimed */
+};
+
+/* What the processes of the tenant say of one device. */
+struct divvy_usage_device {
+    uint64_t used_bytes, peak_bytes, refused;
+    uint64_t charged_ns;  /* GPU time since the tenant began, of processes that ended too */
+    uint64_t inflight_ns; /* estimate of what is launched and not known to have completed */
+    int64_t drain_ns;     /* CLOCK_MONOTONIC at which that will be done, by estimates; 0 unknown */
+    uint64_t waited_ns, launches; /* of the processes that are attached now */
+    uint32_t waiting;     /* threads at the gate */
+    uint32_t processes;   /* slots in use */
+};
+
+/* Who owns a slot. */
+struct divvy_usage_process {
+    uint32_t pid, pidns;
+    uint64_t start_ticks;
+    uint64_t host_pid; /* as claimed; 0 unknown */
+    uint64_t used_bytes;
+};
+
+void divvy_usage_init(struct divvy_usage *usage);
+void divvy_usage_close(struct divvy_usage *usage);
+
+/*
+ * Read what concerns one device, opening `usage` in the folder first if that has not been done. A slot whose owner `is_dead`
+ * knows to be gone counts for nothing (may be NULL). 0; -ENOENT: no page yet, or the device is not in it; -EPROTO: not a page of
+ * owner_uid: refused. Costs about two microseconds with a handful of processes.
+ */
+int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, const uint8_t uuid[16],
+                     bool (*is_dead)(const struct divvy_usage_process *process, void *data), void *data,
+                     struct divvy_usage_device *ret_device);
+
+/* The owners of slots in use, up to `room`: how many, or as above. */
+int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
+                          struct divvy_usage_process *ret_processes, uint32_t room);
+
+#endif
