@@ -125,7 +125,10 @@ struct divvy_node_spec {
 };
 #define DIVVY_NODE_WEIGHT_DEFAULT 500u
 
-/* A change while the tenant lives; what is not in `fields` stays. */
+/*
+ * A change while the tenant lives; what is not in `fields` stays. A weight that equals what the cap alone would give follows the
+ * cap when that changes, unless the change names a weight; weight 0 goes back to that.
+ */
 #define DIVVY_NODE_CHANGE_MEMORY  1u
 #define DIVVY_NODE_CHANGE_COMPUTE 2u
 #define DIVVY_NODE_CHANGE_SOFT    4u
@@ -133,7 +136,7 @@ struct divvy_node_spec {
 #define DIVVY_NODE_CHANGE_QOS     16u
 struct divvy_node_change {
     uint32_t fields;
-    int32_t device; /* which of its devices; -1 all */
+    int32_t device; /* which of its devices, by index in the registry; -1 all */
     uint64_t limit_bytes;
     uint32_t compute_permille;
     bool soft;
@@ -171,6 +174,8 @@ struct divvy_node_event {
 const char *divvy_node_qos_name(enum divvy_node_qos qos);
 const char *divvy_node_event_name(enum divvy_node_event_kind kind);
 const char *divvy_node_state_name(enum divvy_node_tenant_state state);
+const char *divvy_node_source_name(enum divvy_node_source source); /* "run", "pod", "api" */
+const char *divvy_node_mode_name(uint32_t mode);                   /* of enum divvy_control_mode */
 /* The other way; any case. 0 or -EINVAL. */
 int divvy_node_qos_parse(const char *text, enum divvy_node_qos *ret_qos);
 
@@ -185,18 +190,38 @@ int divvy_node_registry_device_set(struct divvy_node_registry *registry, const s
 uint32_t divvy_node_registry_device_count(const struct divvy_node_registry *registry);
 /* NULL beyond the count. Valid until the registry is freed. */
 struct divvy_node_device *divvy_node_registry_device(struct divvy_node_registry *registry, uint32_t index);
-/* By UUID text in any case, with or without its prefix, or by decimal index. -ENOENT. */
+/*
+ * By UUID text in any case, with or without its prefix, or by the decimal index that NVML gives it (a healthy device goes before
+ * a lost one of the same index): its index in the registry, or -ENOENT.
+ */
 int divvy_node_registry_device_find(const struct divvy_node_registry *registry, const char *text);
+
+/* What a device's tenants were promised, all together. */
+struct divvy_node_promise {
+    uint64_t memory_bytes;     /* sum of the memory limits; a tenant without one counts nothing. Saturated */
+    uint64_t compute_permille; /* sum of the caps; a tenant without one counts 1000 */
+    uint32_t tenants;          /* bound to the device */
+};
+/* Zeros beyond the count of devices. */
+struct divvy_node_promise divvy_node_registry_promise(const struct divvy_node_registry *registry, uint32_t device);
 
 /*
  * Check a spec and make the tenant. -EINVAL id not well formed (1 to 127 of letters, digits, '.', '_', '-', and '/' between parts,
- * no part "." or ".."), limits out of range, no or a repeated device; -EEXIST; -ENOSPC. `why` (may be NULL) says what was wrong.
- * Memory may be given out beyond what the device has only where `overcommit` allows it: else -EDQUOT.
+ * no part "." or ".."; names of pod, namespace and container likewise but without '/', or empty), limits out of range (memory 0,
+ * cap 0 or above 1000, weight), no or a repeated device; -EEXIST; -ENOSPC; -ENOMEM. `why` (may be NULL) says what was wrong and is
+ * left alone on success.
+ * Memory may be given out beyond what the device has only where `overcommit_permille` of its size allows it: else -EDQUOT.
+ * UINT32_MAX: no such check. One tenant's limit above the device's size is -EINVAL always. Nothing is checked for a device of
+ * unknown size or a tenant without a memory limit.
+ * A tenant's number is below DIVVY_NODE_TENANTS_MAX, and is given out again only after many others were.
  */
 int divvy_node_registry_tenant_add(struct divvy_node_registry *registry, const struct divvy_node_spec *spec,
                                    int64_t realtime_ns, uint32_t overcommit_permille, struct divvy_node_tenant **ret_tenant,
                                    char why[DIVVY_NODE_TEXT_BYTES]);
-/* Apply a change, all or nothing; the same checks. -ENOENT, -EINVAL, -EDQUOT. */
+/*
+ * Apply a change, all or nothing; the same checks. -ENOENT (no such tenant, or the device is none of its), -EINVAL, -EDQUOT.
+ * A memory limit may always be lowered, also below what is in use and while more is promised than there is.
+ */
 int divvy_node_registry_tenant_change(struct divvy_node_registry *registry, const char *id,
                                       const struct divvy_node_change *change, uint32_t overcommit_permille,
                                       char why[DIVVY_NODE_TEXT_BYTES]);
@@ -208,7 +233,10 @@ uint32_t divvy_node_registry_tenant_count(const struct divvy_node_registry *regi
 struct divvy_node_tenant *divvy_node_registry_tenant_next(struct divvy_node_registry *registry,
                                                           const struct divvy_node_tenant *tenant);
 
-/* Processes of a tenant. Enter: 0, -EEXIST, -ENOSPC, -ENOENT (tenant). Identity is pid and start time. */
+/*
+ * Processes of a tenant. Enter: 0, -EEXIST (its used_bytes are taken over), -ENOSPC, -ENOMEM, -ENOENT (tenant). Identity is pid
+ * and start time.
+ */
 int divvy_node_registry_process_add(struct divvy_node_registry *registry, const char *id,
                                     const struct divvy_node_process *process);
 int divvy_node_registry_process_remove(struct divvy_node_registry *registry, const char *id, int32_t host_pid,
@@ -217,7 +245,10 @@ int divvy_node_registry_process_remove(struct divvy_node_registry *registry, con
 int divvy_node_registry_processes(const struct divvy_node_registry *registry, const char *id,
                                   struct divvy_node_process *ret_processes, uint32_t room);
 
-/* Enter an event; the oldest is dropped when there are DIVVY_NODE_EVENTS. Returns its number. */
+/*
+ * Enter an event; the oldest is dropped when there are DIVVY_NODE_EVENTS. Returns its number. `tenant` may be NULL. What is not
+ * one printable line becomes one: control characters turn into blanks, and what is too long is cut between characters.
+ */
 uint64_t divvy_node_registry_event(struct divvy_node_registry *registry, int64_t realtime_ns,
                                    enum divvy_node_event_kind kind, const char *tenant, const char *text);
 /* Events with numbers above `after`, oldest first, up to `room`: how many were copied. */
