@@ -30,6 +30,19 @@ struct divvy_http_options {
     const char *tls_cert, *tls_key; /* PEM; both or none */
     bool allow_plaintext;   /* beyond loopback, tokens without TLS are let through */
 
+    /*
+     * Tokens of pods (Kubernetes service accounts). Without a key none is believed, unless jwt_unverified: then their claims
+     * are taken as they are, on unix sockets and loopback only; divvy_http_start refuses it beyond.
+     */
+    const char *jwt_key_file; /* PEM, one or more public keys: RSA (RS256) or P-256 (ES256) */
+    const char *jwt_audience; /* must be among the token's; empty: any */
+    bool jwt_unverified;
+
+    bool hide_others;         /* users see their own tenants only, not everybody's */
+    uint32_t connections_max; /* of each listener; 0: 2048 */
+    uint32_t connections_per_peer; /* from one address or one uid; 0: 512 */
+    uint32_t request_timeout_s;    /* for a request to come in, and for its answer to be taken; 0: 30 */
+
     const char *metrics_path;      /* file that grows and is rotated; empty: none */
     int64_t metrics_interval_ns;
     bool metrics_json;             /* else line protocol */
