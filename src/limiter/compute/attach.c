@@ -92,7 +92,13 @@ static void device_attach(CUdevice ordinal, unsigned index) {
         return;
     device->ordinal = ordinal;
     device->usage = &divvy_process.page->slots[divvy_process.slot].usage[index];
+    device->control = divvy_control_link.devices[index];
     device->page = &divvy_process.page->devices[index];
+}
+
+/* The word that says whether launches have to be looked at. */
+static const uint32_t *device_permille(const struct divvy_compute_device *device) {
+    return device->control ? &device->control->armed : &device->page->compute_permille;
 }
 
 void divvy_compute_attach(void) {
@@ -114,7 +120,7 @@ void divvy_compute_attach(void) {
         if (index < 0 || (unsigned)index >= DIVVY_PAGE_DEVICES)
             continue;
         device_attach((CUdevice)i, (unsigned)index);
-        permille = &divvy_process.page->devices[index].compute_permille;
+        permille = device_permille(&divvy_compute_devices[index]);
         count++;
     }
     __atomic_store_n(&divvy_compute_gate.permille, count > 1 ? &share_look : permille, __ATOMIC_RELEASE);

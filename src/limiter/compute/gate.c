@@ -6,6 +6,7 @@
 #include "core/futex.h"
 #include "limiter/compute/fast.h"
 #include "limiter/compute/state.h"
+#include "limiter/hook/control.h"
 #include "limiter/hook/process.h"
 #include "limiter/hook/real.h"
 
@@ -22,6 +23,8 @@
 #define SAMPLE_CHUNKS 8u
 #define SAMPLES_FIRST 4u
 #define SAMPLES_TRIED 16u
+/* However many processes share a lease: with less in flight the device would run dry between two looks. */
+#define BUDGET_LEAST_NS UINT64_C(200000)
 /* A longer gap before a launch may have come after the launch as well: the host was away. */
 #define GAP_KNOWN_NS UINT64_C(20000)
 /* Doubt about so little is not worth a question to the driver. */
@@ -344,31 +347,74 @@ static bool is_sample(struct divvy_compute_cost *cost) {
  * threads have been granted and have not launched is not, or a thread that went away in the middle of a chunk would hold up
  * the others (a framework's forward and backward pass take turns like that).
  */
-static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns, uint64_t work_ns, bool unknown) {
+static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns, uint64_t work_ns, uint64_t budget_ns,
+                            bool unknown) {
     uint64_t open_ns;
 
     divvy_lock_take(&device->lock);
-    open_ns = divvy_pacer_flight_wait(&device->flight, now_ns, work_ns, DIVVY_COMPUTE_BUDGET_NS, unknown);
+    open_ns = divvy_pacer_flight_wait(&device->flight, now_ns, work_ns, budget_ns, unknown);
     if (open_ns <= now_ns && device->flight.pending_ns && divvy_pacer_flight_is_stuck(&device->flight, now_ns))
         divvy_pacer_flight_forced(&device->flight, now_ns);
     divvy_lock_give(&device->lock);
     return open_ns;
 }
 
-/*
- * Reserve work_ns if it may start now: true; else when it may. This is where a lease enters: whoever grants one moves what
- * is asked here, and wakes sleepers by a futex wake on compute_permille, the word that the first at the gate sleeps on.
- */
-static bool gate_try(struct divvy_compute_device *device, uint32_t permille, uint64_t work_ns, bool unknown,
-                     uint64_t now_ns, uint64_t *ret_open_ns) {
-    *ret_open_ns = flight_open(device, now_ns, work_ns, unknown);
-    return *ret_open_ns <= now_ns &&
-           (!divvy_pacer_limits(permille) ||
-            divvy_compute_account_reserve(device->page, now_ns, permille, work_ns, ret_open_ns));
+static uint64_t flight_drain_ns(struct divvy_compute_device *device) {
+    uint64_t drain_ns;
+
+    divvy_lock_take(&device->lock);
+    drain_ns = device->flight.pending_ns ? device->flight.drain_ns : 0;
+    divvy_lock_give(&device->lock);
+    return drain_ns;
 }
 
-static uint32_t gate_permille(const struct divvy_compute_device *device) {
-    return __atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED);
+/* What this process may have in flight: all processes of the tenant together keep to the lease's budget. */
+static uint64_t lease_budget_ns(struct divvy_compute_device *device, const struct divvy_control_lease *lease) {
+    uint64_t processes = 1 + __atomic_load_n(&device->neighbours, __ATOMIC_RELAXED);
+    uint64_t budget_ns = lease->budget_ns / processes;
+
+    return budget_ns < BUDGET_LEAST_NS ? BUDGET_LEAST_NS : budget_ns;
+}
+
+/* A chunk on its way through the gate. */
+struct passing {
+    struct divvy_compute_cost *cost;
+    uint64_t work_ns;  /* asked for; what was granted, afterwards */
+    uint64_t least_ns; /* it is of no use with less */
+    struct divvy_compute_say say;
+    uint64_t open_ns; /* not let through: when to try again */
+};
+
+static bool gate_try_leased(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
+    uint64_t budget_ns;
+
+    if (passing->say.lease.mode == DIVVY_CONTROL_OPEN)
+        return true;
+    budget_ns = lease_budget_ns(device, &passing->say.lease);
+    if (passing->work_ns > budget_ns / 2)
+        passing->work_ns = budget_ns / 2 > passing->least_ns ? budget_ns / 2 : passing->least_ns;
+    passing->open_ns = divvy_compute_lease_wait(&passing->say.lease, now_ns, flight_drain_ns(device), passing->least_ns,
+                                                &passing->work_ns);
+    if (passing->open_ns > now_ns)
+        return false;
+    passing->open_ns = flight_open(device, now_ns, passing->work_ns, budget_ns, is_unknown(passing->cost));
+    return passing->open_ns <= now_ns;
+}
+
+/*
+ * Reserve passing->work_ns if it may start now: true; else passing->open_ns says when it may. A lease decides where there is a
+ * daemon, the tenant's account elsewhere.
+ */
+static bool gate_try(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
+    divvy_compute_ask(device, now_ns, &passing->say);
+    if (passing->say.is_leased)
+        return gate_try_leased(device, passing, now_ns);
+    passing->open_ns =
+        flight_open(device, now_ns, passing->work_ns, DIVVY_COMPUTE_BUDGET_NS, is_unknown(passing->cost));
+    return passing->open_ns <= now_ns &&
+           (!divvy_pacer_limits(passing->say.permille) ||
+            divvy_compute_account_reserve(device->page, now_ns, passing->say.permille, passing->work_ns,
+                                          &passing->open_ns));
 }
 
 /* The first in the queue may try; the lock of the device is held. */
@@ -424,41 +470,39 @@ static void queue_wait(struct divvy_compute_device *device, struct divvy_compute
     queue_leave(device, first, now_ns);
 }
 
-static uint64_t gate_wait(struct divvy_compute_device *device, struct divvy_compute_thread *thread, uint64_t work_ns,
-                          struct divvy_compute_cost *cost, uint64_t now_ns) {
+static uint64_t gate_wait(struct divvy_compute_device *device, struct divvy_compute_thread *thread,
+                          struct passing *passing, uint64_t now_ns) {
     bool joined = queue_join(device, thread, now_ns);
 
     for (;; now_ns = divvy_compute_port.now()) {
-        uint32_t permille = gate_permille(device);
-        uint64_t open_ns;
-
         if (joined && !__atomic_load_n(&thread->turn, __ATOMIC_ACQUIRE)) {
             queue_wait(device, thread, now_ns);
             continue;
         }
         __atomic_store_n(&device->queue_ns, now_ns, __ATOMIC_RELAXED);
         divvy_compute_settle(device);
-        if (gate_try(device, permille, work_ns, is_unknown(cost), now_ns, &open_ns))
+        if (gate_try(device, passing, now_ns))
             break;
-        divvy_compute_port.sleep(&device->page->compute_permille, permille,
-                                 open_ns < now_ns + SLEEP_MAX_NS ? open_ns : now_ns + SLEEP_MAX_NS);
+        if (divvy_compute_lease_wants_bell(device, &passing->say))
+            divvy_control_ring();
+        divvy_compute_port.sleep(passing->say.word, passing->say.seen,
+                                 passing->open_ns < now_ns + SLEEP_MAX_NS ? passing->open_ns : now_ns + SLEEP_MAX_NS);
     }
     if (joined)
         queue_leave(device, thread, now_ns);
     return now_ns;
 }
 
-/* Wait until work_ns may start, and reserve it. Threads pass in the order in which they came. */
-static void gate_pass(struct divvy_compute_device *device, struct divvy_compute_thread *thread, uint64_t work_ns,
-                      struct divvy_compute_cost *cost, uint64_t now_ns) {
-    uint64_t came_ns = now_ns, open_ns;
+/* Wait until the chunk may start, and reserve it. Threads pass in the order in which they came. */
+static void gate_pass(struct divvy_compute_device *device, struct divvy_compute_thread *thread, struct passing *passing,
+                      uint64_t now_ns) {
+    uint64_t came_ns = now_ns;
 
     divvy_compute_settle(device);
-    if (!__atomic_load_n(&device->queue_count, __ATOMIC_RELAXED) &&
-        gate_try(device, gate_permille(device), work_ns, is_unknown(cost), now_ns, &open_ns))
+    if (!__atomic_load_n(&device->queue_count, __ATOMIC_RELAXED) && gate_try(device, passing, now_ns))
         return;
-    __atomic_fetch_add(&device->usage->waiting, 1, __ATOMIC_RELAXED);
-    now_ns = gate_wait(device, thread, work_ns, cost, now_ns);
+    __atomic_fetch_add(&device->usage->waiting, 1, __ATOMIC_SEQ_CST);
+    now_ns = gate_wait(device, thread, passing, now_ns);
     __atomic_fetch_sub(&device->usage->waiting, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&device->usage->waited_ns, now_ns - came_ns, __ATOMIC_RELAXED);
 }
@@ -520,15 +564,17 @@ static void pass_admit(struct divvy_compute_pass *pass, struct divvy_compute_dev
     pass->cost_ns = __atomic_load_n(&pass->cost->cost_ns, __ATOMIC_RELAXED);
     lesson = divvy_compute_cost_lesson(pass->cost);
     if (thread->credit_ns < (int64_t)pass->cost_ns) {
-        uint64_t work_ns, now_ns = divvy_compute_port.now();
+        struct passing passing = {.cost = pass->cost, .least_ns = pass->cost_ns};
+        uint64_t now_ns = divvy_compute_port.now();
 
         thread_close(thread, now_ns, true);
         divvy_compute_neighbours_look(device, now_ns);
-        work_ns = chunk_next(thread, now_ns, pass->cost_ns,
-                             is_sample(pass->cost) || thread == &pass->temporary);
-        gate_pass(device, thread, work_ns, pass->cost, now_ns);
-        thread->grant_ns = work_ns;
-        thread->credit_ns = (int64_t)work_ns;
+        passing.work_ns = chunk_next(thread, now_ns, pass->cost_ns,
+                                     is_sample(pass->cost) || thread == &pass->temporary);
+        gate_pass(device, thread, &passing, now_ns);
+        divvy_compute_drain_publish(device, passing.work_ns);
+        thread->grant_ns = passing.say.is_leased ? 0 : passing.work_ns;
+        thread->credit_ns = (int64_t)passing.work_ns;
     }
     pass->slot = slot_take(thread, stream);
     if (!pass->slot->open)
@@ -561,7 +607,7 @@ void divvy_compute_begin(struct divvy_compute_pass *pass, uint64_t key, uint64_t
     if (divvy_process_ready() && !is_capturing(stream)) {
         pass->thread = pass_thread(pass, stream);
         device = pass->thread ? thread_device(pass->thread) : NULL;
-        if (device && divvy_pacer_limits(__atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED)))
+        if (device && divvy_compute_armed_on(device))
             pass_admit(pass, device, key, guess_ns, stream);
         else
             pass->thread = NULL;

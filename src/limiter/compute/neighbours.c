@@ -105,7 +105,8 @@ void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t
         return;
     divvy_compute_threads_sweep();
     neighbours = siblings_count(device);
-    if (looked_ns)
+    /* inside a lease nobody else is on the device */
+    if (looked_ns && !__atomic_load_n(&device->leased, __ATOMIC_RELAXED))
         neighbours += strangers_count(device, now_ns, looked_ns);
     __atomic_store_n(&device->neighbours, neighbours, __ATOMIC_RELAXED);
 }

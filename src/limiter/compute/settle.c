@@ -43,10 +43,25 @@ static void charge(struct divvy_compute_device *device, uint64_t estimate_ns, ui
     usage_add(&device->usage->busy_ns, charge_ns);
 }
 
+/* For the daemon, which hands the device over when it is done. The lock of the device is held. */
+static void flight_publish(struct divvy_compute_device *device, uint64_t granted_ns) {
+    uint64_t now_ns = divvy_compute_port.now();
+    uint64_t drain_ns = device->flight.pending_ns && device->flight.drain_ns > now_ns ? device->flight.drain_ns : now_ns;
+
+    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&device->usage->drain_ns, drain_ns + granted_ns, __ATOMIC_RELAXED);
+}
+
 static void flight_done(struct divvy_compute_device *device, uint64_t estimate_ns) {
     divvy_lock_take(&device->lock);
     divvy_pacer_flight_done(&device->flight, divvy_compute_port.now(), estimate_ns);
-    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
+    flight_publish(device, 0);
+    divvy_lock_give(&device->lock);
+}
+
+void divvy_compute_drain_publish(struct divvy_compute_device *device, uint64_t granted_ns) {
+    divvy_lock_take(&device->lock);
+    flight_publish(device, granted_ns);
     divvy_lock_give(&device->lock);
 }
 
@@ -227,7 +242,7 @@ void divvy_compute_segment_add(struct divvy_compute_device *device,
     usage_add(&device->usage->launches, segment->launches);
     divvy_lock_take(&device->lock);
     divvy_pacer_flight_add(&device->flight, segment->opened_ns, segment->estimate_ns);
-    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
+    flight_publish(device, 0);
     if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
         device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
         device->segments[device->segment_count] = *segment;

@@ -9,5 +9,6 @@ set(DIVVY_LIMITER_COMPUTE_SOURCES
     compute/hooks_launch.c
     compute/hooks_stream.c
     compute/hooks_work.c
+    compute/lease.c
     compute/neighbours.c
     compute/settle.c)

@@ -17,6 +17,7 @@
 #include "limiter/compute/estimator.h"
 #include "limiter/compute/pacer.h"
 #include "limiter/compute/union.h"
+#include "limiter/hook/control.h"
 #include "limiter/hook/lock.h"
 #include "page/page.h"
 
@@ -145,6 +146,8 @@ struct divvy_compute_group {
 struct divvy_compute_device {
     struct divvy_page_device *page; /* NULL: not attached */
     struct divvy_page_usage *usage;
+    const struct divvy_control_device *control; /* the daemon's entry; NULL: none, we pace ourselves */
+    uint32_t leased; /* leases counted at the last look; atomic */
     CUdevice ordinal;
     divvy_lock_t lock; /* of flight, segments, carry */
     uint32_t settling; /* somebody looks for completed segments */
@@ -183,6 +186,18 @@ struct divvy_compute_gate {
     const uint32_t *permille; /* share of the one device of this process; of several: a word that says "look" */
     uint32_t capturing;       /* captures under way in this process; atomic */
     uint32_t threads_high;    /* blocks of threads below have been used; atomic */
+};
+
+/*
+ * What decides now whether work may start: a lease, or the tenant's own account. `word` and `seen` are what to sleep on for it to
+ * change.
+ */
+struct divvy_compute_say {
+    const uint32_t *word;
+    uint32_t seen;
+    bool is_leased; /* `lease` counts; else pace by `permille` */
+    uint32_t permille;
+    struct divvy_control_lease lease;
 };
 
 /* How the room tells the time and sleeps; tests put their own here. */
@@ -256,6 +271,27 @@ void divvy_compute_settle(struct divvy_compute_device *device);
 void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t context);
 
 /* account.c: the tenant's account in the page. Lock-free between processes. */
+
+/* Tell the daemon when the device will be done with what is in flight and granted_ns more. */
+void divvy_compute_drain_publish(struct divvy_compute_device *device, uint64_t granted_ns);
+
+/* lease.c */
+
+/* Whether launches on the device have to be looked at. */
+bool divvy_compute_armed_on(const struct divvy_compute_device *device);
+
+/* Who decides, at now_ns. */
+void divvy_compute_ask(struct divvy_compute_device *device, uint64_t now_ns, struct divvy_compute_say *ret_say);
+
+/*
+ * When work may start by the lease, where what is in flight is done at drain_ns: not after now_ns means now, UINT64_MAX not by this
+ * lease. *work_ns is cut to what is left of the lease, but not below least_ns. Pure.
+ */
+uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint64_t now_ns, uint64_t drain_ns,
+                                  uint64_t least_ns, uint64_t *work_ns);
+
+/* Whether the daemon is to be told that somebody stands at the shut gate. */
+bool divvy_compute_lease_wants_bell(const struct divvy_compute_device *device, const struct divvy_compute_say *say);
 
 /* Reserve gpu_ns if work may start now: true; else when it may. */
 bool divvy_compute_account_reserve(struct divvy_page_device *page, uint64_t now_ns, uint32_t permille,

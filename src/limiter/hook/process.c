@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/sys.h"
 #include "limiter/compute/compute.h"
+#include "limiter/hook/control.h"
 #include "limiter/hook/limits.h"
 #include "limiter/hook/lock.h"
 #include "limiter/hook/nvml.h"
@@ -93,6 +94,8 @@ static int device_enter(const struct divvy_limit_device *device) {
                             DIVVY_PAGE_DEVICES);
         return -EOVERFLOW;
     }
+    if (divvy_control_device_entered(divvy_process.page, (unsigned)entry, device->total_bytes))
+        return entry;
     divvy_page_device_propose(
         divvy_process.page, (unsigned)entry, limit.bytes ? limit.bytes : DIVVY_PAGE_UNLIMITED,
         limit.permille ? limit.permille : DIVVY_PAGE_PERMILLE_UNLIMITED, device->total_bytes);
@@ -166,7 +169,8 @@ static void open_locked(void) {
         return;
     }
     divvy_page_identity_self(&divvy_process.self);
-    if (divvy_tenant_open(&divvy_process.self, &divvy_process.page, &page_fd) < 0) {
+    if (divvy_control_attach() < 0 ||
+        divvy_tenant_open(&divvy_process.self, &divvy_process.page, &page_fd) < 0) {
         set_failed();
         return;
     }

@@ -4,6 +4,7 @@
  * operation, never over a call of the driver.
  */
 #include "limiter/memory/account.h"
+#include "limiter/hook/control.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "limiter/hook/lock.h"
@@ -40,6 +41,7 @@ void divvy_memory_fork_child(void) {
 static int reserve(unsigned device, uint64_t bytes) {
     int status;
 
+    divvy_control_follow(divvy_process.page, device);
     divvy_lock_take(&locks[device]);
     status = divvy_page_reserve(divvy_process.page, divvy_process.slot, device, bytes);
     divvy_lock_give(&locks[device]);

@@ -2,6 +2,7 @@
  * Figures from the page.
  */
 #include "limiter/view/figures.h"
+#include "limiter/hook/control.h"
 #include "limiter/hook/process.h"
 #include "limiter/memory/account.h"
 #include "limiter/memory/graph_pool.h"
@@ -12,6 +13,7 @@ bool divvy_view_figures(int device, uint64_t physical_bytes, struct divvy_figure
 
     if (device < 0 || divvy_process_state() != DIVVY_PROCESS_LIMITED)
         return false;
+    divvy_control_follow(divvy_process.page, (unsigned)device);
     limit = __atomic_load_n(&divvy_process.page->devices[device].limit_bytes, __ATOMIC_ACQUIRE);
     if (limit == 0 || limit == DIVVY_PAGE_UNLIMITED)
         return false;

@@ -1,0 +1,77 @@
+/*
+ * What the daemon says about this device, if there is one and it lives: see page/control.h. Without one, and while it is gone, the
+ * tenant's own account decides.
+ */
+#include "limiter/compute/account.h"
+#include "limiter/compute/state.h"
+#include "limiter/hook/process.h"
+
+bool divvy_compute_armed_on(const struct divvy_compute_device *device) {
+    return device->control ? __atomic_load_n(&device->control->armed, __ATOMIC_RELAXED) != 0
+                           : divvy_pacer_limits(__atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED));
+}
+
+/* Whether the daemon's word counts at this moment. What was frozen stays so for longer than a restart of the daemon takes. */
+static bool lease_counts(const struct divvy_control_lease *lease, uint64_t now_ns) {
+    int64_t now = (int64_t)now_ns;
+
+    if (lease->mode == DIVVY_CONTROL_SELF)
+        return false;
+    if (divvy_control_is_alive(divvy_control_link.page, now))
+        return true;
+    return lease->mode == DIVVY_CONTROL_FROZEN &&
+           now < __atomic_load_n(&divvy_control_link.page->heartbeat_ns, __ATOMIC_RELAXED) + DIVVY_CONTROL_FROZEN_STALE_NS;
+}
+
+/* From leases to the own account: that begins anew, neither in debt nor rich. */
+static void leased_set(struct divvy_compute_device *device, bool is_leased, uint64_t now_ns) {
+    uint32_t before = __atomic_load_n(&device->leased, __ATOMIC_RELAXED);
+
+    if (before == is_leased ||
+        !__atomic_compare_exchange_n(&device->leased, &before, is_leased, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return;
+    if (!is_leased)
+        __atomic_store_n(&device->page->compute.spare[DIVVY_COMPUTE_PAGE_PAID_NS], now_ns, __ATOMIC_RELAXED);
+}
+
+void divvy_compute_ask(struct divvy_compute_device *device, uint64_t now_ns, struct divvy_compute_say *ret_say) {
+    const struct divvy_control_device *control = device->control;
+
+    ret_say->is_leased = false;
+    if (!control) {
+        ret_say->permille = __atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED);
+        ret_say->word = &device->page->compute_permille;
+        ret_say->seen = ret_say->permille;
+        return;
+    }
+    ret_say->permille = __atomic_load_n(&control->compute_permille, __ATOMIC_RELAXED);
+    ret_say->word = &control->lease_seq;
+    ret_say->seen = __atomic_load_n(&control->lease_seq, __ATOMIC_ACQUIRE);
+    if (divvy_control_lease_read(divvy_control_link.page, (unsigned)(control - divvy_control_link.page->devices),
+                                 &ret_say->lease)) {
+        ret_say->seen = ret_say->lease.seq;
+        ret_say->is_leased = lease_counts(&ret_say->lease, now_ns);
+    }
+    leased_set(device, ret_say->is_leased, now_ns);
+}
+
+uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint64_t now_ns, uint64_t drain_ns,
+                                  uint64_t least_ns, uint64_t *work_ns) {
+    uint64_t begin_ns = (uint64_t)lease->begin_ns, end_ns = (uint64_t)lease->end_ns;
+    uint64_t start_ns = drain_ns > now_ns ? drain_ns : now_ns;
+
+    if (lease->mode == DIVVY_CONTROL_OPEN)
+        return now_ns;
+    if (lease->mode != DIVVY_CONTROL_LEASED || lease->begin_ns < 0 || lease->end_ns < 0 || start_ns >= end_ns)
+        return UINT64_MAX;
+    if (now_ns < begin_ns)
+        return begin_ns;
+    if (*work_ns > end_ns - start_ns)
+        *work_ns = end_ns - start_ns > least_ns ? end_ns - start_ns : least_ns;
+    return now_ns;
+}
+
+bool divvy_compute_lease_wants_bell(const struct divvy_compute_device *device, const struct divvy_compute_say *say) {
+    return say->is_leased && say->lease.mode == DIVVY_CONTROL_LEASED &&
+           __atomic_load_n(&device->control->listening, __ATOMIC_SEQ_CST) != 0;
+}
