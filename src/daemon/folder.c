@@ -48,8 +48,6 @@ int divvy_folder_base_open(const char *base, struct divvy_error *error) {
     if (fstat(fd, &found) < 0 || found.st_uid != geteuid() || (found.st_mode & 0022))
         return divvy_error_set(error, -EPERM,
                                "the folder of tenants %.120s belongs to another user, or others may write to it", base);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return divvy_error_set(error, -EBUSY, "another divvyd uses the folder of tenants %.150s", base);
     status = fd;
     fd = -1;
     return status;
@@ -71,19 +69,29 @@ static void folder_empty(int folder_fd) {
             (void)unlinkat(folder_fd, entry->d_name, 0);
 }
 
+/* Locked, so that nobody takes it for a leftover (divvy run does likewise). -EBUSY: somebody else has it. */
 static int folder_open(int base_fd, const char *name) {
     int fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
-    (void)flock(fd, LOCK_EX | LOCK_NB); /* so that nobody takes it for a leftover */
-    return fd;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    (void)close(fd);
+    return -EBUSY;
+}
+
+/* Whether a process uses the page in it, without divvyd: each holds a lock on it. */
+static bool page_in_use(int folder_fd) {
+    cleanup_close int fd = openat(folder_fd, "usage", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
 
 void divvy_folder_discard(int base_fd, const char *name) {
     cleanup_close int fd = folder_open(base_fd, name);
 
-    if (fd < 0)
+    if (fd < 0 || page_in_use(fd))
         return;
     folder_empty(fd);
     (void)unlinkat(base_fd, name, AT_REMOVEDIR);
@@ -195,8 +203,11 @@ int divvy_folder_create(int base_fd, const char *base, const struct divvy_node_s
     if (snprintf(folder.path, sizeof folder.path, "%s/%s", base, name) >= (int)sizeof folder.path)
         return divvy_error_set(error, -ENAMETOOLONG, "the path of the tenant's folder below %.100s is too long", base);
     divvy_folder_discard(base_fd, name);
-    if (mkdirat(base_fd, name, 0700) < 0)
-        return divvy_error_set_errno(error, -errno, "the tenant's folder %.150s cannot be made", folder.path);
+    status = mkdirat(base_fd, name, 0700) < 0 ? -errno : 0;
+    if (status == -EEXIST)
+        return divvy_error_set(error, status, "the name '%.128s' is in use by a tenant that runs without divvyd", spec->id);
+    if (status < 0)
+        return divvy_error_set_errno(error, status, "the tenant's folder %.150s cannot be made", folder.path);
     folder.fd = folder_open(base_fd, name);
     status = folder.fd < 0 ? folder.fd : folder_fill(&folder, spec, devices);
     if (status < 0) {

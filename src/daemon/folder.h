@@ -3,7 +3,7 @@
  * processes make there. A folder belongs to the tenant's user, so what lies in it is not believed: every name is opened without
  * following links, and a control page that is not the daemon's own is no control page.
  *
- * The base is locked by the one daemon that uses it. Every folder is locked as long as it is open here.
+ * Every folder is locked as long as it is open here. That one daemon uses a base is main's business.
  */
 #ifndef DIVVY_DAEMON_FOLDER_H
 #define DIVVY_DAEMON_FOLDER_H
@@ -22,7 +22,7 @@ struct divvy_folder {
     char path[256];
 };
 
-/* Open the base, made when missing (its parents too), and lock it: a descriptor, or -EBUSY (another daemon), -EPERM and others. */
+/* Open the base, made when missing (its parents too): a descriptor, or -EPERM and others. */
 int divvy_folder_base_open(const char *base, struct divvy_error *error);
 
 /*

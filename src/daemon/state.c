@@ -239,7 +239,7 @@ void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_n
     unlock(daemon);
 }
 
-void divvy_daemon_discover_by(struct divvy_daemon *daemon, int (*discover)(void *data, struct divvy_error *error),
+void divvy_daemon_discover_set(struct divvy_daemon *daemon, int (*discover)(void *data, struct divvy_error *error),
                               void *data) {
     lock(daemon);
     daemon->discover = discover;
@@ -256,7 +256,7 @@ int divvy_daemon_discover(struct divvy_daemon *daemon, struct divvy_error *error
     data = daemon->discover_data;
     unlock(daemon);
     if (!discover)
-        return divvy_error_set(error, -ENOSYS, "nobody looks for devices in this process");
+        return divvy_error_set(error, -ENODEV, "nobody looks for devices in this process");
     return discover(data, error);
 }
 
@@ -434,7 +434,7 @@ uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon) {
             continue;
         status = adopt_one(daemon, entry->d_name);
         adopted += status == 0;
-        if (status == -EPROTO || status == -ENOENT)
+        if (status == -EPROTO)
             divvy_folder_discard(daemon->base_fd, entry->d_name);
     }
     return adopted;

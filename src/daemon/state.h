@@ -101,9 +101,6 @@ const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_dae
 /* Look for devices again. Number found, or -ENODEV and others. */
 int divvy_daemon_discover(struct divvy_daemon *daemon, struct divvy_error *error);
 
-/* Who looks for devices when divvy_daemon_discover is called: main gives the monitor's function. */
-void divvy_daemon_discover_by(struct divvy_daemon *daemon, int (*discover)(void *data, struct divvy_error *error), void *data);
-
 /* --- for the monitor --------------------------------------------------------------------------------------------- */
 
 /* What a look at the devices found: entered or updated by UUID. Devices that are missing become unhealthy. */
