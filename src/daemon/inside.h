@@ -32,6 +32,7 @@ struct divvy_daemon {
     struct divvy_daemon_held *held[DIVVY_NODE_TENANTS_MAX]; /* by tenant number */
     struct divvy_lease *lease;
     struct divvy_liveness *liveness;
+    struct divvy_page *copy; /* usage pages are read into it */
     uint64_t last_event;
     int64_t touched_ns;
     uint64_t pages_broken;

@@ -88,6 +88,7 @@ struct divvy_lease {
     struct divvy_node_sched_params params;
     uint32_t capacity, high; /* numbers below `high` may be in use */
     struct tenant **tenants;
+    struct divvy_page *copy; /* usage pages are read into it, under the lock */
     struct device devices[DIVVY_PAGE_DEVICES];
     struct tenant *muted; /* bells that are not heard for a moment */
     int64_t heartbeat_ns;
@@ -618,6 +619,7 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
         return -ENOMEM;
     lease->capacity = capacity;
     lease->tenants = calloc(capacity, sizeof(lease->tenants[0]));
+    lease->copy = calloc(1, sizeof *lease->copy);
     lease->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     lease->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     lease->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -627,10 +629,10 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
         divvy_node_sched_defaults(&lease->params);
     for (uint32_t i = 0; i < DIVVY_PAGE_DEVICES; i++)
         lease->devices[i].holder = lease->devices[i].previous = DIVVY_NODE_SCHED_NOBODY;
-    if (!lease->tenants || lease->epoll_fd < 0 || lease->wake_fd < 0 || lease->timer_fd < 0 ||
+    if (!lease->tenants || !lease->copy || lease->epoll_fd < 0 || lease->wake_fd < 0 || lease->timer_fd < 0 ||
         epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->wake_fd, &wake_event) < 0 ||
         epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->timer_fd, &timer_event) < 0 || lock_init(&lease->lock)) {
-        int error = lease->tenants && errno ? -errno : -ENOMEM;
+        int error = lease->tenants && lease->copy && errno ? -errno : -ENOMEM;
 
         divvy_lease_free(lease);
         return error;
@@ -690,6 +692,7 @@ void divvy_lease_free(struct divvy_lease *lease) {
     divvy_cleanup_close(&lease->epoll_fd);
     divvy_cleanup_close(&lease->wake_fd);
     divvy_cleanup_close(&lease->timer_fd);
+    free(lease->copy);
     free(lease->tenants);
     (void)pthread_mutex_destroy(&lease->lock);
     free(lease);
@@ -784,7 +787,7 @@ int divvy_lease_tenant_add(struct divvy_lease *lease, const struct divvy_lease_t
     }
     for (uint32_t i = 0; i < info->binding_count; i++) {
         tenant->seats[i].binding = info->bindings[i];
-        divvy_usage_init(&tenant->seats[i].usage);
+        divvy_usage_init(&tenant->seats[i].usage, lease->copy);
     }
     (void)pthread_mutex_lock(&lease->lock);
     if (!lease->tenants[info->number])

@@ -296,7 +296,8 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
         free(daemon);
         return status;
     }
-    status = locks_init(daemon);
+    daemon->copy = calloc(1, sizeof *daemon->copy);
+    status = daemon->copy ? locks_init(daemon) : -ENOMEM;
     if (status == 0)
         status = divvy_node_registry_new(&daemon->registry);
     if (status == 0)
@@ -343,6 +344,7 @@ void divvy_daemon_stop(struct divvy_daemon *daemon) {
         free(held);
     }
     divvy_node_registry_free(daemon->registry);
+    free(daemon->copy);
     divvy_cleanup_close(&daemon->base_fd);
     (void)pthread_cond_destroy(&daemon->event);
     (void)pthread_mutex_destroy(&daemon->lock);

@@ -56,7 +56,7 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
     if (!held)
         return -ENOMEM;
     for (uint32_t i = 0; i < DIVVY_NODE_DEVICES; i++)
-        divvy_usage_init(&held->usage[i]);
+        divvy_usage_init(&held->usage[i], daemon->copy);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
         lease.bindings[i] = (struct divvy_lease_binding){
             .device = tenant->bindings[i].device, .entry = i, .params = params_of(tenant, &tenant->bindings[i])};

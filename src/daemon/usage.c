@@ -12,11 +12,8 @@
 /* The smallest part of a page that is read: header, devices, and the slots of a small tenant. */
 #define SLOTS_FIRST 4u
 
-/* One per thread: a page is a megabyte, and only its beginning is ever touched for small tenants. */
-static __thread struct divvy_page copy;
-
-void divvy_usage_init(struct divvy_usage *usage) {
-    *usage = (struct divvy_usage){.fd = -1, .slots = SLOTS_FIRST};
+void divvy_usage_init(struct divvy_usage *usage, struct divvy_page *copy) {
+    *usage = (struct divvy_usage){.fd = -1, .slots = SLOTS_FIRST, .copy = copy};
 }
 
 void divvy_usage_close(struct divvy_usage *usage) {
@@ -36,9 +33,9 @@ static int page_open(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) 
     return 0;
 }
 
-static bool read_to(int fd, size_t from, size_t to) {
+static bool read_to(const struct divvy_usage *usage, size_t from, size_t to) {
     while (from < to) {
-        ssize_t got = pread(fd, (char *)&copy + from, to - from, (off_t)from);
+        ssize_t got = pread(usage->fd, (char *)usage->copy + from, to - from, (off_t)from);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -51,21 +48,21 @@ static bool read_to(int fd, size_t from, size_t to) {
 
 /* Bring the used beginning of the page into `copy`. */
 static int page_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) {
-    size_t bytes = offsetof(struct divvy_page, slots) + usage->slots * sizeof copy.slots[0];
+    size_t bytes = offsetof(struct divvy_page, slots) + usage->slots * sizeof(struct divvy_page_slot);
     struct stat status;
     uint32_t high;
     int error = usage->fd < 0 ? page_open(usage, folder_fd, owner_uid) : 0;
 
     if (error)
         return error;
-    if (!read_to(usage->fd, 0, bytes) || fstat(usage->fd, &status) < 0 ||
-        (uint64_t)status.st_size != sizeof copy || divvy_page_validate(&copy, sizeof copy) < 0) {
+    if (!read_to(usage, 0, bytes) || fstat(usage->fd, &status) < 0 ||
+        (uint64_t)status.st_size != sizeof(struct divvy_page) || divvy_page_validate(usage->copy, sizeof(struct divvy_page)) < 0) {
         divvy_usage_close(usage); /* perhaps another file is there next time */
         return -EPROTO;
     }
-    high = copy.slots_high < DIVVY_PAGE_SLOTS ? (uint32_t)copy.slots_high : DIVVY_PAGE_SLOTS;
+    high = usage->copy->slots_high < DIVVY_PAGE_SLOTS ? (uint32_t)usage->copy->slots_high : DIVVY_PAGE_SLOTS;
     if (high > usage->slots) {
-        if (!read_to(usage->fd, bytes, offsetof(struct divvy_page, slots) + high * sizeof copy.slots[0]))
+        if (!read_to(usage, bytes, offsetof(struct divvy_page, slots) + high * sizeof(struct divvy_page_slot)))
             return -EPROTO;
         usage->slots = high;
     }
@@ -108,10 +105,10 @@ int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, 
 
     if (error)
         return error;
-    index = divvy_page_device_find(&copy, uuid);
+    index = divvy_page_device_find(usage->copy, uuid);
     if (index < 0)
         return -ENOENT;
-    device = &copy.devices[index];
+    device = &usage->copy->devices[index];
     *ret_device = (struct divvy_usage_device){.used_bytes = device->used.low,
                                               .peak_bytes = device->peak_bytes,
                                               .refused = device->refused,
@@ -119,12 +116,12 @@ int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, 
     for (uint32_t i = 0; i < usage->slots; i++) {
         struct divvy_usage_process process;
 
-        if (!slot_process(&copy.slots[i], &process))
+        if (!slot_process(&usage->copy->slots[i], &process))
             continue;
         if (!is_dead || !is_dead(&process, data))
-            slot_add(&copy.slots[i], (unsigned)index, ret_device);
-        else if (copy.slots[i].cells[index].bytes < ret_device->used_bytes)
-            ret_device->used_bytes -= copy.slots[i].cells[index].bytes;
+            slot_add(&usage->copy->slots[i], (unsigned)index, ret_device);
+        else if (usage->copy->slots[i].cells[index].bytes < ret_device->used_bytes)
+            ret_device->used_bytes -= usage->copy->slots[i].cells[index].bytes;
         else
             ret_device->used_bytes = 0;
     }
@@ -138,6 +135,6 @@ int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_
     if (error)
         return error;
     for (uint32_t i = 0; i < usage->slots && (uint32_t)count < room; i++)
-        count += slot_process(&copy.slots[i], &ret_processes[count]);
+        count += slot_process(&usage->copy->slots[i], &ret_processes[count]);
     return count;
 }

@@ -14,8 +14,9 @@
 
 /* One reader of one page; not thread-safe. Zero is not open: start with divvy_usage_init. */
 struct divvy_usage {
-    int fd;         /* of the page, -1 not open yet */
-    uint32_t slots; /* that are read: as many as were ever claimed */
+    int fd;                  /* of the page, -1 not open yet */
+    uint32_t slots;          /* that are read: as many as were ever claimed */
+    struct divvy_page *copy; /* where it is read to; the caller's */
 };
 
 /* What the processes of the tenant say of one device. */
@@ -37,7 +38,8 @@ struct divvy_usage_process {
     uint64_t used_bytes;
 };
 
-void divvy_usage_init(struct divvy_usage *usage);
+/* `copy` may be shared by readers of one thread: of its megabyte only the beginning is ever touched for small tenants. */
+void divvy_usage_init(struct divvy_usage *usage, struct divvy_page *copy);
 void divvy_usage_close(struct divvy_usage *usage);
 
 /*
