@@ -29,8 +29,10 @@ static struct candidate look_at(const struct divvy_node_registry *registry, uint
 
 static bool enough(const struct divvy_node_registry *registry, uint32_t device, const struct candidate *c,
                    const struct divvy_node_wish *wish, uint32_t overcommit_permille) {
-    return wish->limit_bytes == DIVVY_NODE_MEMORY_NONE || overcommit_permille == UINT32_MAX ||
-           registry->devices[device].memory_bytes == 0 || wish->limit_bytes <= c->left_bytes;
+    uint64_t size = registry->devices[device].memory_bytes;
+    if (wish->limit_bytes == DIVVY_NODE_MEMORY_NONE || size == 0)
+        return true;
+    return wish->limit_bytes <= size && (overcommit_permille == UINT32_MAX || wish->limit_bytes <= c->left_bytes);
 }
 
 static bool better(const struct candidate *a, const struct candidate *b) {

@@ -1,15 +1,17 @@
 /*
  * Weighted fair leases of GPU time; see sched.h for what it promises.
  *
- * Every tenant has a virtual start time: GPU time used divided by weight. The system's virtual time V advances by the time
- * used divided by the weight of all that compete. A tenant whose virtual start is not after V has had no more than its share:
- * it is eligible. Among the eligible the earliest deadline (virtual start + length of a lease / weight) goes first.
+ * Every tenant has a virtual start time: GPU time used divided by weight. The system's virtual time V is the mean of these, by
+ * weight, over all that compete: so it advances by the time used divided by the weight of all, and what a tenant is owed or owes
+ * when it comes or goes (its lag) neither helps nor harms a third one. A tenant whose virtual start is not after V has had no more
+ * than its share: it is eligible. Among the eligible the earliest deadline (virtual start + length of a lease / weight) goes first.
  *
- * A ready tenant without the lease sits in exactly one heap:
+ * A ready tenant without the lease sits in exactly one of:
  *   eligible   may run, by deadline
  *   ahead      has had more than its share, by virtual start
  *   capped     hard cap used up, by the time at which it may run again
- *   borrowers  soft cap used up, by the same time; they run when nobody eligible or ahead is left
+ *   borrowers  soft cap used up, by the same time; they run when nobody eligible or ahead is left. They are in a second heap
+ *              too, by a virtual time of what they borrowed, so that what is left is shared by weight as well
  */
 #include "node/sched.h"
 
@@ -23,13 +25,14 @@
 /* Virtual units per ns at weight 1; what a division leaves over is carried, so that nothing used is ever lost. */
 #define VIRTUAL_PER_NS 1024ll
 
-enum where { NOWHERE, ELIGIBLE, AHEAD, CAPPED, BORROWERS, HEAPS };
+enum where { NOWHERE, ELIGIBLE, AHEAD, CAPPED, BORROWERS, TURNS, HEAPS };
 
 struct tenant {
     struct divvy_node_tenant_params params;
     bool known, ready, frozen;
     uint8_t where;
     int64_t vstart, vstart_rest;
+    int64_t vborrowed; /* virtual time of what it borrowed: whose turn it is in the heap TURNS */
     int64_t credit_ns, credit_rest, credit_at_ns; /* of the cap */
     int64_t ready_since_ns;
     struct divvy_node_sched_stats stats;
@@ -40,18 +43,26 @@ struct divvy_node_sched {
     struct tenant *tenants;
     uint32_t capacity;
     struct divvy_node_heap heaps[HEAPS]; /* NOWHERE is not used */
-    uint32_t *place;
+    uint32_t *place, *place_of_turns;
     int64_t now_ns;
+    /* V, and what its division left over: the sum of weight * (virtual start - V) over all that compete, 0 <= rest < weight. */
     int64_t virtual_now, virtual_rest;
-    uint64_t competing_weight; /* of the eligible, those ahead, borrowers, and the holder */
+    int64_t competing_weight; /* of the eligible, those ahead, and the holder unless it borrows */
+    int64_t vborrowed_now;    /* of whoever borrowed last */
     uint32_t ready_count;      /* with the holder */
     uint32_t holder;
     struct divvy_node_lease lease;
+    bool lease_borrowed;
     int64_t lease_used_ns;
 };
 
 static int64_t later(int64_t a, int64_t b) {
     return divvy_node_key_before(a, b) ? b : a;
+}
+
+/* Virtual times run on for ever; their differences count. */
+static int64_t shifted(int64_t virtual_time, int64_t by) {
+    return (int64_t)((uint64_t)virtual_time + (uint64_t)by);
 }
 
 static bool has_cap(const struct tenant *t) {
@@ -92,8 +103,39 @@ static int64_t allowed_at(const struct divvy_node_sched *s, const struct tenant 
     return missing <= 0 ? s->now_ns : s->now_ns + missing * 1000 / t->params.cap_permille + 1;
 }
 
+/* The sum of weighted distances from V has changed: V follows. */
+static void virtual_add(struct divvy_node_sched *s, int64_t weighted) {
+    s->virtual_rest += weighted;
+    if (s->competing_weight == 0 || (s->virtual_rest >= 0 && s->virtual_rest < s->competing_weight))
+        return;
+    int64_t whole = s->virtual_rest / s->competing_weight, rest = s->virtual_rest % s->competing_weight;
+    if (rest < 0) {
+        rest += s->competing_weight;
+        whole--;
+    }
+    s->virtual_now = shifted(s->virtual_now, whole);
+    s->virtual_rest = rest;
+}
+
+static int64_t weighted_distance(const struct divvy_node_sched *s, const struct tenant *t) {
+    return t->params.weight * (int64_t)((uint64_t)t->vstart - (uint64_t)s->virtual_now);
+}
+
+static void join(struct divvy_node_sched *s, const struct tenant *t) {
+    int64_t distance = weighted_distance(s, t);
+    s->competing_weight += t->params.weight;
+    virtual_add(s, distance);
+}
+
+/* The last to go leaves V at its own virtual start. */
+static void part(struct divvy_node_sched *s, const struct tenant *t) {
+    int64_t distance = weighted_distance(s, t);
+    s->competing_weight -= t->params.weight;
+    virtual_add(s, -distance);
+}
+
 static bool competes(enum where where) {
-    return where != NOWHERE && where != CAPPED;
+    return where == ELIGIBLE || where == AHEAD;
 }
 
 static void leave(struct divvy_node_sched *s, uint32_t id) {
@@ -101,28 +143,39 @@ static void leave(struct divvy_node_sched *s, uint32_t id) {
     if (t->where == NOWHERE)
         return;
     divvy_node_heap_remove(&s->heaps[t->where], id);
+    if (t->where == BORROWERS)
+        divvy_node_heap_remove(&s->heaps[TURNS], id);
     if (competes(t->where))
-        s->competing_weight -= t->params.weight;
+        part(s, t);
     t->where = NOWHERE;
 }
 
 static void enter(struct divvy_node_sched *s, uint32_t id, enum where where, int64_t key) {
-    s->tenants[id].where = (uint8_t)where;
+    struct tenant *t = &s->tenants[id];
+    t->where = (uint8_t)where;
     divvy_node_heap_insert(&s->heaps[where], id, key);
+    if (where == BORROWERS) {
+        t->vborrowed = later(t->vborrowed, s->vborrowed_now);
+        divvy_node_heap_insert(&s->heaps[TURNS], id, t->vborrowed);
+    }
     if (competes(where))
-        s->competing_weight += s->tenants[id].params.weight;
+        join(s, t);
 }
 
 /* Whoever did not compete (asleep, or stopped by its cap) is owed little for that time. */
 static void forget_absence(struct divvy_node_sched *s, struct tenant *t) {
-    t->vstart = later(t->vstart, s->virtual_now - virtual_length(t, s->params.bank_ns));
+    t->vstart = later(t->vstart, shifted(s->virtual_now, -virtual_length(t, s->params.bank_ns)));
 }
 
 /* What a tenant owes for an overrun is bounded, so that a very long kernel does not shut it out for minutes. */
 static void bound_debt(struct divvy_node_sched *s, struct tenant *t) {
-    int64_t newest = s->virtual_now + virtual_length(t, s->params.debt_max_ns);
+    int64_t newest = shifted(s->virtual_now, virtual_length(t, s->params.debt_max_ns));
     if (divvy_node_key_before(newest, t->vstart))
         t->vstart = newest;
+}
+
+static int64_t deadline(const struct divvy_node_sched *s, const struct tenant *t) {
+    return shifted(t->vstart, virtual_length(t, s->params.lease_ns[t->params.qos]));
 }
 
 /* Put a ready tenant that does not hold the lease where it belongs. */
@@ -143,7 +196,7 @@ static void file(struct divvy_node_sched *s, uint32_t id) {
     if (divvy_node_key_before(s->virtual_now, t->vstart))
         enter(s, id, AHEAD, t->vstart);
     else
-        enter(s, id, ELIGIBLE, t->vstart + virtual_length(t, s->params.lease_ns[t->params.qos]));
+        enter(s, id, ELIGIBLE, deadline(s, t));
 }
 
 static struct tenant *find(const struct divvy_node_sched *s, uint32_t id) {
@@ -186,12 +239,13 @@ int divvy_node_sched_new(uint32_t capacity, const struct divvy_node_sched_params
                                    .capacity = capacity,
                                    .holder = DIVVY_NODE_SCHED_NOBODY,
                                    .tenants = calloc(capacity, sizeof *s->tenants),
-                                   .place = calloc(capacity, sizeof *s->place)};
-    bool complete = s->tenants && s->place;
+                                   .place = calloc(capacity, sizeof *s->place),
+                                   .place_of_turns = calloc(capacity, sizeof *s->place)};
+    bool complete = s->tenants && s->place && s->place_of_turns;
     for (int i = NOWHERE + 1; complete && i < HEAPS; i++) {
         s->heaps[i] = (struct divvy_node_heap){.items = calloc(capacity, sizeof(uint32_t)),
                                                .keys = calloc(capacity, sizeof(int64_t)),
-                                               .place = s->place};
+                                               .place = i == TURNS ? s->place_of_turns : s->place};
         complete = s->heaps[i].items && s->heaps[i].keys;
     }
     if (!complete) {
@@ -199,7 +253,7 @@ int divvy_node_sched_new(uint32_t capacity, const struct divvy_node_sched_params
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < capacity; i++)
-        s->place[i] = DIVVY_NODE_HEAP_ABSENT;
+        s->place[i] = s->place_of_turns[i] = DIVVY_NODE_HEAP_ABSENT;
     *ret_sched = s;
     return 0;
 }
@@ -212,6 +266,7 @@ void divvy_node_sched_free(struct divvy_node_sched *s) {
         free(s->heaps[i].keys);
     }
     free(s->place);
+    free(s->place_of_turns);
     free(s->tenants);
     free(s);
 }
@@ -228,6 +283,7 @@ int divvy_node_sched_add(struct divvy_node_sched *s, uint32_t id,
     s->tenants[id] = (struct tenant){.params = *params,
                                      .known = true,
                                      .vstart = s->virtual_now,
+                                     .vborrowed = s->vborrowed_now,
                                      .credit_ns = s->params.lease_min_ns,
                                      .credit_at_ns = s->now_ns};
     return 0;
@@ -235,8 +291,10 @@ int divvy_node_sched_add(struct divvy_node_sched *s, uint32_t id,
 
 /* The holder gives the lease up, for whatever reason. */
 static void release(struct divvy_node_sched *s) {
-    s->competing_weight -= s->tenants[s->holder].params.weight;
-    s->tenants[s->holder].ready_since_ns = s->now_ns;
+    struct tenant *t = &s->tenants[s->holder];
+    if (!s->lease_borrowed)
+        part(s, t);
+    t->ready_since_ns = s->now_ns;
     s->holder = DIVVY_NODE_SCHED_NOBODY;
     s->lease = (struct divvy_node_lease){.tenant = DIVVY_NODE_SCHED_NOBODY};
 }
@@ -257,15 +315,18 @@ int divvy_node_sched_set(struct divvy_node_sched *s, uint32_t id,
         return -EINVAL;
     clock_to(s, now_ns);
     refill(s, t);
-    if (id == s->holder)
-        s->competing_weight += (uint64_t)params->weight - t->params.weight;
-    else
+    bool competing_holder = id == s->holder && !s->lease_borrowed;
+    if (competing_holder)
+        part(s, t);
+    else if (id != s->holder)
         leave(s, id);
     if (!has_cap(t))
         t->credit_ns = s->params.lease_min_ns; /* a new cap starts neither in debt nor rich */
     t->params = *params;
     t->vstart_rest = 0;
     t->credit_rest = 0;
+    if (competing_holder)
+        join(s, t);
     file(s, id);
     return 0;
 }
@@ -320,6 +381,20 @@ int divvy_node_sched_freeze(struct divvy_node_sched *s, uint32_t id, bool frozen
     return 0;
 }
 
+/* Move the tenant's virtual start on. */
+static void run_on(struct divvy_node_sched *s, uint32_t id, int64_t ns) {
+    struct tenant *t = &s->tenants[id];
+    int64_t units = ns * VIRTUAL_PER_NS + t->vstart_rest, step = units / t->params.weight;
+    t->vstart = shifted(t->vstart, step);
+    t->vstart_rest = units % t->params.weight;
+    if (competes(t->where) || (id == s->holder && !s->lease_borrowed))
+        virtual_add(s, step * t->params.weight);
+}
+
+/*
+ * What is used under an open lease, or borrowed, was nobody else's: it counts neither against the share nor against the cap. What
+ * of it comes late, when the lease is over, counts: by then somebody may have waited for it.
+ */
 int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t used_ns,
                             int64_t now_ns) {
     struct tenant *t = find(s, id);
@@ -329,18 +404,13 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
         return -EINVAL;
     clock_to(s, now_ns);
     refill(s, t);
-    t->credit_ns -= has_cap(t) ? used_ns : 0;
-    /* What was borrowed while nobody else could run is not held against the borrower for long. */
-    if (t->params.cap_soft && t->credit_ns < -s->params.bank_ns)
-        t->credit_ns = -s->params.bank_ns;
     t->stats.used_ns += (uint64_t)used_ns;
-    int64_t units = used_ns * VIRTUAL_PER_NS + t->vstart_rest;
-    t->vstart += units / t->params.weight;
-    t->vstart_rest = units % t->params.weight;
-    if (s->competing_weight > 0) {
-        units = used_ns * VIRTUAL_PER_NS + s->virtual_rest;
-        s->virtual_now += units / (int64_t)s->competing_weight;
-        s->virtual_rest = units % (int64_t)s->competing_weight;
+    if (id == s->holder && s->lease_borrowed) {
+        t->vborrowed = shifted(t->vborrowed, virtual_length(t, used_ns));
+        s->vborrowed_now = later(s->vborrowed_now, t->vborrowed);
+    } else if (id != s->holder || s->lease.kind != DIVVY_NODE_LEASE_OPEN) {
+        t->credit_ns -= has_cap(t) ? used_ns : 0;
+        run_on(s, id, used_ns);
     }
     if (id == s->holder) {
         int64_t before = s->lease_used_ns, length = s->lease.length_ns;
@@ -366,8 +436,6 @@ static void promote(struct divvy_node_sched *s) {
         while (s->heaps[where].count && s->heaps[where].keys[0] <= s->now_ns)
             file(s, top(s, where));
     }
-    if (!s->heaps[ELIGIBLE].count && s->heaps[AHEAD].count && s->holder == DIVVY_NODE_SCHED_NOBODY)
-        s->virtual_now = later(s->virtual_now, s->heaps[AHEAD].keys[0]);
     while (s->heaps[AHEAD].count && !divvy_node_key_before(s->virtual_now, s->heaps[AHEAD].keys[0]))
         file(s, top(s, AHEAD));
 }
@@ -390,7 +458,9 @@ static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
     bool open = may_be_open(s, t);
     leave(s, id);
     s->holder = id;
-    s->competing_weight += t->params.weight;
+    s->lease_borrowed = borrowed && !open;
+    if (!s->lease_borrowed)
+        join(s, t);
     s->lease_used_ns = 0;
     s->lease =
         (struct divvy_node_lease){.kind = open ? DIVVY_NODE_LEASE_OPEN : DIVVY_NODE_LEASE_TIMED,
@@ -408,14 +478,16 @@ int divvy_node_sched_pick(struct divvy_node_sched *s, int64_t now_ns,
     promote(s);
     if (s->holder == DIVVY_NODE_SCHED_NOBODY) {
         uint32_t next = top(s, ELIGIBLE);
+        if (next == DIVVY_NODE_SCHED_NOBODY)
+            next = top(s, AHEAD);
         bool borrowed = next == DIVVY_NODE_SCHED_NOBODY;
         if (borrowed)
-            next = top(s, BORROWERS);
+            next = top(s, TURNS);
         if (next != DIVVY_NODE_SCHED_NOBODY)
             grant(s, next, borrowed);
     } else if (s->lease.kind == DIVVY_NODE_LEASE_OPEN && !may_be_open(s, &s->tenants[s->holder])) {
         s->lease.kind = DIVVY_NODE_LEASE_TIMED;
-        s->lease.length_ns = lease_length(s, &s->tenants[s->holder], false);
+        s->lease.length_ns = s->params.lease_min_ns; /* it has had more than anybody */
         s->lease_used_ns = 0;
     }
     *ret_lease = s->lease;
@@ -442,9 +514,8 @@ bool divvy_node_sched_should_revoke(struct divvy_node_sched *s, int64_t now_ns) 
     if (s->holder == DIVVY_NODE_SCHED_NOBODY || rival == DIVVY_NODE_SCHED_NOBODY)
         return false;
     struct tenant *t = &s->tenants[s->holder];
-    int64_t deadline = t->vstart + virtual_length(t, s->params.lease_ns[t->params.qos]);
     bool revoke = s->tenants[rival].params.qos > t->params.qos &&
-                  divvy_node_key_before(s->heaps[ELIGIBLE].keys[0], deadline);
+                  (s->lease_borrowed || divvy_node_key_before(s->heaps[ELIGIBLE].keys[0], deadline(s, t)));
     t->stats.revoked += revoke;
     return revoke;
 }
