@@ -56,6 +56,10 @@ need_jansson() { compiles '#include <jansson.h>
 int main(void) { return json_object_size(0) != 0; }' -ljansson; }
 package_jansson() { say "libjansson-dev"; }
 
+need_curl() { compiles '#include <curl/curl.h>
+int main(void) { return CURLOPT_UNIX_SOCKET_PATH == 0; }' -lcurl; }
+package_curl() { say "libcurl4-openssl-dev"; }
+
 need_cmocka() { compiles '#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -17,6 +17,14 @@ enum {
 int divvy_cli_verb_run(int argc, char **argv);
 int divvy_cli_verb_gpus(int argc, char **argv);
 int divvy_cli_verb_doctor(int argc, char **argv);
+int divvy_cli_verb_ps(int argc, char **argv);
+int divvy_cli_verb_top(int argc, char **argv);
+int divvy_cli_verb_set(int argc, char **argv);
+int divvy_cli_verb_freeze(int argc, char **argv);
+int divvy_cli_verb_resume(int argc, char **argv);
+int divvy_cli_verb_snapshot(int argc, char **argv);
+int divvy_cli_verb_events(int argc, char **argv);
+int divvy_cli_verb_rm(int argc, char **argv);
 int divvy_cli_verb_help(int argc, char **argv);
 
 /* One line on stderr: "divvy VERB: text". */

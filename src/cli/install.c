@@ -12,6 +12,8 @@ static const char *const limiter_places[] = {"../lib/libcuda_limiter.so",
                                              "../lib/divvy/libcuda_limiter.so"};
 static const char *const simulated_places[] = {"../lib/simgpu", "../lib/divvy/simgpu"};
 
+static const char *const daemon_places[] = {"divvyd", "../sbin/divvyd"};
+
 /* An absolute path without "..", if `folder`/`place`/`file` can be read; else empty. */
 static void place_find(const char *folder, const char *const *places, size_t count,
                        const char *file, char *ret_path) {
@@ -47,5 +49,7 @@ int divvy_cli_install_find(struct divvy_cli_install *ret_install, struct divvy_e
                ret_install->limiter);
     place_find(folder, simulated_places, sizeof simulated_places / sizeof simulated_places[0],
                "libcuda.so.1", ret_install->simulated_dir);
+    place_find(folder, daemon_places, sizeof daemon_places / sizeof daemon_places[0], "",
+               ret_install->daemon);
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * Where the parts of this installation (or build) lie, found from where the running program lies:
- * bin/divvy beside lib/ or lib/divvy/.
+ * bin/divvy beside lib/ or lib/divvy/, and divvyd beside divvy or in ../sbin.
  */
 #ifndef DIVVY_CLI_INSTALL_H
 #define DIVVY_CLI_INSTALL_H
@@ -12,6 +12,7 @@
 struct divvy_cli_install {
     char limiter[PATH_MAX];       /* libcuda_limiter.so, empty when not found */
     char simulated_dir[PATH_MAX]; /* folder of the simulated libcuda.so.1, empty when not found */
+    char daemon[PATH_MAX];        /* divvyd, empty when not found */
 };
 
 /* 0, or the error of reading /proc/self/exe; missing parts are empty, not errors. */

@@ -2,8 +2,6 @@
 #include "cli/cli.h"
 
 #include <argp.h>
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +13,14 @@ struct verb {
 
 static const struct verb verbs[] = {
     {"run", divvy_cli_verb_run, "run a program on a share of a GPU"},
+    {"ps", divvy_cli_verb_ps, "list the tenants of this node"},
+    {"top", divvy_cli_verb_top, "watch GPUs and tenants"},
+    {"set", divvy_cli_verb_set, "change a tenant's limits while it runs"},
+    {"freeze", divvy_cli_verb_freeze, "stop a tenant's GPU work"},
+    {"resume", divvy_cli_verb_resume, "let a frozen or saved tenant go on"},
+    {"snapshot", divvy_cli_verb_snapshot, "save a tenant's device memory and free it"},
+    {"rm", divvy_cli_verb_rm, "forget a tenant"},
+    {"events", divvy_cli_verb_events, "tell what happened on this node"},
     {"gpus", divvy_cli_verb_gpus, "list the GPUs"},
     {"doctor", divvy_cli_verb_doctor, "tell what would stop divvy from working here"},
     {"help", divvy_cli_verb_help, "explain a verb"},
@@ -22,32 +28,18 @@ static const struct verb verbs[] = {
 
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 
-void divvy_cli_complain(const char *verb, const char *format, ...) {
-    va_list arguments;
-
-    (void)fprintf(stderr, "divvy %s: ", verb);
-    va_start(arguments, format);
-    (void)vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    (void)fputc('\n', stderr);
-}
-
-int divvy_cli_fail(const char *verb, const struct divvy_error *error) {
-    divvy_cli_complain(verb, "%s", error->text);
-    return error->status == -EINVAL || error->status == -ERANGE ? DIVVY_CLI_USAGE
-                                                                : DIVVY_CLI_FAILED;
-}
-
 static void usage_print(FILE *out) {
     (void)fputs("Usage: divvy VERB [OPTION...]\n"
                 "Divides GPUs: gives each program a memory size and a share of GPU time.\n"
                 "\n",
                 out);
     for (size_t i = 0; i < VERB_COUNT; i++)
-        (void)fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].about);
+        (void)fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].about);
     (void)fputs("\n"
                 "For example:\n"
-                "  divvy run --memory 8GiB --compute 30% -- python3 train.py\n"
+                "  divvy run --memory 8GiB --compute 30% --name train -- python3 train.py\n"
+                "  divvy top\n"
+                "  divvy set train --compute 60%\n"
                 "\n"
                 "`divvy VERB --help' explains a verb; `divvy --version' prints the version.\n",
                 out);

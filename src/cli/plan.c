@@ -54,6 +54,33 @@ int divvy_cli_plan_compute_parse(const char *value, unsigned int *ret_percent,
     return 0;
 }
 
+int divvy_cli_plan_weight_parse(const char *value, uint64_t *ret_weight,
+                                struct divvy_error *error) {
+    divvy_core_fault_t fault;
+    uint64_t weight;
+    int status = divvy_core_u64_parse(value, strlen(value), &weight, &fault);
+
+    if (status < 0)
+        return divvy_error_set(error, status,
+                               "--weight '%.40s': character %zu: %s; write 1 to %u", value,
+                               fault.position + 1, fault.reason, DIVVY_CLI_WEIGHT_MAX);
+    if (weight < 1 || weight > DIVVY_CLI_WEIGHT_MAX)
+        return divvy_error_set(error, -ERANGE, "--weight '%.40s': write 1 to %u", value,
+                               DIVVY_CLI_WEIGHT_MAX);
+    *ret_weight = weight;
+    return 0;
+}
+
+int divvy_cli_plan_qos_check(const char *value, struct divvy_error *error) {
+    static const char *const classes[] = {"low", "medium", "high", "critical"};
+
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (divvy_core_word_equal(value, strlen(value), classes[i]))
+            return 0;
+    return divvy_error_set(error, -EINVAL, "--qos '%.40s': write low, medium, high or critical",
+                           value);
+}
+
 static bool is_name_byte(char byte, bool is_first) {
     if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
         (byte >= 'A' && byte <= 'Z'))
@@ -137,6 +164,28 @@ int divvy_cli_plan_variable_check(const char *variable, const char *value, int i
     return divvy_error_set(error, -EINVAL,
                            "%s: byte %zu: %s; write it like {\"0\": %s}, or unset it", variable,
                            fault.position, fault.reason, is_memory ? "2147483648" : "20");
+}
+
+uint64_t divvy_cli_plan_variable_value(const char *value, int is_memory,
+                                       const struct divvy_cli_gpu *gpu) {
+    static divvy_core_limits_t limits;
+    uint64_t least = 0;
+
+    if (!value || !value[0] ||
+        divvy_core_limits_parse(value, strlen(value),
+                                is_memory ? DIVVY_CORE_LIMITS_BYTES : DIVVY_CORE_LIMITS_PERCENT,
+                                &limits, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < limits.count; i++) {
+        const divvy_core_limit_t *entry = &limits.entries[i];
+        bool is_it = entry->key == DIVVY_CORE_LIMIT_KEY_INDEX
+                         ? entry->index == gpu->index
+                         : divvy_core_uuid_equal(&entry->uuid, &gpu->uuid);
+
+        if (is_it && entry->value > 0 && (least == 0 || entry->value < least))
+            least = entry->value;
+    }
+    return least;
 }
 
 char *divvy_cli_plan_list_front(const char *first, const char *list) {

@@ -25,6 +25,13 @@ int divvy_cli_plan_memory_parse(const char *value, divvy_core_size_t *ret_size,
 int divvy_cli_plan_compute_parse(const char *value, unsigned int *ret_percent,
                                  struct divvy_error *error);
 
+/* 1 to DIVVY_CLI_WEIGHT_MAX. */
+#define DIVVY_CLI_WEIGHT_MAX 1000000u
+int divvy_cli_plan_weight_parse(const char *value, uint64_t *ret_weight, struct divvy_error *error);
+
+/* low, medium, high or critical, in any case. */
+int divvy_cli_plan_qos_check(const char *value, struct divvy_error *error);
+
 /*
  * Letters, digits, '.', '_' and '-', the first a letter or digit, at most DIVVY_CLI_NAME_MAX: it
  * becomes a file name.
@@ -53,6 +60,13 @@ void divvy_cli_plan_limit_format(const divvy_core_uuid_t *uuid, uint64_t value,
  */
 int divvy_cli_plan_variable_check(const char *variable, const char *value, int is_memory,
                                   struct divvy_error *error);
+
+/*
+ * What such a variable (checked before) says about one device, by its index or UUID; the smaller
+ * where it says two things. 0: nothing.
+ */
+uint64_t divvy_cli_plan_variable_value(const char *value, int is_memory,
+                                       const struct divvy_cli_gpu *gpu);
 
 /*
  * `first` in front of a colon-separated list (NULL or empty: none), without doubling it. malloc'ed;

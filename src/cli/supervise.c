@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -24,6 +25,8 @@ struct supervisor {
     int report[2]; /* from keeper to front: the program's wait status */
     pid_t child;   /* the front's: keeper; the keeper's: program */
     pid_t front;
+    struct divvy_cli_tenant *tenant;
+    const struct divvy_cli_member *member; /* NULL: no daemon */
 };
 
 static void signals_choose(sigset_t *set) {
@@ -39,6 +42,34 @@ static void signals_choose(sigset_t *set) {
 
 static int exit_status(int wait_status) {
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+/* ---- the tenant ---- */
+
+static void tenant_end(const struct supervisor *s) {
+    if (s->member)
+        divvy_cli_member_leave(s->member);
+    else
+        divvy_cli_tenant_remove(s->tenant);
+}
+
+/* Enters the tenant with the daemon, if there is one. 0 or the exit status, said why. */
+static int tenant_begin(const struct supervisor *s) {
+    static char folder[PATH_MAX];
+    struct divvy_error error = {0};
+
+    if (!s->member)
+        return 0;
+    if (divvy_cli_member_enter(s->member, folder, sizeof folder, &error) < 0) {
+        int status = divvy_cli_fail("run", &error);
+
+        return error.status == -EBUSY ? DIVVY_CLI_USAGE : status;
+    }
+    if (setenv("DIVVY_TENANT_DIR", folder, 1) == 0)
+        return 0;
+    divvy_cli_complain("run", "cannot set DIVVY_TENANT_DIR: %s", strerror(errno));
+    tenant_end(s);
+    return DIVVY_CLI_FAILED;
 }
 
 /* ---- the program ---- */
@@ -101,19 +132,22 @@ static void keeper_signal_pass(struct supervisor *s, const struct signalfd_sigin
 }
 
 static void __attribute__((noreturn))
-keeper_run(struct supervisor *s, char **program, struct divvy_cli_tenant *tenant) {
+keeper_run(struct supervisor *s, char **program) {
     pid_t self = getpid();
-    int wait_status = 0;
+    int wait_status = 0, status;
     bool last = false;
 
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     divvy_cleanup_close(&s->report[0]);
+    status = tenant_begin(s);
+    if (status != 0)
+        _exit(status);
     s->child = fork();
     if (s->child == 0)
         program_start(s, program, self);
     if (s->child < 0) {
         divvy_cli_complain("run", "cannot start a process: %s", strerror(errno));
-        divvy_cli_tenant_remove(tenant);
+        tenant_end(s);
         _exit(DIVVY_CLI_FAILED);
     }
     (void)signal(SIGPIPE, SIG_IGN);
@@ -134,7 +168,7 @@ keeper_run(struct supervisor *s, char **program, struct divvy_cli_tenant *tenant
         (void)children_reap(s, &wait_status, &last);
     }
     if (last)
-        divvy_cli_tenant_remove(tenant);
+        tenant_end(s);
     if (s->report[1] >= 0)
         (void)!write(s->report[1], &wait_status, sizeof wait_status);
     divvy_cleanup_close(&s->report[1]);
@@ -142,7 +176,7 @@ keeper_run(struct supervisor *s, char **program, struct divvy_cli_tenant *tenant
         keeper_detach();
         while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)
             ;
-        divvy_cli_tenant_remove(tenant);
+        tenant_end(s);
     }
     _exit(DIVVY_CLI_OK);
 }
@@ -164,7 +198,7 @@ static void front_signal_pass(struct supervisor *s, const struct signalfd_siginf
         (void)raise(SIGSTOP);
 }
 
-static int front_run(struct supervisor *s, struct divvy_cli_tenant *tenant) {
+static int front_run(struct supervisor *s) {
     int wait_status, kept = 0;
 
     divvy_cleanup_close(&s->report[1]);
@@ -195,12 +229,17 @@ static int front_run(struct supervisor *s, struct divvy_cli_tenant *tenant) {
     if (waitpid(s->child, &kept, 0) == s->child && WIFEXITED(kept))
         return WEXITSTATUS(kept) ? WEXITSTATUS(kept) : DIVVY_CLI_FAILED;
     divvy_cli_complain("run", "the process that kept the tenant was killed; the program was ended");
-    divvy_cli_tenant_remove(tenant);
+    tenant_end(s);
     return DIVVY_CLI_FAILED;
 }
 
-int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant) {
-    struct supervisor s = {.signal_fd = -1, .report = {-1, -1}, .front = getpid()};
+int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant,
+                        const struct divvy_cli_member *member) {
+    struct supervisor s = {.signal_fd = -1,
+                           .report = {-1, -1},
+                           .front = getpid(),
+                           .tenant = tenant,
+                           .member = member};
 
     /* Where SIGCHLD is ignored, nobody learns how a child ended. */
     (void)sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &s.original_child);
@@ -209,10 +248,11 @@ int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant) {
     s.signal_fd = signalfd(-1, &s.passed, SFD_CLOEXEC);
     if (s.signal_fd < 0 || pipe2(s.report, O_CLOEXEC) < 0 || (s.child = fork()) < 0) {
         divvy_cli_complain("run", "cannot start a process: %s", strerror(errno));
-        divvy_cli_tenant_remove(tenant);
+        if (!member)
+            divvy_cli_tenant_remove(tenant);
         return DIVVY_CLI_FAILED;
     }
     if (s.child == 0)
-        keeper_run(&s, program, tenant);
-    return front_run(&s, tenant);
+        keeper_run(&s, program);
+    return front_run(&s);
 }

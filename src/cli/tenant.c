@@ -1,4 +1,4 @@
-/* The folder of a running tenant: see tenant.h. */
+/* The folder of a running tenant that no daemon knows: see tenant.h. */
 #include "cli/tenant.h"
 
 #include "base/cleanup.h"
@@ -17,19 +17,19 @@
 #define USAGE_PAGE_NAME "usage" /* each attached process holds a shared lock on it (page/page.h) */
 
 /*
- * Opens a folder of ours inside `at`, made when missing. -EPERM when somebody else could write to
- * it.
+ * Opens a folder of ours inside `at`, made with this mode when missing. -EPERM when others have
+ * rights to it that are in `refused`.
  */
-static int folder_open(int at, const char *name) {
+static int folder_open(int at, const char *name, mode_t mode, mode_t refused) {
     struct stat status;
     int fd;
 
-    if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
+    if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
         return -errno;
     fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & 0077)) {
+    if (fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & refused)) {
         divvy_cleanup_close(&fd);
         return -EPERM;
     }
@@ -43,13 +43,14 @@ static int base_open_in(const char *parent, const char *name, char *ret_path) {
 
     if (parent_fd < 0)
         return -errno;
-    divvy_fd = folder_open(parent_fd, name);
+    /* Everybody has to reach the socket of root's daemon there. */
+    divvy_fd = folder_open(parent_fd, name, geteuid() == 0 ? 0755 : 0700, 0022);
     if (divvy_fd < 0)
         return divvy_fd;
-    if (snprintf(ret_path, PATH_MAX, "%s/%s/tenants", parent, name) >=
+    if (snprintf(ret_path, PATH_MAX, "%s/%s/alone", parent, name) >=
         PATH_MAX - DIVVY_ERROR_TEXT_BYTES)
         return -ENAMETOOLONG;
-    return folder_open(divvy_fd, "tenants");
+    return folder_open(divvy_fd, "alone", 0700, 0077);
 }
 
 static int base_open(char *ret_path, struct divvy_error *error) {
@@ -107,7 +108,7 @@ static int folder_lock(int base_fd, const char *name, bool make) {
     int fd;
 
     if (make)
-        fd = folder_open(base_fd, name);
+        fd = folder_open(base_fd, name, 0700, 0077);
     else if ((fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         fd = -errno;
     if (fd < 0)

@@ -1,7 +1,8 @@
 /*
- * The folder of a running tenant: it holds the page that the tenant's processes share, and its lock
- * says that the name is taken. Folders lie in $XDG_RUNTIME_DIR/divvy/tenants, /run/divvy/tenants
- * (root) or /dev/shm/divvy-UID/tenants, the first that can be had, mode 0700.
+ * The folder of a running tenant that no daemon knows: it holds the page that the tenant's processes
+ * share, and its lock says that the name is taken. Folders lie in $XDG_RUNTIME_DIR/divvy/alone,
+ * /run/divvy/alone (root) or /dev/shm/divvy-UID/alone, the first that can be had, mode 0700. Those
+ * of the daemon's tenants lie beside, in its own folder `tenants`: neither touches the other's.
  */
 #ifndef DIVVY_CLI_TENANT_H
 #define DIVVY_CLI_TENANT_H

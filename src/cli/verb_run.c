@@ -1,7 +1,9 @@
 /* divvy run: one tenant, limited, nothing else to set up. */
 #include "base/cleanup.h"
 #include "cli/cli.h"
+#include "cli/daemon.h"
 #include "cli/gpu.h"
+#include "cli/member.h"
 #include "cli/plan.h"
 #include "cli/supervise.h"
 #include "cli/tenant.h"
@@ -17,7 +19,8 @@
 #define MEM_LIMIT "TENSOR_FUSION_CUDA_MEM_LIMIT"
 
 struct arguments {
-    const char *memory, *compute, *gpu, *name;
+    const char *memory, *compute, *gpu, *name, *qos, *weight;
+    int soft, no_daemon;
     char **program;
 };
 
@@ -27,11 +30,21 @@ struct plan {
     divvy_core_size_t memory;
     uint64_t memory_bytes;
     unsigned int percent;
+    uint64_t weight; /* 0: not given */
     const struct divvy_cli_gpu *gpu;
     char name[DIVVY_CLI_NAME_MAX + 1];
 };
 
-enum { OPTION_MEMORY = 0x100, OPTION_COMPUTE, OPTION_GPU, OPTION_NAME };
+enum {
+    OPTION_MEMORY = 0x100,
+    OPTION_COMPUTE,
+    OPTION_GPU,
+    OPTION_NAME,
+    OPTION_QOS,
+    OPTION_WEIGHT,
+    OPTION_SOFT,
+    OPTION_NO_DAEMON
+};
 
 static error_t argument_take(int key, char *value, struct argp_state *state) {
     struct arguments *arguments = state->input;
@@ -49,6 +62,18 @@ static error_t argument_take(int key, char *value, struct argp_state *state) {
     case OPTION_NAME:
         arguments->name = value;
         return 0;
+    case OPTION_QOS:
+        arguments->qos = value;
+        return 0;
+    case OPTION_WEIGHT:
+        arguments->weight = value;
+        return 0;
+    case OPTION_SOFT:
+        arguments->soft = 1;
+        return 0;
+    case OPTION_NO_DAEMON:
+        arguments->no_daemon = 1;
+        return 0;
     case ARGP_KEY_ARG:
         /* The program, and all that follows is its own. */
         arguments->program = state->argv + state->next - 1;
@@ -56,6 +81,11 @@ static error_t argument_take(int key, char *value, struct argp_state *state) {
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "no PROGRAM is given");
+        return 0;
+    case ARGP_KEY_END:
+        /* Only a daemon can weigh tenants against each other. */
+        if (arguments->no_daemon && (arguments->qos || arguments->weight || arguments->soft))
+            argp_error(state, "--qos, --weight and --soft need the daemon: not with --no-daemon");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -68,6 +98,12 @@ static const struct argp_option options[] = {
     {"gpu", OPTION_GPU, "sim|N|UUID", 0, "The GPU; `sim' is the simulated one (default: the first)",
      0},
     {"name", OPTION_NAME, "TENANT", 0, "Name of the tenant (default: made up)", 0},
+    {"soft", OPTION_SOFT, NULL, 0,
+     "The share may be exceeded while nobody else wants the GPU", 0},
+    {"weight", OPTION_WEIGHT, "N", 0, "Share when several want more than there is", 0},
+    {"qos", OPTION_QOS, "CLASS", 0, "low, medium (default), high or critical", 0},
+    {"no-daemon", OPTION_NO_DAEMON, NULL, 0,
+     "Without divvyd: the limiter alone keeps the limits, less exactly", 0},
     {0},
 };
 
@@ -80,6 +116,11 @@ static const struct argp parser = {
            "time given here, and see a GPU of that size.\v"
            "Without --memory or --compute that resource is not limited. Without a GPU the "
            "simulated one is used.\n\n"
+           "divvyd, started when none runs, deals out the GPU time; without it the limits still "
+           "hold. `divvy ps' and `divvy top' show the tenant, `divvy set' changes it.\n\n"
+           "For example:\n"
+           "  divvy run --memory 8GiB --compute 30% -- python3 train.py\n"
+           "  divvy run --memory 50% --qos high --name web -- ./serve\n\n"
            "Exit status: that of PROGRAM, 128+N when signal N ended it, 127 when it is not found, "
            "126 when it cannot "
            "be run, 2 when an argument is wrong (nothing is started then), 1 for other failures.",
@@ -95,6 +136,11 @@ static int limits_check(const struct arguments *arguments, struct plan *plan,
         status = divvy_cli_plan_variable_check(MEM_LIMIT, getenv(MEM_LIMIT), 1, error);
     if (status < 0)
         return status;
+    if (arguments->weight &&
+        divvy_cli_plan_weight_parse(arguments->weight, &plan->weight, error) < 0)
+        return error->status;
+    if (arguments->qos && divvy_cli_plan_qos_check(arguments->qos, error) < 0)
+        return error->status;
     if (arguments->compute)
         return divvy_cli_plan_compute_parse(arguments->compute, &plan->percent, error);
     return divvy_cli_plan_variable_check(UP_LIMIT, getenv(UP_LIMIT), 0, error);
@@ -189,7 +235,7 @@ static int list_variable_front(const char *name, const char *first, struct divvy
 
 /* Everything that the tenant is told, in this process's environment, which the program inherits. */
 static int environment_prepare(const struct plan *plan, const struct divvy_cli_gpu_list *list,
-                               const struct divvy_cli_tenant *tenant, struct divvy_error *error) {
+                               const char *folder, struct divvy_error *error) {
     char limit[DIVVY_CLI_LIMIT_TEXT_BYTES], uuid[DIVVY_CORE_UUID_TEXT_BYTES];
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
 
@@ -212,30 +258,92 @@ static int environment_prepare(const struct plan *plan, const struct divvy_cli_g
         list_variable_front("LD_LIBRARY_PATH", plan->install.simulated_dir, error) < 0)
         return error->status;
     if (variable_set("DIVVY_TENANT", plan->name, error) < 0 ||
-        variable_set("DIVVY_TENANT_DIR", tenant->path, error) < 0)
+        (folder && variable_set("DIVVY_TENANT_DIR", folder, error) < 0))
         return error->status;
     return list_variable_front("LD_PRELOAD", plan->install.limiter, error);
+}
+
+/*
+ * The daemon, if there is one or one can be had, with what to ask of it in *ret_member. -ENOTCONN:
+ * without one the tenant is on its own, and a line has said so. -EOPNOTSUPP: what was asked for only
+ * a daemon can give.
+ */
+static int daemon_find(const struct arguments *arguments, const struct plan *plan,
+                       struct divvy_cli_member *ret_member, struct divvy_error *error) {
+    char uuid[DIVVY_CORE_UUID_TEXT_BYTES];
+    struct divvy_cli_client *client = NULL;
+    struct divvy_cli_wish wish = {
+        .id = plan->name,
+        .gpu = uuid,
+        .memory_bytes = plan->memory_bytes,
+        .percent = plan->percent,
+        .soft = arguments->soft,
+        .weight = plan->weight,
+        .qos = arguments->qos,
+    };
+    int status = divvy_cli_daemon_ensure(&plan->install, &client, error);
+
+    divvy_core_uuid_format(&plan->gpu->uuid, uuid);
+    if (!arguments->memory)
+        wish.memory_bytes = divvy_cli_plan_variable_value(getenv(MEM_LIMIT), 1, plan->gpu);
+    if (!arguments->compute)
+        wish.percent =
+            (unsigned int)divvy_cli_plan_variable_value(getenv(UP_LIMIT), 0, plan->gpu);
+    if (status == 0)
+        status = divvy_cli_member_gpu_check(client, uuid, error);
+    if (status == 0)
+        status = divvy_cli_member_init(ret_member, client, &wish, error);
+    divvy_cli_client_free(client);
+    if (status == 0)
+        return 0;
+    if (arguments->qos || arguments->weight || arguments->soft) {
+        (void)divvy_error_prefix(error, "--qos, --weight and --soft need the daemon");
+        return -EOPNOTSUPP;
+    }
+    divvy_cli_complain("run", "%s; running without the daemon", error->text);
+    return -ENOTCONN;
+}
+
+/* Without a daemon: the name is a folder of its own. */
+static int run_alone(const struct arguments *arguments, const struct plan *plan,
+                     const struct divvy_cli_gpu_list *list) {
+    struct divvy_error error = {0};
+    struct divvy_cli_tenant tenant;
+
+    if (divvy_cli_tenant_open(plan->name, &tenant, &error) < 0) {
+        (void)divvy_cli_fail("run", &error);
+        return error.status == -EBUSY ? DIVVY_CLI_USAGE : DIVVY_CLI_FAILED;
+    }
+    if (environment_prepare(plan, list, tenant.path, &error) < 0) {
+        divvy_cli_tenant_remove(&tenant);
+        return divvy_cli_fail("run", &error);
+    }
+    return divvy_cli_supervise(arguments->program, &tenant, NULL);
 }
 
 int divvy_cli_verb_run(int argc, char **argv) {
     static struct divvy_cli_gpu_list list;
     static struct plan plan;
+    static struct divvy_cli_member member;
     struct arguments arguments = {0};
-    struct divvy_cli_tenant tenant;
     struct divvy_error error = {0};
+    int status;
 
     if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &arguments) != 0 || !arguments.program)
         return DIVVY_CLI_USAGE;
     if (limits_check(&arguments, &plan, &error) < 0 || name_choose(&arguments, &plan, &error) < 0 ||
         parts_find(&plan, &error) < 0 || gpu_choose(&arguments, &plan, &list, &error) < 0)
         return divvy_cli_fail("run", &error);
-    if (divvy_cli_tenant_open(plan.name, &tenant, &error) < 0) {
-        (void)divvy_cli_fail("run", &error);
-        return error.status == -EBUSY ? DIVVY_CLI_USAGE : DIVVY_CLI_FAILED;
+    if (arguments.no_daemon)
+        return run_alone(&arguments, &plan, &list);
+    status = daemon_find(&arguments, &plan, &member, &error);
+    if (status == -ENOTCONN)
+        return run_alone(&arguments, &plan, &list);
+    if (status < 0) {
+        divvy_cli_complain("run", "%s", error.text);
+        return DIVVY_CLI_FAILED;
     }
-    if (environment_prepare(&plan, &list, &tenant, &error) < 0) {
-        divvy_cli_tenant_remove(&tenant);
+    if (environment_prepare(&plan, &list, NULL, &error) < 0)
         return divvy_cli_fail("run", &error);
-    }
-    return divvy_cli_supervise(arguments.program, &tenant);
+    return divvy_cli_supervise(arguments.program, NULL, &member);
 }

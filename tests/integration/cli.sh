@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# divvy's command line in a tree with stand-ins for limiter and driver: cli.sh DIVVY TREE TERMINAL-TEST
+# divvy's command line in a tree with stand-ins for limiter and driver, without a daemon: cli.sh DIVVY TREE TERMINAL-TEST
+# (cli_daemon.sh is about the rest.)
 # Exit statuses, signals, bad input, what the tenant is told, what is left behind.
 # shellcheck disable=SC2016 # the inner shells expand what stands in single quotes
 set -u
@@ -15,8 +16,8 @@ runtime=$(mktemp -d)
 chmod 700 "$runtime"
 trap 'rm -rf "$runtime"' EXIT
 export XDG_RUNTIME_DIR=$runtime LC_ALL=C
-unset LD_PRELOAD LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES DIVVY_TENANT
-tenants=$runtime/divvy/tenants
+unset LD_PRELOAD LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES DIVVY_TENANT DIVVY_SOCKET
+tenants=$runtime/divvy/alone
 # A sanitized divvy finds leaks in nothing that matters here, but its children must not be slowed down by looking.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0:verify_asan_link_order=0
 
@@ -42,7 +43,7 @@ check_has() { # WHAT PART TEXT
 refused() { # WHAT PART ARGUMENT...: exit 2, one line on stderr with PART, nothing started
     local what=$1 part=$2 errors status=0
     shift 2
-    errors=$("$divvy" run "$@" -- touch "$runtime/started" 2>&1 >/dev/null) || status=$?
+    errors=$("$divvy" run --no-daemon "$@" -- touch "$runtime/started" 2>&1 >/dev/null) || status=$?
     check "$what: status" 2 "$status"
     check_has "$what: message" "$part" "$errors"
     check "$what: one line" 1 "$(printf '%s\n' "$errors" | wc -l)"
@@ -75,7 +76,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 nothing_left() { [ "$(left)" -eq 0 ]; }
 
 # ---- exit statuses ----
-sim=("$divvy" run --gpu sim --)
+sim=("$divvy" run --no-daemon --gpu sim --)
 check "success" 0 "$(status_of "${sim[@]}" true)"
 check "failure" 1 "$(status_of "${sim[@]}" false)"
 check "its own status" 42 "$(status_of "${sim[@]}" sh -c 'exit 42')"
@@ -87,8 +88,8 @@ check "not executable" 126 "$(status_of "${sim[@]}" "$runtime/plain")"
 for signal in TERM:143 KILL:137 SEGV:139 INT:130 HUP:129; do
     check "ended by ${signal%:*}" "${signal#*:}" "$(status_of "${sim[@]}" sh -c "kill -${signal%:*} \$\$")"
 done
-check "without --" 5 "$(status_of "$divvy" run --gpu sim sh -c 'exit 5')"
-check "options of the program are its own" "--memory --help" "$("$divvy" run --gpu sim echo --memory --help 2>&1)"
+check "without --" 5 "$(status_of "$divvy" run --no-daemon --gpu sim sh -c 'exit 5')"
+check "options of the program are its own" "--memory --help" "$("$divvy" run --no-daemon --gpu sim echo --memory --help 2>&1)"
 check "stdin and stdout" hello "$(echo hello | "${sim[@]}" cat)"
 check "nothing is left" 0 "$(left)"
 
@@ -140,23 +141,23 @@ grep -q FAILED "$runtime/terminal" && cat "$runtime/terminal"
 # ---- the tenant's folder ----
 out=$("${sim[@]}" sh -c 'stat -c "%a %n" "$DIVVY_TENANT_DIR"; echo "$DIVVY_TENANT"' | tr '\n' ' ')
 check_has "the folder is private" "700 $tenants/sh-" "$out"
-out=$("$divvy" run --gpu sim --name blue -- sh -c 'echo "$DIVVY_TENANT $DIVVY_TENANT_DIR"; touch "$DIVVY_TENANT_DIR/usage"')
+out=$("$divvy" run --no-daemon --gpu sim --name blue -- sh -c 'echo "$DIVVY_TENANT $DIVVY_TENANT_DIR"; touch "$DIVVY_TENANT_DIR/usage"')
 check "a name of one's own" "blue $tenants/blue" "$out"
 check "it is removed with what is in it" 0 "$(left)"
 
 rm -f "$runtime/pid"
-"$divvy" run --gpu sim --name green -- sh -c 'echo up >"$0"; exec sleep 30' "$runtime/pid" &
+"$divvy" run --no-daemon --gpu sim --name green -- sh -c 'echo up >"$0"; exec sleep 30' "$runtime/pid" &
 front=$!
 eventually "the first of a name runs" test -s "$runtime/pid"
 refused "a second of the same name" "green" --gpu sim --name green
-check "another name is free" 0 "$(status_of "$divvy" run --gpu sim --name yellow -- true)"
+check "another name is free" 0 "$(status_of "$divvy" run --no-daemon --gpu sim --name yellow -- true)"
 kill "$front"
 wait "$front"
-check "the name is free again" 0 "$(status_of "$divvy" run --gpu sim --name green -- true)"
+check "the name is free again" 0 "$(status_of "$divvy" run --no-daemon --gpu sim --name green -- true)"
 
 # A process that outlives the program keeps the folder; divvy run does not wait for it, nor does a pipe.
 SECONDS=0
-out=$("$divvy" run --gpu sim --name slow -- sh -c '(sleep 1.5; :) >/dev/null 2>&1 & echo started')
+out=$("$divvy" run --no-daemon --gpu sim --name slow -- sh -c '(sleep 1.5; :) >/dev/null 2>&1 & echo started')
 check "a background process does not hold divvy run" started "$out"
 check "it came back at once" yes "$([ $SECONDS -le 1 ] && echo yes || echo no)"
 check "the folder stays meanwhile" yes "$([ -d "$tenants/slow" ] && echo yes || echo no)"
@@ -178,9 +179,9 @@ mkdir -m 700 "$tenants/held"
     exit "$failures"
 ) || failures=$((failures + 1))
 rm -rf "$tenants/held"
-chmod 755 "$runtime/divvy"
+chmod 775 "$runtime/divvy"
 out=$(env XDG_RUNTIME_DIR="$runtime" "${sim[@]}" sh -c 'echo "$DIVVY_TENANT_DIR"')
-case $out in "$runtime"/*) check "a folder that others can read is not used" "elsewhere" "$out" ;; esac
+case $out in "$runtime"/*) check "a folder that others can write to is not used" "elsewhere" "$out" ;; esac
 chmod 700 "$runtime/divvy"
 
 # Many at once: each makes and removes its folder while others look for leftovers.
@@ -218,9 +219,9 @@ refused "bad name" "character 2 cannot stand there" --name 'a/b'
 refused "name that climbs" "character 1 cannot stand there" --name ..
 refused "no name" "an empty name" --name ''
 refused "long name" "longer than 64" --name "$(printf 'x%.0s' $(seq 65))"
-check "unknown option" 2 "$(status_of "$divvy" run --nonsense -- true)"
-check "option without value" 2 "$(status_of "$divvy" run --memory)"
-check "no program" 2 "$(status_of "$divvy" run --memory 8GiB)"
+check "unknown option" 2 "$(status_of "$divvy" run --no-daemon --nonsense -- true)"
+check "option without value" 2 "$(status_of "$divvy" run --no-daemon --memory)"
+check "no program" 2 "$(status_of "$divvy" run --no-daemon --memory 8GiB)"
 check "unknown verb" 2 "$(status_of "$divvy" nonsense)"
 check "no verb" 2 "$(status_of "$divvy")"
 TENSOR_FUSION_CUDA_MEM_LIMIT='{"0": "2G"}' refused "malformed variable" \
@@ -228,14 +229,14 @@ TENSOR_FUSION_CUDA_MEM_LIMIT='{"0": "2G"}' refused "malformed variable" \
 TENSOR_FUSION_CUDA_UP_LIMIT='{"0": 20' refused "unfinished variable" \
     'TENSOR_FUSION_CUDA_UP_LIMIT: byte 8' --gpu sim
 check "a variable that is replaced does not matter" 0 \
-    "$(TENSOR_FUSION_CUDA_UP_LIMIT='{' status_of "$divvy" run --gpu sim --compute 5 -- true)"
+    "$(TENSOR_FUSION_CUDA_UP_LIMIT='{' status_of "$divvy" run --no-daemon --gpu sim --compute 5 -- true)"
 DIVVY_TENANT=outer refused "inside a tenant" "already inside the tenant 'outer'" --gpu sim
 
 # ---- what the tenant is told ----
 told() { # VARIABLE OPTION...
     local name=$1
     shift
-    "$divvy" run "$@" -- env 2>/dev/null | sed -n "s/^$name=//p"
+    "$divvy" run --no-daemon "$@" -- env 2>/dev/null | sed -n "s/^$name=//p"
 }
 uuid0=GPU-11111111-1111-1111-1111-111111111110
 uuid1=GPU-11111111-1111-1111-1111-111111111111
@@ -261,11 +262,11 @@ check "as the caller narrowed it" "{\"$uuid1\": 9}" \
 check "no simulated driver for real GPUs" "$tree/real" "$(real told LD_LIBRARY_PATH)"
 real refused "no such number" "there are 2 GPUs, numbered from 0" --gpu 2
 real refused "no such UUID" "no GPU here has this UUID" --gpu GPU-00000000-1111-1111-1111-111111111110
-check "a broken driver is not replaced by a simulated one" 1 "$(FAKE_DRIVER=broken real status_of "$divvy" run -- true)"
-check_has "it says so" "the GPU driver does not work" "$(FAKE_DRIVER=broken real "$divvy" run -- true 2>&1)"
-check_has "a driver that crashes" "crashes the program" "$(FAKE_DRIVER=crash real "$divvy" run -- true 2>&1)"
+check "a broken driver is not replaced by a simulated one" 1 "$(FAKE_DRIVER=broken real status_of "$divvy" run --no-daemon -- true)"
+check_has "it says so" "the GPU driver does not work" "$(FAKE_DRIVER=broken real "$divvy" run --no-daemon -- true 2>&1)"
+check_has "a driver that crashes" "crashes the program" "$(FAKE_DRIVER=crash real "$divvy" run --no-daemon -- true 2>&1)"
 check "no device: the simulated GPU, and one line about it" \
-    "divvy run: no GPU here; using the simulated GPU" "$(FAKE_DRIVER=none real "$divvy" run -- true 2>&1 | head -n 1)"
+    "divvy run: no GPU here; using the simulated GPU" "$(FAKE_DRIVER=none real "$divvy" run --no-daemon -- true 2>&1 | head -n 1)"
 
 # ---- gpus and doctor ----
 out=$(real "$divvy" gpus)
@@ -294,18 +295,42 @@ mv "$tree/lib/libcuda_limiter.so" "$runtime/limiter"
 cp "$runtime/junk" "$tree/lib/libcuda_limiter.so"
 check_has "doctor: a limiter that does not load" "FAIL  limiter" "$("$divvy" doctor)"
 rm "$tree/lib/libcuda_limiter.so"
-check_has "run without a limiter" "install it again" "$("$divvy" run --gpu sim -- true 2>&1)"
-check "its status" 1 "$(status_of "$divvy" run --gpu sim -- true)"
+check_has "run without a limiter" "install it again" "$("$divvy" run --no-daemon --gpu sim -- true 2>&1)"
+check "its status" 1 "$(status_of "$divvy" run --no-daemon --gpu sim -- true)"
 mv "$runtime/limiter" "$tree/lib/libcuda_limiter.so"
 
 # ---- help ----
-for arguments in --help "run --help" "gpus --help" "doctor --help" "help run" "help help" help --version; do
+for arguments in --help "run --help" "gpus --help" "doctor --help" "ps --help" "top --help" "set --help" \
+    "freeze --help" "resume --help" "snapshot --help" "rm --help" "events --help" "help run" "help help" help --version; do
     # shellcheck disable=SC2086 # words on purpose
     out=$("$divvy" $arguments 2>"$runtime/errors")
     check "$arguments: status" 0 "$?"
     check "$arguments: on stdout only" "" "$(cat "$runtime/errors")"
     check "$arguments: fits 80 columns" "" "$(printf '%s\n' "$out" | awk 'length($0) > 80')"
 done
+
+# ---- no daemon ----
+# None is installed in this tree, and none answers.
+nobody="no divvyd answers at $runtime/divvy/divvyd.sock: start it with 'divvyd', or start a tenant with 'divvy run'"
+for arguments in ps "ps --json" "top --once" "top --json" events "events --follow" "freeze x" "resume x" "snapshot x" "rm x" \
+    "set x --soft"; do
+    # shellcheck disable=SC2086 # words on purpose
+    out=$("$divvy" $arguments 2>&1)
+    check "$arguments without a daemon: status" 1 "$?"
+    check "$arguments without a daemon: why" "divvy ${arguments%% *}: $nobody" "$out"
+done
+check "run goes on without, and says so" \
+    "divvy run: no divvyd runs, and none is installed beside divvy; running without the daemon" \
+    "$("$divvy" run --gpu sim -- true 2>&1)"
+check "what needs a daemon fails without" 1 "$(status_of "$divvy" run --gpu sim --qos high -- true)"
+check_has "and says so" "need the daemon: no divvyd runs" "$("$divvy" run --gpu sim --weight 7 -- true 2>&1)"
+printf '#!/bin/sh\necho starting >&2\necho divvyd: no room on the moon >&2\nexit 1\n' >"$tree/bin/divvyd"
+chmod +x "$tree/bin/divvyd"
+check "a daemon that does not start is told with its last words" \
+    "divvy run: divvyd does not start: divvyd: no room on the moon; running without the daemon" \
+    "$("$divvy" run --gpu sim -- true 2>&1)"
+rm "$tree/bin/divvyd"
+check "--no-daemon excludes what needs it" 2 "$(status_of "$divvy" run --no-daemon --soft -- true)"
 
 check "nothing is left in the end" 0 "$(left)"
 echo "$checks checks, $failures failed"
