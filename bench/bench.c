@@ -257,6 +257,8 @@ static void surroundings_make(const struct bench *bench, const struct bench_limi
     else
         surroundings_set(s, "LD_LIBRARY_PATH=%s/lib/%s", bench->build,
                          bench->gpu == BENCH_STUB ? "bench/stub" : "simgpu");
+    if (limits->tenant != NULL)
+        surroundings_set(s, "DIVVY_TENANT_DIR=%s", limits->tenant);
     if (limits->preload)
         surroundings_set(s, "LD_PRELOAD=%s/lib/libcuda_limiter.so", bench->build);
     if (limits->percent > 0)

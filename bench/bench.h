@@ -84,6 +84,7 @@ struct bench_limits {
     bool preload;         /* the limiter is loaded */
     unsigned int percent; /* compute limit, 0: none */
     uint64_t bytes;       /* memory limit, 0: none */
+    const char *tenant;   /* folder of the tenant that it belongs to (DIVVY_TENANT_DIR), NULL: none */
 };
 
 /*

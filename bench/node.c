@@ -171,11 +171,7 @@ void node_tenant_remove(const struct node *node, const char *id) {
 
 pid_t node_run(const struct node *node, const char *folder, const char *program, const char *const arguments[],
                FILE **ret_out) {
-    const struct bench_limits limits = {.preload = true};
-    pid_t pid;
+    const struct bench_limits limits = {.preload = true, .tenant = folder};
 
-    (void)setenv("DIVVY_TENANT_DIR", folder, 1);
-    pid = bench_start(node->bench, &limits, program, arguments, ret_out);
-    (void)unsetenv("DIVVY_TENANT_DIR");
-    return pid;
+    return bench_start(node->bench, &limits, program, arguments, ret_out);
 }
