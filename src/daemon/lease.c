@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -23,13 +24,14 @@
 #define US INT64_C(1000)
 #define MS INT64_C(1000000)
 
-#define LEAD_NS        (700 * US)
-#define EARLY_NS       (50 * US)
+#define LEAD_NS        (800 * US)
+#define RECHECK_NS     (250 * US)
+#define EARLY_NS       (150 * US) /* about what it takes to wake up and launch */
 #define DRAINED_NS     (100 * US) /* a drain no longer than this behind the next lease's begin is not worth another */
 #define GRACE_NS       (10 * MS)
 #define POLL_NS        (1 * MS)
 #define IDLE_NS        (1 * MS)
-#define STUCK_NS       (3 * MS) /* without any progress: ask whether its processes live */
+#define FRUITLESS_NS   (20 * MS) /* of leases in a row that it waited through: it is stopped, or stuck */
 #define PROBE_NS       (2 * MS)
 #define PROBE_FIRST_NS (50 * MS)
 #define PROBE_LAST_NS  (1000 * MS)
@@ -49,6 +51,7 @@ struct seat {
     struct divvy_usage usage;
     bool present;
     bool stuck;
+    int64_t fruitless_ns; /* leases, in a row, without any progress */
     int64_t probe_ns; /* stuck: when it is given the next try */
     int64_t probe_step_ns;
     uint64_t seen_ns; /* GPU time, charged and in flight, that the scheduler has been told of */
@@ -88,6 +91,7 @@ struct divvy_lease {
     struct divvy_node_sched_params params;
     uint32_t capacity, high; /* numbers below `high` may be in use */
     struct tenant **tenants;
+    uint32_t own_pidns;
     struct divvy_page *copy; /* usage pages are read into it, under the lock */
     struct device devices[DIVVY_PAGE_DEVICES];
     struct tenant *muted; /* bells that are not heard for a moment */
@@ -145,12 +149,6 @@ static const uint8_t *seat_uuid(const struct tenant *tenant, const struct seat *
     return (const uint8_t *)&tenant->info.control->devices[seat->binding.entry].uuid;
 }
 
-static bool process_is_dead(const struct divvy_usage_process *process, void *data) {
-    (void)data;
-    return process->host_pid && process->host_pid <= INT32_MAX && kill((pid_t)process->host_pid, 0) < 0 &&
-           errno == ESRCH;
-}
-
 static uint64_t mix(uint64_t hash, uint64_t value) {
     return (hash ^ value) * UINT64_C(0x9E3779B97F4A7C15) + (hash >> 29);
 }
@@ -160,7 +158,7 @@ static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct s
                       int64_t now_ns) {
     struct divvy_usage_device *use = &seat->last;
     int error = divvy_usage_read(&seat->usage, tenant->info.folder_fd, tenant->info.owner_uid, seat_uuid(tenant, seat),
-                                 check_lives ? process_is_dead : NULL, NULL, use);
+                                 now_ns, check_lives ? &lease->own_pidns : NULL, use);
     uint64_t used_ns, signature;
 
     seat->last_known = error == 0;
@@ -181,7 +179,7 @@ static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct s
                                       now_ns);
         seat->seen_ns = used_ns;
     }
-    signature = mix(mix(mix(mix(0, use->charged_ns), use->inflight_ns), use->launches), (uint64_t)use->drain_ns);
+    signature = mix(mix(mix(mix(0, use->charged_ns), use->inflight_ns), use->launches), (uint64_t)use->last_ns);
     if (signature != seat->signature) {
         seat->signature = signature;
         seat->moved_ns = now_ns;
@@ -195,7 +193,7 @@ static int64_t seat_drain_ns(const struct seat *seat, int64_t now_ns) {
 }
 
 static bool seat_is_busy(const struct seat *seat, int64_t now_ns) {
-    return seat->last_known && (seat->last.waiting || seat->last.drain_ns + IDLE_NS > now_ns);
+    return seat->last_known && (seat->last.waiting || seat->last.last_ns + IDLE_NS > now_ns);
 }
 
 /* --- who is ready --------------------------------------------------------------------------------------------------- */
@@ -349,12 +347,39 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
     }
 }
 
+static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
+                              int64_t now_ns) {
+    struct device *device = &lease->devices[index];
+
+    (void)seat_sleep(lease, tenant, seat, now_ns);
+    device->holder = DIVVY_NODE_SCHED_NOBODY;
+    return device_grant(lease, index, now_ns, now_ns);
+}
+
+/* The lease that ends was waited through without any progress, and not for the first time. */
+static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t begin_ns,
+                              int64_t now_ns) {
+    if (seat->moved_ns > begin_ns || !seat->last.waiting) {
+        seat->fruitless_ns = 0;
+        return false;
+    }
+    seat->fruitless_ns += now_ns - begin_ns;
+    if (seat->fruitless_ns < FRUITLESS_NS)
+        return false;
+    (void)seat_read(lease, tenant, seat, true, now_ns);
+    if (seat->last.waiting)
+        seat_stuck(seat, now_ns);
+    return true;
+}
+
 /* The holder's lease is over at end_ns: who comes next? */
 static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
                                 int64_t end_ns, int64_t now_ns) {
     struct device *device = &lease->devices[index];
     int64_t drain_ns = seat_drain_ns(seat, now_ns), from_ns = end_ns > drain_ns ? end_ns : drain_ns;
 
+    if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
+        return device_give_up(lease, index, tenant, seat, now_ns);
     if (from_ns > end_ns + GRACE_NS)
         from_ns = end_ns + GRACE_NS;
     (void)divvy_node_sched_end(device->sched, tenant->info.number, now_ns);
@@ -406,24 +431,11 @@ static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struc
     return now_ns;
 }
 
-/* The holder makes nothing of its lease: it is idle, dead, or stuck. */
-static int64_t device_look_idle(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
-                                int64_t now_ns) {
-    struct device *device = &lease->devices[index];
-
-    (void)seat_read(lease, tenant, seat, true, now_ns);
-    if (seat->last.waiting)
-        seat_stuck(seat, now_ns);
-    (void)seat_sleep(lease, tenant, seat, now_ns);
-    device->holder = DIVVY_NODE_SCHED_NOBODY;
-    return device_grant(lease, index, now_ns, now_ns);
-}
-
 static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t now_ns) {
     struct device *device = &lease->devices[index];
     struct tenant *tenant = tenant_of(lease, device->holder);
     struct seat *seat = seat_of(tenant, index);
-    int64_t idle_ns, since_ns;
+    int64_t since_ns;
 
     if (!seat || divvy_node_sched_holder(device->sched) != device->holder) {
         device->holder = DIVVY_NODE_SCHED_NOBODY;
@@ -431,12 +443,12 @@ static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t no
     }
     if (device->open)
         return device_look_open(lease, index, tenant, seat, now_ns);
-    if (device->previous != DIVVY_NODE_SCHED_NOBODY && now_ns >= device->begin_ns)
+    if (device->previous != DIVVY_NODE_SCHED_NOBODY && now_ns >= device->begin_ns - RECHECK_NS)
         return device_put_off(lease, index, tenant, seat, now_ns);
     (void)seat_read(lease, tenant, seat, false, now_ns);
     if (seat->stuck && seat->moved_ns == now_ns && now_ns > device->begin_ns) {
         seat->stuck = false; /* it moves again */
-        seat->probe_step_ns = 0;
+        seat->probe_step_ns = seat->fruitless_ns = 0;
     }
     if (divvy_node_sched_should_revoke(device->sched, now_ns)) {
         lease->health.revoked++;
@@ -444,16 +456,15 @@ static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t no
         lease_put(lease, device, tenant, seat);
         return device_hand_over(lease, index, tenant, seat, now_ns, now_ns);
     }
-    idle_ns = seat->last.waiting || !seat->last_known ? STUCK_NS : IDLE_NS;
-    since_ns = seat_drain_ns(seat, device->begin_ns);
-    if (seat->moved_ns > since_ns)
-        since_ns = seat->moved_ns;
-    if (now_ns >= since_ns + idle_ns)
-        return device_look_idle(lease, index, tenant, seat, now_ns);
+    since_ns = seat->moved_ns > device->begin_ns ? seat->moved_ns : device->begin_ns;
+    if (seat->last.last_ns > since_ns)
+        since_ns = seat->last.last_ns;
+    if (!seat->last.waiting && now_ns >= since_ns + IDLE_NS)
+        return device_give_up(lease, index, tenant, seat, now_ns);
     if (now_ns >= device->end_ns - LEAD_NS)
         return device_hand_over(lease, index, tenant, seat, device->end_ns, now_ns);
-    if (device->previous != DIVVY_NODE_SCHED_NOBODY && device->begin_ns > now_ns)
-        return earlier(device->begin_ns, device->end_ns - LEAD_NS);
+    if (device->previous != DIVVY_NODE_SCHED_NOBODY)
+        return earlier(device->begin_ns - RECHECK_NS, device->end_ns - LEAD_NS);
     return earlier(device->end_ns - LEAD_NS, now_ns + POLL_NS);
 }
 
@@ -595,6 +606,12 @@ static void wake(const struct divvy_lease *lease) {
 
 /* --- from outside --------------------------------------------------------------------------------------------------- */
 
+static uint32_t pidns_own(void) {
+    struct stat status;
+
+    return stat("/proc/self/ns/pid", &status) == 0 ? (uint32_t)status.st_ino : 0;
+}
+
 static int lock_init(pthread_mutex_t *lock) {
     pthread_mutexattr_t attributes;
     int error = pthread_mutexattr_init(&attributes);
@@ -618,6 +635,7 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
     if (!lease)
         return -ENOMEM;
     lease->capacity = capacity;
+    lease->own_pidns = pidns_own();
     lease->tenants = calloc(capacity, sizeof(lease->tenants[0]));
     lease->copy = calloc(1, sizeof *lease->copy);
     lease->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

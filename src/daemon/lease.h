@@ -4,9 +4,9 @@
  *
  * A hand-over, with the next holder awake before the device runs dry:
  *
- *   end - LEAD     the holder's use is charged, the next one picked, its lease written: [end - EARLY, ...)
- *   end            the holder's drain is looked at again; where a kernel still runs long, the next lease is put off to
- *                  its end, GRACE at most, after which the device's own time slicing bounds the damage
+ *   end - LEAD       the holder's use is charged, the next one picked, its lease written: [drained - EARLY, ...)
+ *   begin - RECHECK  the holder's drain is looked at again; where more has been launched since, the next lease is put off to
+ *                    its end, GRACE at most, after which the device's own time slicing bounds the damage
  *
  * A holder that has nothing to do for IDLE_NS loses its lease and is not considered again until it rings its bell. One that
  * waits at the gate and makes nothing of its leases (stopped, or stuck) is given a short lease now and then until it does.

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* The smallest part of a page that is read: header, devices, and the slots of a small tenant. */
 #define SLOTS_FIRST 4u
+#define DRAIN_MAX_NS INT64_C(600000000000)
 
 void divvy_usage_init(struct divvy_usage *usage, struct divvy_page *copy) {
     *usage = (struct divvy_usage){.fd = -1, .slots = SLOTS_FIRST, .copy = copy};
@@ -85,7 +87,13 @@ static uint64_t sum(uint64_t a, uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-static void slot_add(const struct divvy_page_slot *slot, unsigned device, struct divvy_usage_device *sums) {
+bool divvy_usage_is_dead(const struct divvy_usage_process *process, uint32_t own_pidns) {
+    return own_pidns && process->pidns == own_pidns && process->pid <= INT32_MAX && kill((pid_t)process->pid, 0) < 0 &&
+           errno == ESRCH;
+}
+
+static void slot_add(const struct divvy_page_slot *slot, unsigned device, int64_t now_ns,
+                     struct divvy_usage_device *sums) {
     const struct divvy_page_usage *usage = &slot->usage[device];
 
     sums->processes++;
@@ -93,13 +101,16 @@ static void slot_add(const struct divvy_page_slot *slot, unsigned device, struct
     sums->waited_ns = sum(sums->waited_ns, usage->waited_ns);
     sums->launches = sum(sums->launches, usage->launches);
     sums->waiting += usage->waiting > UINT16_MAX ? UINT16_MAX : (uint32_t)usage->waiting;
-    if (usage->drain_ns <= INT64_MAX && (int64_t)usage->drain_ns > sums->drain_ns)
-        sums->drain_ns = (int64_t)usage->drain_ns;
+    if (usage->drain_ns > (uint64_t)(now_ns + DRAIN_MAX_NS))
+        return; /* nobody estimates so far ahead */
+    if ((int64_t)usage->drain_ns > now_ns)
+        sums->drain_ns += (int64_t)usage->drain_ns - now_ns; /* they share the device */
+    if ((int64_t)usage->drain_ns > sums->last_ns)
+        sums->last_ns = (int64_t)usage->drain_ns;
 }
 
-int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, const uint8_t uuid[16],
-                     bool (*is_dead)(const struct divvy_usage_process *process, void *data), void *data,
-                     struct divvy_usage_device *ret_device) {
+int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, const uint8_t uuid[16], int64_t now_ns,
+                     const uint32_t *own_pidns, struct divvy_usage_device *ret_device) {
     int error = page_read(usage, folder_fd, owner_uid), index;
     const struct divvy_page_device *device;
 
@@ -112,14 +123,15 @@ int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, 
     *ret_device = (struct divvy_usage_device){.used_bytes = device->used.low,
                                               .peak_bytes = device->peak_bytes,
                                               .refused = device->refused,
+                                              .drain_ns = now_ns,
                                               .charged_ns = device->compute.charged_ns};
     for (uint32_t i = 0; i < usage->slots; i++) {
         struct divvy_usage_process process;
 
         if (!slot_process(&usage->copy->slots[i], &process))
             continue;
-        if (!is_dead || !is_dead(&process, data))
-            slot_add(&usage->copy->slots[i], (unsigned)index, ret_device);
+        if (!own_pidns || !divvy_usage_is_dead(&process, *own_pidns))
+            slot_add(&usage->copy->slots[i], (unsigned)index, now_ns, ret_device);
         else if (usage->copy->slots[i].cells[index].bytes < ret_device->used_bytes)
             ret_device->used_bytes -= usage->copy->slots[i].cells[index].bytes;
         else

@@ -18,17 +18,6 @@
 #define SECOND_NS  (1000 * MS)
 #define LINGER_NS  (500 * MS) /* a tenant without maker and process is kept so long */
 
-static bool process_is_dead(const struct divvy_usage_process *process, void *data) {
-    const struct divvy_daemon *daemon = data;
-    char path[48];
-
-    /* of another pid namespace nothing can be said by number */
-    if (process->pidns != daemon->own_pidns)
-        return false;
-    (void)snprintf(path, sizeof path, "/proc/%u", process->pid);
-    return access(path, F_OK) < 0 && errno == ENOENT;
-}
-
 /* A process as the page claims it: believed when there is one of that pid, of the tenant's user. */
 static bool process_check(const struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant,
                           const struct divvy_usage_process *claim, struct divvy_node_process *ret_process) {
@@ -105,7 +94,8 @@ static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *
     struct divvy_control_lease lease;
     bool ready = false, active;
     int status = divvy_usage_read(&held->usage[index], held->folder.fd, tenant->owner_uid,
-                                  (const uint8_t *)&held->folder.control->devices[index].uuid, process_is_dead, daemon, &use);
+                                  (const uint8_t *)&held->folder.control->devices[index].uuid, now_ns,
+                                  &daemon->own_pidns, &use);
 
     if (status == -EPROTO) {
         daemon->pages_broken++;
