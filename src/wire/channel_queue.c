@@ -119,8 +119,9 @@ void divvy_channel_time_format(int64_t realtime_ns, char ret_text[DIVVY_CHANNEL_
         seconds--;
     }
     (void)gmtime_r(&seconds, &date);
-    (void)snprintf(ret_text, DIVVY_CHANNEL_TIME_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", date.tm_year + 1900,
-                   date.tm_mon + 1, date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec, milliseconds % 1000);
+    (void)strftime(ret_text, DIVVY_CHANNEL_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &date);
+    (void)snprintf(ret_text + strlen(ret_text), DIVVY_CHANNEL_TIME_BYTES - strlen(ret_text), ".%03dZ",
+                   milliseconds % 1000);
 }
 
 static uint64_t random_next(struct divvy_channel_queue *queue) {
@@ -522,7 +523,7 @@ static int put(struct divvy_channel_queue *queue, struct client *client, const c
 int divvy_channel_queue_put(struct divvy_channel_queue *queue, const char *client_id, const char *data, size_t length,
                             uint64_t tag, const struct divvy_channel_time *now, char ret_id[DIVVY_CHANNEL_TASK_ID_BYTES]) {
     struct client *client;
-    struct task *task;
+    struct task *task = NULL;
     int status;
 
     clock_set(queue, now);

@@ -65,7 +65,8 @@ struct stream {
 struct divvy_channel_server {
     struct divvy_channel_server_options options;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a task has ended, or the server stops */
+    pthread_cond_t changed; /* a task has ended, or the server stops, or can stop */
+    uint64_t resuming;      /* streams that were woken and whose connections are about to be resumed */
     struct divvy_channel_queue *queue;
     struct stream streams;   /* head of the list */
     uint64_t command_number;
@@ -104,20 +105,29 @@ static void stream_wake(struct stream *stream, struct stream **woken) {
     if (stream->state == STREAM_ASLEEP) {
         stream->state = STREAM_AWAKE;
         stream->next_woken = *woken;
+        stream->server->resuming++;
         *woken = stream;
     } else if (stream->state == STREAM_FALLING) {
         stream->state = STREAM_ROUSED;
     }
 }
 
-/* Lock not held. A stream is gone as soon as its connection is resumed. */
-static void streams_resume(struct stream *woken) {
-    while (woken) {
-        struct stream *next = woken->next_woken;
+/* Lock not held. A stream may be gone as soon as its connection is resumed. */
+static void streams_resume(struct divvy_channel_server *server, struct stream *woken) {
+    uint64_t count = 0;
 
+    for (struct stream *next; woken; woken = next) {
+        next = woken->next_woken;
         MHD_resume_connection(woken->connection);
-        woken = next;
+        count++;
     }
+    if (count == 0)
+        return;
+    lock(server);
+    server->resuming -= count;
+    if (server->is_stopping && server->resuming == 0)
+        (void)pthread_cond_broadcast(&server->changed);
+    unlock(server);
 }
 
 static struct stream *stream_of(struct divvy_channel_server *server, const char *client_id) {
@@ -215,7 +225,7 @@ static void stream_sleep(struct stream *stream) {
     unlock(server);
     MHD_suspend_connection(stream->connection);
     lock(server);
-    is_roused = stream->state == STREAM_ROUSED;
+    is_roused = stream->state == STREAM_ROUSED || server->is_stopping;
     stream->state = is_roused ? STREAM_AWAKE : STREAM_ASLEEP;
     if (!is_roused) {
         socket_watch(stream);
@@ -341,7 +351,7 @@ int divvy_channel_server_events(struct divvy_channel_server *server, const char 
     lock(server);
     status = reader_open(stream, &woken);
     unlock(server);
-    streams_resume(woken);
+    streams_resume(server, woken);
     if (status < 0) {
         free(stream->text);
         free(stream);
@@ -372,7 +382,7 @@ static int64_t timers_run(struct divvy_channel_server *server, struct stream **w
 
         if (stream->state != STREAM_ASLEEP)
             continue;
-        if (server->is_stopping || stream->wake_ns - early_ns <= now.monotonic_ns)
+        if (stream->wake_ns - early_ns <= now.monotonic_ns)
             stream_wake(stream, woken);
         else if (stream->wake_ns < next_ns)
             next_ns = stream->wake_ns;
@@ -407,7 +417,7 @@ static void *timer_main(void *context) {
         server->timer_ns = timers_run(server, &woken);
         wait_ms = (server->timer_ns - time_now().monotonic_ns) / MS_NS + 1;
         unlock(server);
-        streams_resume(woken);
+        streams_resume(server, woken);
         woken = NULL;
         count = epoll_wait(server->epoll_fd, events, 64, wait_ms < 0 ? 0 : wait_ms > 3600000 ? 3600000 : (int)wait_ms);
         lock(server);
@@ -421,7 +431,7 @@ static void *timer_main(void *context) {
         }
         is_ending = server->is_ending;
         unlock(server);
-        streams_resume(woken);
+        streams_resume(server, woken);
     }
     return NULL;
 }
@@ -493,12 +503,21 @@ int divvy_channel_server_new(const struct divvy_channel_server_options *options,
     return 0;
 }
 
+/* The HTTP library must not be stopped while a connection is suspended: none is when this returns. */
 void divvy_channel_server_stop(struct divvy_channel_server *server) {
+    struct stream *woken = NULL;
+
     lock(server);
     server->is_stopping = true;
+    for (struct stream *stream = server->streams.after; stream != &server->streams; stream = stream->after)
+        stream_wake(stream, &woken);
     (void)pthread_cond_broadcast(&server->changed);
     unlock(server);
-    timer_poke(server);
+    streams_resume(server, woken);
+    lock(server);
+    while (server->resuming > 0)
+        (void)pthread_cond_wait(&server->changed, &server->lock);
+    unlock(server);
 }
 
 void divvy_channel_server_free(struct divvy_channel_server *server) {
@@ -539,7 +558,7 @@ int divvy_channel_server_send(struct divvy_channel_server *server, const char *c
     if (stream)
         stream_wake(stream, &woken);
     unlock(server);
-    streams_resume(woken);
+    streams_resume(server, woken);
     free(text);
     if (status == 0 && ret_id)
         memcpy(ret_id, id, sizeof id);

@@ -267,7 +267,9 @@ static void result_post(struct divvy_wire_client *client, const char *task_id, c
             break;
         pause_ns *= 2;
     }
-    client->figures.unsent++;
+    /* One that was on its way when we were told to stop may have arrived. */
+    if (!is_stopping(client))
+        client->figures.unsent++;
 }
 
 /* ---- tasks ---- */
