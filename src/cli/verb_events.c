@@ -152,9 +152,12 @@ int divvy_cli_verb_events(int argc, char **argv) {
         status = events_take(client, &arguments, 0, &after, &error);
     } while (status == 0 && after > before);
     while (arguments.follow && (status == 0 || status == -ENOTCONN || status == -EAGAIN)) {
-        if (status < 0)
+        bool anew = status < 0;
+
+        if (anew)
             reconnect(&client, &error);
-        status = events_take(client, &arguments, WAIT_S, &after, &error);
+        /* One that counts anew would wait for its number to come up to ours. */
+        status = events_take(client, &arguments, anew ? 0 : WAIT_S, &after, &error);
     }
     divvy_cli_client_free(client);
     return status < 0 ? divvy_cli_fail("events", &error) : DIVVY_CLI_OK;

@@ -21,3 +21,11 @@ set_target_properties(cli_terminal PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_B
 add_test(NAME integration/cli
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:divvy> ${cli_tree} $<TARGET_FILE:cli_terminal>)
 set_tests_properties(integration/cli PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77)
+
+add_executable(cli_top ${CMAKE_CURRENT_SOURCE_DIR}/cli_parts/top.c)
+target_link_libraries(cli_top PRIVATE divvy_flags util)
+set_target_properties(cli_top PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_test(NAME integration/cli_daemon
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli_daemon.sh $<TARGET_FILE:divvy> ${cli_tree}
+        ${CMAKE_CURRENT_SOURCE_DIR}/cli_parts/fake_divvyd.py $<TARGET_FILE:cli_top>)
+set_tests_properties(integration/cli_daemon PROPERTIES LABELS integration TIMEOUT 180 SKIP_RETURN_CODE 77)

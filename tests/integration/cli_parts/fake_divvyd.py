@@ -187,7 +187,11 @@ if mode == "junk":
     listener.listen()
     while True:
         peer, _ = listener.accept()
-        peer.sendall(b"220 mail.example ESMTP\r\n")
+        try:
+            peer.recv(65536)
+            peer.sendall(b"220 mail.example ESMTP\r\n")
+        except OSError:
+            pass
         peer.close()
 with lock:
     if mode != "empty":
