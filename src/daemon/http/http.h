@@ -65,6 +65,13 @@ int divvy_http_start(struct divvy_daemon *daemon, const struct divvy_http_option
  */
 int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options *options, struct divvy_error *error);
 
+/*
+ * The server's end of the two-way channel (wire/channel_server.h), for those who give orders to processes: client ids are
+ * "worker_<host pid>". The server's; valid until divvy_http_stop.
+ */
+struct divvy_channel_server;
+struct divvy_channel_server *divvy_http_channel(struct divvy_http *server);
+
 /* Answer what has begun for at most two seconds, end all threads, free everything. NULL is fine. */
 void divvy_http_stop(struct divvy_http *server);
 

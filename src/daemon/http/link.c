@@ -98,7 +98,7 @@ size_t divvy_http_links_count(struct divvy_http *http, size_t *ret_busy) {
         int phase = atomic_load(&link->phase);
 
         count++;
-        busy += phase == DIVVY_HTTP_WORKING || phase == DIVVY_HTTP_SENDING;
+        busy += phase != DIVVY_HTTP_READING;
     }
     pthread_mutex_unlock(&http->link_lock);
     *ret_busy = busy;

@@ -63,6 +63,7 @@ struct divvy_http_request {
     const char *answer_type; /* static */
     char allow[64];          /* header Allow, or empty */
     struct divvy_http_stream *stream; /* instead of `answer` */
+    struct MHD_Response *response;    /* instead of both */
 
     struct divvy_http_request *next; /* in the queue that it waits in */
 };

@@ -23,6 +23,24 @@ const struct divvy_http_route divvy_http_routes[] = {
      "listTenantProcesses", false},
     {"POST", "/api/v1/tenants/{id}/processes", divvy_http_post_tenant_process, DIVVY_HTTP_FOR_USERS,
      "registerTenantProcess", true},
+    {"GET", "/api/v1/events", divvy_http_get_events, DIVVY_HTTP_FOR_READERS, "listEvents", false},
+    {"GET", "/metrics", divvy_http_get_metrics, DIVVY_HTTP_FOR_READERS, "getMetrics", false},
+
+    {"GET", "/api/v1/devices", divvy_http_get_devices, DIVVY_HTTP_FOR_READERS, "listDevices", false},
+    {"GET", "/api/v1/devices/{uuid}", divvy_http_get_device, DIVVY_HTTP_FOR_READERS, "getDevice", false},
+    {"POST", "/api/v1/devices/discover", divvy_http_discover, DIVVY_HTTP_FOR_ADMINS, "discoverDevices", true},
+    {"GET", "/api/v1/workers", divvy_http_get_workers, DIVVY_HTTP_FOR_READERS, "listWorkers", false},
+    {"GET", "/api/v1/workers/{id}", divvy_http_get_worker, DIVVY_HTTP_FOR_READERS, "getWorker", false},
+    {"POST", "/api/v1/workers/{id}/snapshot", divvy_http_snapshot_worker, DIVVY_HTTP_FOR_USERS, "snapshotWorker", true},
+    {"POST", "/api/v1/workers/{id}/resume", divvy_http_resume_worker, DIVVY_HTTP_FOR_USERS, "resumeWorker", true},
+    {"GET", "/api/v1/limiter", divvy_http_get_limiter, DIVVY_HTTP_FOR_READERS, "listLimiters", false},
+    {"GET", "/api/v1/limiter/events/{client_id}", divvy_http_get_channel_events, DIVVY_HTTP_FOR_PODS,
+     "followCommands", false},
+    {"POST", "/api/v1/limiter/result", divvy_http_post_channel_result, DIVVY_HTTP_FOR_PODS, "postCommandResult", false},
+    {"POST", "/api/v1/limiter/report", divvy_http_post_channel_report, DIVVY_HTTP_FOR_PODS, "postReport", false},
+    {"POST", "/api/v1/trap", divvy_http_trap, DIVVY_HTTP_FOR_PODS, "trap", true},
+    {"GET", "/api/v1/pod", divvy_http_get_pod, DIVVY_HTTP_FOR_PODS, "getPod", false},
+    {"POST", "/api/v1/process", divvy_http_post_process, DIVVY_HTTP_FOR_PODS, "initProcess", true},
 };
 
 const size_t divvy_http_route_count = sizeof divvy_http_routes / sizeof divvy_http_routes[0];

@@ -68,6 +68,9 @@ int divvy_http_get_limiter(struct divvy_http_request *request);
 int divvy_http_trap(struct divvy_http_request *request);
 int divvy_http_get_pod(struct divvy_http_request *request);
 int divvy_http_post_process(struct divvy_http_request *request);
+int divvy_http_get_channel_events(struct divvy_http_request *request);
+int divvy_http_post_channel_result(struct divvy_http_request *request);
+int divvy_http_post_channel_report(struct divvy_http_request *request);
 int divvy_http_get_metrics(struct divvy_http_request *request);
 
 #endif

@@ -1,4 +1,5 @@
 /* Tenants: made, looked at, changed, frozen, saved and removed. */
+#include "daemon/http/copies.h"
 #include "daemon/http/fields.h"
 #include "daemon/http/server.h"
 #include "daemon/http/shape.h"
@@ -14,9 +15,9 @@ static int no_tenant(struct divvy_http_request *request) {
 
 /* The tenant of the path, if whoever asks may see it. 0, or the status of the refusal. */
 static int tenant_get(struct divvy_http_request *request, struct divvy_node_tenant *ret_tenant) {
-    int result = divvy_daemon_tenant(request->daemon, request->id, ret_tenant);
+    int result = divvy_http_copies_tenant(request, request->id, ret_tenant);
 
-    if (result == -ENOENT || (result == 0 && !divvy_http_may_see(request, ret_tenant)))
+    if (result == -ENOENT)
         return no_tenant(request);
     return result < 0 ? divvy_http_fail_errno(request, result, NULL) : 0;
 }
@@ -43,25 +44,7 @@ static int tenant_after(struct divvy_http_request *request, int result, const st
 }
 
 int divvy_http_get_tenants(struct divvy_http_request *request) {
-    struct divvy_node_device *devices = NULL;
-    struct divvy_node_tenant *tenants = NULL;
-    size_t count = 0, tenant_count = 0;
-    json_t *list = json_array();
-    int result = divvy_daemon_devices(request->daemon, &devices, &count);
-
-    if (result == 0)
-        result = divvy_daemon_tenants(request->daemon, &tenants, &tenant_count);
-    for (size_t i = 0; i < tenant_count && result == 0; i++)
-        if (divvy_http_may_see(request, &tenants[i]) &&
-            json_array_append_new(list, divvy_http_tenant_json(&tenants[i], devices, count)) != 0)
-            result = -ENOMEM;
-    free(devices);
-    free(tenants);
-    if (result < 0) {
-        json_decref(list);
-        return divvy_http_fail_errno(request, result, NULL);
-    }
-    return divvy_http_answer(request, 200, json_pack("{s:o}", "tenants", list));
+    return divvy_http_answer_tenants(request, "tenants", divvy_http_tenant_json, NULL);
 }
 
 /* What only an administrator may say of a new tenant: whose it is, and that it is a pod's. 0, or the status of the refusal. */

@@ -212,11 +212,14 @@ static void headers_add(const struct divvy_http_request *request, struct MHD_Res
 }
 
 static enum MHD_Result answer_send(struct divvy_http_request *request) {
-    enum divvy_http_phase phase = request->stream ? DIVVY_HTTP_STREAMING : DIVVY_HTTP_SENDING;
+    enum divvy_http_phase phase = request->stream || request->response ? DIVVY_HTTP_STREAMING : DIVVY_HTTP_SENDING;
     struct MHD_Response *response;
     enum MHD_Result result;
 
-    if (request->stream) {
+    if (request->response) {
+        response = request->response;
+        request->response = NULL;
+    } else if (request->stream) {
         response = divvy_http_stream_response(request->stream);
         request->stream = NULL; /* the response's now, also when there is none */
     } else {
@@ -318,6 +321,8 @@ void divvy_http_serve_done(void *listener, struct MHD_Connection *connection, vo
     divvy_http_link_phase(request->link, DIVVY_HTTP_READING);
     if (request->stream)
         request->stream->free(request->stream);
+    if (request->response)
+        MHD_destroy_response(request->response);
     free(request->body);
     free(request->answer);
     free(request);

@@ -4,6 +4,8 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "daemon/http/listen.h"
+#include "daemon/http/metrics_file.h"
+#include "wire/channel_server.h"
 
 #include <errno.h>
 #include <string.h>
@@ -54,7 +56,6 @@ static int listener_run(struct divvy_http *http, struct divvy_http_listener *lis
         flags |= MHD_USE_TLS;
     else
         tls[0].option = MHD_OPTION_END;
-    atomic_store(&listener->is_ending, false);
     listener->mhd = MHD_start_daemon(
         flags, 0, NULL, NULL, divvy_http_serve, listener, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, DIVVY_HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT,
@@ -157,18 +158,34 @@ static void tls_free(char *cert, char *key) {
     free(cert);
 }
 
+static void metrics_settings(const struct divvy_http_options *options, struct divvy_metrics_file_settings *settings) {
+    *settings = (struct divvy_metrics_file_settings){
+        .path = options->metrics_path,
+        .interval_ns = options->metrics_interval_ns,
+        .is_json = options->metrics_json,
+        .labels = options->metrics_labels,
+        .pool = options->pool,
+    };
+}
+
 static int parts_start(struct divvy_http *http, const struct divvy_http_options *options, struct divvy_error *error) {
+    struct divvy_metrics_file_settings settings;
     int result = tls_read(options, &http->tls_cert, &http->tls_key, error);
 
     if (result == 0)
         result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience,
                                      options->jwt_unverified, &http->auth, error);
+    if (result == 0 && (result = divvy_channel_server_new(NULL, &http->channel)) < 0)
+        divvy_error_set_errno(error, result, "the two-way channel cannot be started");
     if (result == 0)
         result = divvy_http_sleep_start(http, error);
     if (result == 0)
         result = unix_start(http, options, error);
     if (result == 0)
         result = tcp_start(http, options, error);
+    metrics_settings(options, &settings);
+    if (result == 0)
+        result = divvy_metrics_file_start(http->daemon, &settings, &http->metrics_file, error);
     return result;
 }
 
@@ -193,6 +210,7 @@ int divvy_http_start(struct divvy_daemon *daemon, const struct divvy_http_option
     pthread_rwlock_init(&http->auth_lock, NULL);
     pthread_mutex_init(&http->link_lock, NULL);
     pthread_mutex_init(&http->sleep_lock, NULL);
+    pthread_mutex_init(&http->retired_lock, NULL);
     pthread_cond_init(&http->sleep_work, NULL);
     result = parts_start(http, options, error);
     if (result < 0) {
@@ -203,34 +221,69 @@ int divvy_http_start(struct divvy_daemon *daemon, const struct divvy_http_option
     return 0;
 }
 
-/* The same socket with another certificate: the library cannot change it, so it is started anew on the socket. */
+void divvy_http_retired_reap(struct divvy_http *http) {
+    for (size_t i = 0; i < DIVVY_HTTP_RETIRED; i++) {
+        const union MHD_DaemonInfo *info = NULL;
+        struct MHD_Daemon *mhd = NULL;
+
+        pthread_mutex_lock(&http->retired_lock);
+        if (http->retired[i])
+            info = MHD_get_daemon_info(http->retired[i], MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        if (info && info->num_connections == 0) {
+            mhd = http->retired[i];
+            http->retired[i] = NULL;
+        }
+        pthread_mutex_unlock(&http->retired_lock);
+        if (mhd)
+            MHD_stop_daemon(mhd);
+    }
+}
+
+static struct MHD_Daemon **retired_place(struct divvy_http *http) {
+    for (size_t i = 0; i < DIVVY_HTTP_RETIRED; i++)
+        if (!http->retired[i])
+            return &http->retired[i];
+    return NULL;
+}
+
+/*
+ * The same socket with another certificate: the library cannot change it, so it is started once more on the socket, and the
+ * old threads go on with the connections that they have.
+ */
+static int listener_renew(struct divvy_http *http, struct divvy_http_listener *listener, struct divvy_error *error) {
+    struct MHD_Daemon *old = listener->mhd, **place;
+    int result = -EBUSY, fd;
+
+    pthread_mutex_lock(&http->retired_lock);
+    place = retired_place(http);
+    if (place) {
+        fd = MHD_quiesce_daemon(old);
+        result = listener_run(http, listener, fd, error);
+        if (result == 0)
+            *place = old;
+    } else {
+        divvy_error_set(error, result, "too many connections still use older certificates");
+    }
+    pthread_mutex_unlock(&http->retired_lock);
+    return result;
+}
+
 static int tls_replace(struct divvy_http *http, char *cert, char *key, struct divvy_error *error) {
     char *old_cert = http->tls_cert, *old_key = http->tls_key;
     int result = 0;
 
     http->tls_cert = cert;
     http->tls_key = key;
-    for (size_t i = 0; i < http->listener_count && result == 0; i++) {
-        struct divvy_http_listener *listener = &http->listeners[i];
-        struct MHD_Daemon *old = listener->mhd;
-        int fd;
-
-        if (!listener->is_tls)
-            continue;
-        fd = MHD_quiesce_daemon(old);
-        divvy_http_sleep_end(http, listener);
-        MHD_stop_daemon(old);
-        result = listener_run(http, listener, fd, error);
-        if (result < 0) {
-            http->tls_cert = old_cert;
-            http->tls_key = old_key;
-            (void)listener_run(http, listener, fd, NULL);
-        }
-    }
-    if (result == 0)
+    for (size_t i = 0; i < http->listener_count && result == 0; i++)
+        if (http->listeners[i].is_tls)
+            result = listener_renew(http, &http->listeners[i], error);
+    if (result == 0) {
         tls_free(old_cert, old_key);
-    else
-        tls_free(cert, key);
+        return 0;
+    }
+    http->tls_cert = old_cert;
+    http->tls_key = old_key;
+    tls_free(cert, key);
     return result;
 }
 
@@ -239,6 +292,7 @@ static bool same_text(const char *a, const char *b) {
 }
 
 int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options *options, struct divvy_error *error) {
+    struct divvy_metrics_file_settings settings;
     struct divvy_http_auth *auth = NULL, *old;
     char *cert = NULL, *key = NULL;
     int result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience,
@@ -258,6 +312,9 @@ int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options
         else if (!listener->is_loopback && options->jwt_unverified && !divvy_http_auth_has_keys(auth))
             result = divvy_error_set(error, -EINVAL, "pods' tokens must be verified where the port is not loopback");
     }
+    metrics_settings(options, &settings);
+    if (result == 0)
+        result = divvy_metrics_file_reload(server->metrics_file, &settings, error);
     if (result == 0 && (!same_text(cert, server->tls_cert) || !same_text(key, server->tls_key))) {
         result = tls_replace(server, cert, key, error);
         cert = key = NULL;
@@ -276,17 +333,15 @@ int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options
     return 0;
 }
 
-/* No new connections; those that are being served get two seconds. */
-static void requests_finish(struct divvy_http *http) {
+/* No new connections; those that are being served get two seconds. The sockets stay open until the threads have ended. */
+static void requests_finish(struct divvy_http *http, int fds[DIVVY_HTTP_LISTENERS]) {
     int64_t deadline_ns = divvy_http_now_ns() + 2000000000;
     size_t busy = 1;
 
-    for (size_t i = 0; i < http->listener_count; i++) {
-        int fd = MHD_quiesce_daemon(http->listeners[i].mhd);
-
-        divvy_cleanup_close(&fd);
-    }
-    divvy_http_sleep_end(http, NULL);
+    for (size_t i = 0; i < http->listener_count; i++)
+        fds[i] = MHD_quiesce_daemon(http->listeners[i].mhd);
+    if (http->channel)
+        divvy_channel_server_stop(http->channel);
     divvy_http_sleep_stop(http);
     while (divvy_http_links_count(http, &busy) > 0 && busy > 0 && divvy_http_now_ns() < deadline_ns) {
         struct timespec pause = {.tv_nsec = 5000000};
@@ -296,18 +351,32 @@ static void requests_finish(struct divvy_http *http) {
 }
 
 void divvy_http_stop(struct divvy_http *http) {
+    int fds[DIVVY_HTTP_LISTENERS];
+
     if (!http)
         return;
+    divvy_metrics_file_stop(http->metrics_file);
     if (http->is_socket_ours && http->socket_path[0])
         (void)unlink(http->socket_path);
-    requests_finish(http);
-    for (size_t i = 0; i < http->listener_count; i++)
+    requests_finish(http, fds);
+    for (size_t i = 0; i < http->listener_count; i++) {
         MHD_stop_daemon(http->listeners[i].mhd);
+        divvy_cleanup_close(&fds[i]);
+    }
+    for (size_t i = 0; i < DIVVY_HTTP_RETIRED; i++)
+        if (http->retired[i])
+            MHD_stop_daemon(http->retired[i]);
+    divvy_channel_server_free(http->channel);
     divvy_http_auth_free(http->auth);
     tls_free(http->tls_cert, http->tls_key);
     pthread_cond_destroy(&http->sleep_work);
     pthread_mutex_destroy(&http->sleep_lock);
     pthread_mutex_destroy(&http->link_lock);
+    pthread_mutex_destroy(&http->retired_lock);
     pthread_rwlock_destroy(&http->auth_lock);
     free(http);
+}
+
+struct divvy_channel_server *divvy_http_channel(struct divvy_http *server) {
+    return server->channel;
 }

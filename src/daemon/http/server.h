@@ -13,13 +13,13 @@
 #define DIVVY_HTTP_LISTENERS 2u /* unix, TCP */
 #define DIVVY_HTTP_THREADS   2u /* of each listener */
 #define DIVVY_HTTP_WORKERS   4u
+#define DIVVY_HTTP_RETIRED   8u
 
 struct divvy_http_listener {
     struct divvy_http *http;
     struct MHD_Daemon *mhd;
     bool is_unix, is_loopback, is_tls;
     uint16_t port;
-    atomic_bool is_ending; /* nothing may fall asleep on it any more */
 };
 
 /* What a connection is doing, for the reaper. */
@@ -53,11 +53,13 @@ struct divvy_http {
 
     struct divvy_http_listener listeners[DIVVY_HTTP_LISTENERS];
     size_t listener_count;
+    struct MHD_Daemon *retired[DIVVY_HTTP_RETIRED]; /* with an old certificate, until their last connection ends */
     char *tls_cert, *tls_key;
 
     pthread_rwlock_t auth_lock;
     struct divvy_http_auth *auth;
 
+    pthread_mutex_t retired_lock;
     pthread_mutex_t link_lock;
     struct divvy_http_link *links;
 
@@ -75,6 +77,7 @@ struct divvy_http {
     bool has_waker;
 
     struct divvy_metrics_file *metrics_file;
+    struct divvy_channel_server *channel;
 };
 
 int64_t divvy_http_now_ns(void); /* CLOCK_MONOTONIC */
@@ -88,6 +91,8 @@ void divvy_http_link_phase(struct divvy_http_link *link, enum divvy_http_phase p
 void divvy_http_links_reap(struct divvy_http *http, int64_t now_ns);
 /* How many there are, and how many of them do something for a client. */
 size_t divvy_http_links_count(struct divvy_http *http, size_t *ret_busy);
+/* Frees the HTTP library's threads that had an old certificate and have no connection left. */
+void divvy_http_retired_reap(struct divvy_http *http);
 
 /* --- serving (serve.c) ---------------------------------------------------------------------------------------------- */
 
@@ -102,8 +107,7 @@ int divvy_http_sleep_start(struct divvy_http *http, struct divvy_error *error);
 /* Hand the request to a worker, or let it wait for an event or its deadline. False when the server is stopping. */
 bool divvy_http_sleep_work(struct divvy_http_request *request);
 bool divvy_http_sleep_wait(struct divvy_http_request *request);
-/* Wake all that wait on this listener (NULL: on all) for good. */
-void divvy_http_sleep_end(struct divvy_http *http, struct divvy_http_listener *listener);
+/* Wake all that sleep, for good, and end the threads. */
 void divvy_http_sleep_stop(struct divvy_http *http);
 
 /* --- streams (stream.c) --------------------------------------------------------------------------------------------- */
@@ -114,7 +118,6 @@ void divvy_http_sleep_stop(struct divvy_http *http);
  */
 struct divvy_http_stream {
     struct divvy_http *http;
-    struct divvy_http_listener *listener;
     struct MHD_Connection *connection;
     ssize_t (*fill)(struct divvy_http_stream *stream, char *buffer, size_t size);
     void (*free)(struct divvy_http_stream *stream); /* frees the stream itself */

@@ -46,7 +46,7 @@ bool divvy_http_sleep_work(struct divvy_http_request *request) {
     bool taken = false;
 
     pthread_mutex_lock(&http->sleep_lock);
-    if (!http->is_stopping && !atomic_load(&request->link->listener->is_ending)) {
+    if (!http->is_stopping) {
         request->is_asleep = taken = true;
         request->next = NULL;
         MHD_suspend_connection(request->connection);
@@ -63,7 +63,7 @@ bool divvy_http_sleep_wait(struct divvy_http_request *request) {
     bool taken = false;
 
     pthread_mutex_lock(&http->sleep_lock);
-    if (!http->is_stopping && !atomic_load(&request->link->listener->is_ending)) {
+    if (!http->is_stopping) {
         request->is_asleep = taken = true;
         MHD_suspend_connection(request->connection);
         request->next = http->waiting;
@@ -78,12 +78,12 @@ bool divvy_http_sleep_wait(struct divvy_http_request *request) {
     return taken;
 }
 
-/* Wakes those that wait for what there is now. Lock held; a listener that ends wakes all of its own. */
-static void waiting_wake(struct divvy_http *http, const struct divvy_http_listener *ending, bool all, int64_t now_ns) {
+/* Wakes those that wait for what there is now. Lock held. */
+static void waiting_wake(struct divvy_http *http, bool all, int64_t now_ns) {
     struct divvy_http_request **place = &http->waiting, *request;
 
     while ((request = *place)) {
-        bool due = all || request->link->listener == ending || http->event_last > request->wait_after ||
+        bool due = all || http->event_last > request->wait_after ||
                    (request->deadline_ns != 0 && now_ns >= request->deadline_ns);
 
         if (!due) {
@@ -92,19 +92,18 @@ static void waiting_wake(struct divvy_http *http, const struct divvy_http_listen
         }
         *place = request->next;
         request->is_asleep = false;
-        if (all || request->link->listener == ending)
+        if (all)
             request->deadline_ns = 1;
         MHD_resume_connection(request->connection);
     }
 }
 
-static void streams_wake(struct divvy_http *http, const struct divvy_http_listener *ending, bool all, bool events,
-                         int64_t now_ns) {
+static void streams_wake(struct divvy_http *http, bool all, bool events, int64_t now_ns) {
     struct divvy_http_stream *stream = http->streams, *next;
 
     for (; stream; stream = next) {
         next = stream->next;
-        if (all || stream->listener == ending || (events && stream->wants_events) || now_ns >= stream->keepalive_ns)
+        if (all || (events && stream->wants_events) || now_ns >= stream->keepalive_ns)
             divvy_http_stream_resume_locked(stream);
     }
 }
@@ -126,12 +125,13 @@ static void *waker_main(void *argument) {
         if (now_ns - reaped_ns > 500000000) {
             reaped_ns = now_ns;
             divvy_http_links_reap(http, now_ns);
+            divvy_http_retired_reap(http);
         }
         pthread_mutex_lock(&http->sleep_lock);
         http->event_last = last;
         stop = http->is_stopping;
-        waiting_wake(http, NULL, stop, now_ns);
-        streams_wake(http, NULL, stop, count > 0, now_ns);
+        waiting_wake(http, stop, now_ns);
+        streams_wake(http, stop, count > 0, now_ns);
         pthread_mutex_unlock(&http->sleep_lock);
         if (stop)
             break;
@@ -159,16 +159,6 @@ int divvy_http_sleep_start(struct divvy_http *http, struct divvy_error *error) {
     http->has_waker = result == 0;
     pthread_sigmask(SIG_SETMASK, &kept, NULL);
     return result == 0 ? 0 : divvy_error_set_errno(error, -result, "threads of the HTTP server cannot be made");
-}
-
-void divvy_http_sleep_end(struct divvy_http *http, struct divvy_http_listener *listener) {
-    pthread_mutex_lock(&http->sleep_lock);
-    for (size_t i = 0; i < http->listener_count; i++)
-        if (!listener || listener == &http->listeners[i])
-            atomic_store(&http->listeners[i].is_ending, true);
-    waiting_wake(http, listener, listener == NULL, 0);
-    streams_wake(http, listener, listener == NULL, false, 0);
-    pthread_mutex_unlock(&http->sleep_lock);
 }
 
 void divvy_http_sleep_stop(struct divvy_http *http) {

@@ -7,7 +7,7 @@
 static bool stream_sleep_locked(struct divvy_http_stream *stream) {
     struct divvy_http *http = stream->http;
 
-    if (http->is_stopping || atomic_load(&stream->listener->is_ending) || stream->is_woken ||
+    if (http->is_stopping || stream->is_woken ||
         (stream->wants_events && http->event_last > stream->event_seen))
         return false;
     stream->is_asleep = true;
@@ -48,7 +48,7 @@ static ssize_t stream_read(void *argument, uint64_t position, char *buffer, size
     (void)position;
     pthread_mutex_lock(&http->sleep_lock);
     stream->is_woken = false;
-    ends = http->is_stopping || atomic_load(&stream->listener->is_ending);
+    ends = http->is_stopping;
     pthread_mutex_unlock(&http->sleep_lock);
     if (ends)
         return MHD_CONTENT_READER_END_OF_STREAM;
