@@ -24,6 +24,7 @@
 #define CAPACITY_MAX 1000000u
 /* Virtual units per ns at weight 1; what a division leaves over is carried, so that nothing used is ever lost. */
 #define VIRTUAL_PER_NS 1024ll
+#define CHARGE_MAX_NS  (INT64_MAX / (2 * VIRTUAL_PER_NS))
 
 enum where { NOWHERE, ELIGIBLE, AHEAD, CAPPED, BORROWERS, TURNS, HEAPS };
 
@@ -210,8 +211,8 @@ static bool params_valid(const struct divvy_node_tenant_params *p) {
 
 void divvy_node_sched_defaults(struct divvy_node_sched_params *ret_params) {
     *ret_params = (struct divvy_node_sched_params){
-        .lease_ns = {20 * MSEC_NS, 10 * MSEC_NS, 4 * MSEC_NS, 2 * MSEC_NS},
-        .lease_min_ns = 2 * MSEC_NS,
+        .lease_ns = {10 * MSEC_NS, 5 * MSEC_NS, 3 * MSEC_NS, 2 * MSEC_NS},
+        .lease_min_ns = MSEC_NS / 2,
         .bank_ns = 10 * MSEC_NS,
         .debt_max_ns = 2000 * MSEC_NS,
     };
@@ -400,7 +401,7 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
     struct tenant *t = find(s, id);
     if (!t)
         return -ENOENT;
-    if (used_ns < 0 || used_ns > INT64_MAX / (2 * VIRTUAL_PER_NS))
+    if (used_ns < 0 || used_ns > CHARGE_MAX_NS)
         return -EINVAL;
     clock_to(s, now_ns);
     refill(s, t);
@@ -424,6 +425,17 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
     return 0;
 }
 
+int divvy_node_sched_charge_idle(struct divvy_node_sched *s, uint32_t id, int64_t idle_ns, int64_t now_ns) {
+    if (!find(s, id))
+        return -ENOENT;
+    if (idle_ns < 0 || idle_ns > CHARGE_MAX_NS)
+        return -EINVAL;
+    clock_to(s, now_ns);
+    if (id == s->holder && s->lease.kind == DIVVY_NODE_LEASE_TIMED && !s->lease_borrowed)
+        run_on(s, id, idle_ns);
+    return 0;
+}
+
 static uint32_t top(const struct divvy_node_sched *s, enum where where) {
     const struct divvy_node_heap *heap = &s->heaps[where];
     return heap->count ? heap->items[0] : DIVVY_NODE_SCHED_NOBODY;
@@ -444,12 +456,12 @@ static bool may_be_open(const struct divvy_node_sched *s, const struct tenant *t
     return s->ready_count == 1 && (!has_cap(t) || t->params.cap_soft);
 }
 
-static int64_t lease_length(const struct divvy_node_sched *s, const struct tenant *t,
-                            bool borrowed) {
-    int64_t length = s->params.lease_ns[t->params.qos];
-    if (has_cap(t) && !borrowed && length > t->credit_ns)
-        length = t->credit_ns;
-    return length < s->params.lease_min_ns ? s->params.lease_min_ns : length;
+/*
+ * Whole leases for capped tenants as well: what a lease takes beyond the cap is waited for afterwards. Cut to what the cap has
+ * left they would be as short as could be all the time, and every hand-over costs.
+ */
+static int64_t lease_length(const struct divvy_node_sched *s, const struct tenant *t) {
+    return s->params.lease_ns[t->params.qos];
 }
 
 static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
@@ -465,7 +477,7 @@ static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
     s->lease =
         (struct divvy_node_lease){.kind = open ? DIVVY_NODE_LEASE_OPEN : DIVVY_NODE_LEASE_TIMED,
                                   .tenant = id,
-                                  .length_ns = open ? 0 : lease_length(s, t, borrowed)};
+                                  .length_ns = open ? 0 : lease_length(s, t)};
     t->stats.granted++;
     t->stats.waited_ns += waited;
     if (waited > t->stats.wait_max_ns)

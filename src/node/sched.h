@@ -45,7 +45,7 @@ struct divvy_node_tenant_params {
 /* The scheduler's own settings; divvy_node_sched_defaults fills in the documented ones. */
 struct divvy_node_sched_params {
     int64_t lease_ns[DIVVY_NODE_QOS_MAX]; /* length of a lease by class */
-    int64_t lease_min_ns;                 /* a capped tenant is not granted less than this */
+    int64_t lease_min_ns;                 /* a capped tenant is granted a lease when its cap has so much left */
     int64_t bank_ns;     /* GPU time of credit that idleness or a cap can save up */
     int64_t debt_max_ns; /* virtual lateness kept for a tenant that overran while others slept */
 };
@@ -101,6 +101,12 @@ int divvy_node_sched_freeze(struct divvy_node_sched *sched, uint32_t tenant, boo
 /* GPU time that the tenant has used since the last charge, in or out of a lease. 0, -EINVAL (negative) or -ENOENT. */
 int divvy_node_sched_charge(struct divvy_node_sched *sched, uint32_t tenant, int64_t used_ns,
                             int64_t now_ns);
+
+/*
+ * Time for which the tenant held a timed lease while the device did nothing, though it could have worked for others: it counts
+ * against the tenant's share as use does, but not against its cap, and not as use. 0, -EINVAL (negative) or -ENOENT.
+ */
+int divvy_node_sched_charge_idle(struct divvy_node_sched *sched, uint32_t tenant, int64_t idle_ns, int64_t now_ns);
 
 /* Decide who runs. Call it when nobody holds the lease; while somebody does, the same lease is answered (an open lease turns
  * into a timed one as soon as a second tenant is ready). 0 always. */
