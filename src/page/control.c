@@ -194,7 +194,9 @@ int divvy_control_open(const char *path, const struct divvy_control **ret_contro
 }
 
 int divvy_control_device_find(const struct divvy_control *control, const uint8_t uuid[16]) {
-    for (unsigned i = 0; i < DIVVY_PAGE_DEVICES; i++)
+    static const uint8_t zero[16];
+
+    for (unsigned i = 0; i < DIVVY_PAGE_DEVICES && memcmp(uuid, zero, sizeof zero) != 0; i++)
         if (memcmp(&control->devices[i].uuid, uuid, sizeof control->devices[i].uuid) == 0)
             return (int)i;
     return -ENOENT;

@@ -145,16 +145,17 @@ int divvy_control_validate(const void *memory, size_t bytes);
 int divvy_control_device_find(const struct divvy_control *control, const uint8_t uuid[16]);
 
 /*
- * Read the lease in one piece. False where the writer is in the middle of it (after some tries: the daemon may have died
- * there): then treat the daemon as gone.
+ * Read the lease in one piece. False where the writer is in the middle of it, after some tries: the daemon has lost the
+ * processor or has died there, which its heartbeat tells apart. The futex word is odd then, and changes when it goes on.
  */
 bool divvy_control_lease_read(const struct divvy_control *control, unsigned device, struct divvy_control_lease *ret_lease);
 
 /* Whether the daemon is alive at now_ns (CLOCK_MONOTONIC), by its heartbeat. */
 static inline bool divvy_control_is_alive(const struct divvy_control *control, int64_t now_ns) {
-    int64_t heartbeat_ns = __atomic_load_n(&control->heartbeat_ns, __ATOMIC_RELAXED);
+    uint64_t age_ns = (uint64_t)now_ns - (uint64_t)__atomic_load_n(&control->heartbeat_ns, __ATOMIC_RELAXED);
 
-    return heartbeat_ns <= now_ns ? now_ns - heartbeat_ns < DIVVY_CONTROL_STALE_NS : heartbeat_ns - now_ns < DIVVY_CONTROL_STALE_NS;
+    /* A heartbeat a little in the future is of a daemon that was just faster. */
+    return age_ns + (uint64_t)DIVVY_CONTROL_STALE_NS < 2 * (uint64_t)DIVVY_CONTROL_STALE_NS;
 }
 
 #endif

@@ -28,6 +28,17 @@ static void account_rescale(struct divvy_page_device *page, uint64_t now_ns, uin
                                           __ATOMIC_RELAXED));
 }
 
+void divvy_compute_account_rest(struct divvy_page_device *page) {
+    uint64_t *share = &page->compute.spare[DIVVY_COMPUTE_PAGE_PERMILLE];
+    uint64_t permille = __atomic_load_n(share, __ATOMIC_RELAXED);
+
+    if (permille == 0 ||
+        !__atomic_compare_exchange_n(share, &permille, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(account_word(page), 0, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&page->compute.generation, 1, __ATOMIC_RELAXED);
+}
+
 bool divvy_compute_account_reserve(struct divvy_page_device *page, uint64_t now_ns, uint32_t permille,
                                    uint64_t gpu_ns, uint64_t *ret_open_ns) {
     uint64_t paid_ns, none = 0;

@@ -7,7 +7,7 @@
 
 enum {
     DIVVY_COMPUTE_PAGE_PAID_NS,  /* CLOCK_MONOTONIC at which what was charged is paid for; 0: nothing yet */
-    DIVVY_COMPUTE_PAGE_PERMILLE, /* the share that word is kept at */
+    DIVVY_COMPUTE_PAGE_PERMILLE, /* the share that word is kept at; 0: it rests, leases decide */
 };
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The way of a launch through the open gate: no clock, no system call, no lock, nothing shared that is written.
+ * The way of a launch through the open gate: no system call, no lock, nothing shared that is written; a clock only where a
+ * lease may run out meanwhile.
  */
 #ifndef DIVVY_LIMITER_COMPUTE_FAST_H
 #define DIVVY_LIMITER_COMPUTE_FAST_H
@@ -52,6 +53,12 @@ static inline bool divvy_compute_armed(void) {
         divvy_pacer_limits(__atomic_load_n(divvy_compute_gate.permille, __ATOMIC_RELAXED)), 0);
 }
 
+/* Whether the credit still counts: a daemon may have taken it back, and a lease may be over. */
+static inline bool divvy_compute_grant_holds(const struct divvy_compute_thread *thread) {
+    return !thread->word || (__atomic_load_n(thread->word, __ATOMIC_RELAXED) == thread->seen &&
+                             (thread->until_ns == UINT64_MAX || divvy_compute_port.now() < thread->until_ns));
+}
+
 /*
  * True: account for the launch done, call the driver. False: the slow path decides; nothing has changed. The last launch
  * that the credit allows takes the slow path, which closes the segment right behind it.
@@ -75,7 +82,8 @@ static inline bool divvy_compute_fast(uint64_t key, CUstream stream) {
     credit_ns = thread->credit_ns - cost_ns;
     if (__builtin_expect(credit_ns < cost_ns || slot->stream != stream || !slot->open ||
                              __atomic_load_n(&cost->key, __ATOMIC_RELAXED) != key ||
-                             __atomic_load_n(&divvy_compute_gate.capturing, __ATOMIC_RELAXED),
+                             __atomic_load_n(&divvy_compute_gate.capturing, __ATOMIC_RELAXED) ||
+                             !divvy_compute_grant_holds(thread),
                          0))
         return false;
     thread->credit_ns = credit_ns;

@@ -25,6 +25,8 @@
 #define SAMPLES_TRIED 16u
 /* However many processes share a lease: with less in flight the device would run dry between two looks. */
 #define BUDGET_LEAST_NS UINT64_C(200000)
+/* Work that takes so much longer than estimated is not watched closely any more. */
+#define OVERDUE_NS UINT64_C(2000000)
 /* A longer gap before a launch may have come after the launch as well: the host was away. */
 #define GAP_KNOWN_NS UINT64_C(20000)
 /* Doubt about so little is not worth a question to the driver. */
@@ -110,7 +112,9 @@ static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute
         .context_generation = slot->context_generation,
         .start = slot->start,
         .end = DIVVY_COMPUTE_NONE,
+        .leased = thread->leased != 0,
     };
+    uint64_t taken_ns = slot->estimate_ns < thread->grant_ns ? slot->estimate_ns : thread->grant_ns;
 
     if (segment.only != &divvy_compute_mixed)
         segment.only_key = __atomic_load_n(&segment.only->key, __ATOMIC_RELAXED);
@@ -123,12 +127,14 @@ static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute
     slot->start = DIVVY_COMPUTE_NONE;
     slot->estimate_ns = 0;
     slot->launches = 0;
-    thread->grant_ns -= segment.estimate_ns < thread->grant_ns ? segment.estimate_ns : thread->grant_ns;
-    if (device)
-        divvy_compute_segment_add(device, &segment);
+    thread->grant_ns -= taken_ns;
+    if (!device)
+        return;
+    __atomic_fetch_sub(&device->granted_ns, taken_ns, __ATOMIC_RELAXED);
+    divvy_compute_segment_add(device, &segment);
 }
 
-/* Give back what was reserved and not used. */
+/* Give back what was granted and not used. */
 static void grant_return(struct divvy_compute_thread *thread) {
     struct divvy_compute_device *device = thread_device(thread);
     uint64_t unused_ns = thread->grant_ns;
@@ -137,7 +143,9 @@ static void grant_return(struct divvy_compute_thread *thread) {
     thread->credit_ns = 0;
     if (!device || unused_ns == 0)
         return;
-    divvy_compute_account_correct(device->page, -(int64_t)unused_ns);
+    divvy_compute_granted(device, -(int64_t)unused_ns);
+    if (!thread->leased)
+        divvy_compute_account_correct(device->page, -(int64_t)unused_ns);
 }
 
 static void busy_begin(struct divvy_compute_thread *thread) {
@@ -359,6 +367,7 @@ static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns
     return open_ns;
 }
 
+/* When what is in flight will be done; 0: nothing is. */
 static uint64_t flight_drain_ns(struct divvy_compute_device *device) {
     uint64_t drain_ns;
 
@@ -370,7 +379,7 @@ static uint64_t flight_drain_ns(struct divvy_compute_device *device) {
 
 /* What this process may have in flight: all processes of the tenant together keep to the lease's budget. */
 static uint64_t lease_budget_ns(struct divvy_compute_device *device, const struct divvy_control_lease *lease) {
-    uint64_t processes = 1 + __atomic_load_n(&device->neighbours, __ATOMIC_RELAXED);
+    uint64_t processes = 1 + __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
     uint64_t budget_ns = lease->budget_ns / processes;
 
     return budget_ns < BUDGET_LEAST_NS ? BUDGET_LEAST_NS : budget_ns;
@@ -379,24 +388,43 @@ static uint64_t lease_budget_ns(struct divvy_compute_device *device, const struc
 /* A chunk on its way through the gate. */
 struct passing {
     struct divvy_compute_cost *cost;
-    uint64_t work_ns;  /* asked for; what was granted, afterwards */
+    uint64_t wanted_ns;
+    uint64_t work_ns;  /* what can be granted of it, at the last try */
     uint64_t least_ns; /* it is of no use with less */
     struct divvy_compute_say say;
     uint64_t open_ns; /* not let through: when to try again */
+    uint64_t rang_ns; /* when the bell was last rung */
 };
 
+/*
+ * The gate is shut until open_ns. Until then what is in flight is watched: the daemon wants to know when the device is done, and
+ * how long it took.
+ */
+static uint64_t shut_look_ns(uint64_t open_ns, uint64_t drain_ns, uint64_t now_ns) {
+    uint64_t look_ns = drain_ns;
+
+    if (drain_ns == 0)
+        return open_ns;
+    if (drain_ns <= now_ns)
+        look_ns = now_ns + (drain_ns + OVERDUE_NS > now_ns ? DIVVY_PACER_POLL_NS : OVERDUE_NS / 2);
+    return look_ns < open_ns ? look_ns : open_ns;
+}
+
 static bool gate_try_leased(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
-    uint64_t budget_ns;
+    uint64_t budget_ns, drain_ns;
 
     if (passing->say.lease.mode == DIVVY_CONTROL_OPEN)
         return true;
     budget_ns = lease_budget_ns(device, &passing->say.lease);
     if (passing->work_ns > budget_ns / 2)
         passing->work_ns = budget_ns / 2 > passing->least_ns ? budget_ns / 2 : passing->least_ns;
-    passing->open_ns = divvy_compute_lease_wait(&passing->say.lease, now_ns, flight_drain_ns(device), passing->least_ns,
-                                                &passing->work_ns);
-    if (passing->open_ns > now_ns)
+    drain_ns = flight_drain_ns(device);
+    passing->open_ns =
+        divvy_compute_lease_wait(&passing->say.lease, now_ns, drain_ns, passing->least_ns, &passing->work_ns);
+    if (passing->open_ns > now_ns) {
+        passing->open_ns = shut_look_ns(passing->open_ns, drain_ns, now_ns);
         return false;
+    }
     passing->open_ns = flight_open(device, now_ns, passing->work_ns, budget_ns, is_unknown(passing->cost));
     return passing->open_ns <= now_ns;
 }
@@ -407,6 +435,7 @@ static bool gate_try_leased(struct divvy_compute_device *device, struct passing 
  */
 static bool gate_try(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
     divvy_compute_ask(device, now_ns, &passing->say);
+    passing->work_ns = passing->wanted_ns;
     if (passing->say.is_leased)
         return gate_try_leased(device, passing, now_ns);
     passing->open_ns =
@@ -483,8 +512,10 @@ static uint64_t gate_wait(struct divvy_compute_device *device, struct divvy_comp
         divvy_compute_settle(device);
         if (gate_try(device, passing, now_ns))
             break;
-        if (divvy_compute_lease_wants_bell(device, &passing->say))
+        if (now_ns >= passing->rang_ns + SLEEP_MAX_NS && divvy_compute_lease_wants_bell(device, &passing->say)) {
+            passing->rang_ns = now_ns;
             divvy_control_ring();
+        }
         divvy_compute_port.sleep(passing->say.word, passing->say.seen,
                                  passing->open_ns < now_ns + SLEEP_MAX_NS ? passing->open_ns : now_ns + SLEEP_MAX_NS);
     }
@@ -555,6 +586,28 @@ static struct divvy_compute_thread *pass_thread(struct divvy_compute_pass *pass,
     return context ? pass_temporary(pass, context) : thread;
 }
 
+/* A new chunk: close what is open, wait until it may start. */
+static void pass_grant(const struct divvy_compute_pass *pass, struct divvy_compute_device *device) {
+    struct divvy_compute_thread *thread = pass->thread;
+    struct passing passing = {.cost = pass->cost, .least_ns = pass->cost_ns};
+    uint64_t now_ns = divvy_compute_port.now();
+
+    thread_close(thread, now_ns, true);
+    divvy_compute_neighbours_look(device, now_ns);
+    passing.wanted_ns =
+        chunk_next(thread, now_ns, pass->cost_ns, is_sample(pass->cost) || thread == &pass->temporary);
+    gate_pass(device, thread, &passing, now_ns);
+    thread->word = device->control ? passing.say.word : NULL;
+    thread->seen = passing.say.seen;
+    thread->leased = passing.say.is_leased;
+    thread->until_ns = passing.say.is_leased && passing.say.lease.mode == DIVVY_CONTROL_LEASED
+                           ? (uint64_t)passing.say.lease.end_ns
+                           : UINT64_MAX;
+    thread->grant_ns = passing.work_ns;
+    thread->credit_ns = (int64_t)passing.work_ns;
+    divvy_compute_granted(device, (int64_t)passing.work_ns);
+}
+
 static void pass_admit(struct divvy_compute_pass *pass, struct divvy_compute_device *device, uint64_t key,
                        uint64_t guess_ns, CUstream stream) {
     struct divvy_compute_thread *thread = pass->thread;
@@ -563,19 +616,8 @@ static void pass_admit(struct divvy_compute_pass *pass, struct divvy_compute_dev
     pass->cost = divvy_compute_cost_find(key ^ thread->salt, guess_ns);
     pass->cost_ns = __atomic_load_n(&pass->cost->cost_ns, __ATOMIC_RELAXED);
     lesson = divvy_compute_cost_lesson(pass->cost);
-    if (thread->credit_ns < (int64_t)pass->cost_ns) {
-        struct passing passing = {.cost = pass->cost, .least_ns = pass->cost_ns};
-        uint64_t now_ns = divvy_compute_port.now();
-
-        thread_close(thread, now_ns, true);
-        divvy_compute_neighbours_look(device, now_ns);
-        passing.work_ns = chunk_next(thread, now_ns, pass->cost_ns,
-                                     is_sample(pass->cost) || thread == &pass->temporary);
-        gate_pass(device, thread, &passing, now_ns);
-        divvy_compute_drain_publish(device, passing.work_ns);
-        thread->grant_ns = passing.say.is_leased ? 0 : passing.work_ns;
-        thread->credit_ns = (int64_t)passing.work_ns;
-    }
+    if (thread->credit_ns < (int64_t)pass->cost_ns || !divvy_compute_grant_holds(thread))
+        pass_grant(pass, device);
     pass->slot = slot_take(thread, stream);
     if (!pass->slot->open)
         slot_open(thread, pass->slot);

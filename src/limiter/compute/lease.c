@@ -13,26 +13,16 @@ bool divvy_compute_armed_on(const struct divvy_compute_device *device) {
 
 /* Whether the daemon's word counts at this moment. What was frozen stays so for longer than a restart of the daemon takes. */
 static bool lease_counts(const struct divvy_control_lease *lease, uint64_t now_ns) {
-    int64_t now = (int64_t)now_ns;
+    uint64_t silent_ns = now_ns - (uint64_t)__atomic_load_n(&divvy_control_link.page->heartbeat_ns, __ATOMIC_RELAXED);
 
     if (lease->mode == DIVVY_CONTROL_SELF)
         return false;
-    if (divvy_control_is_alive(divvy_control_link.page, now))
-        return true;
-    return lease->mode == DIVVY_CONTROL_FROZEN &&
-           now < __atomic_load_n(&divvy_control_link.page->heartbeat_ns, __ATOMIC_RELAXED) + DIVVY_CONTROL_FROZEN_STALE_NS;
+    return divvy_control_is_alive(divvy_control_link.page, (int64_t)now_ns) ||
+           (lease->mode == DIVVY_CONTROL_FROZEN && silent_ns < (uint64_t)DIVVY_CONTROL_FROZEN_STALE_NS);
 }
 
-/* From leases to the own account: that begins anew, neither in debt nor rich. */
-static void leased_set(struct divvy_compute_device *device, bool is_leased, uint64_t now_ns) {
-    uint32_t before = __atomic_load_n(&device->leased, __ATOMIC_RELAXED);
-
-    if (before == is_leased ||
-        !__atomic_compare_exchange_n(&device->leased, &before, is_leased, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        return;
-    if (!is_leased)
-        __atomic_store_n(&device->page->compute.spare[DIVVY_COMPUTE_PAGE_PAID_NS], now_ns, __ATOMIC_RELAXED);
-}
+/* The lease that nobody gets: while the daemon is in the middle of writing another, or has died there. */
+static const struct divvy_control_lease lease_shut = {.mode = DIVVY_CONTROL_LEASED};
 
 void divvy_compute_ask(struct divvy_compute_device *device, uint64_t now_ns, struct divvy_compute_say *ret_say) {
     const struct divvy_control_device *control = device->control;
@@ -48,11 +38,14 @@ void divvy_compute_ask(struct divvy_compute_device *device, uint64_t now_ns, str
     ret_say->word = &control->lease_seq;
     ret_say->seen = __atomic_load_n(&control->lease_seq, __ATOMIC_ACQUIRE);
     if (divvy_control_lease_read(divvy_control_link.page, (unsigned)(control - divvy_control_link.page->devices),
-                                 &ret_say->lease)) {
+                                 &ret_say->lease))
         ret_say->seen = ret_say->lease.seq;
-        ret_say->is_leased = lease_counts(&ret_say->lease, now_ns);
-    }
-    leased_set(device, ret_say->is_leased, now_ns);
+    else
+        ret_say->lease = lease_shut;
+    ret_say->is_leased = lease_counts(&ret_say->lease, now_ns);
+    if (ret_say->is_leased)
+        divvy_compute_account_rest(device->page);
+    __atomic_store_n(&device->leased, ret_say->is_leased, __ATOMIC_RELAXED);
 }
 
 uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint64_t now_ns, uint64_t drain_ns,

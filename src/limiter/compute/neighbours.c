@@ -84,6 +84,10 @@ static unsigned strangers_count(struct divvy_compute_device *device, uint64_t no
 
         return others > 0 ? (unsigned)others : 0;
     }
+    if (__atomic_load_n(&device->leased, __ATOMIC_RELAXED)) { /* others have leases of their own */
+        device->stranger_looks = 0;
+        return 0;
+    }
     handle = device_handle(device);
     if (!handle || divvy_nvml.nvmlDeviceGetUtilizationRates(handle, &utilisation) != NVML_SUCCESS ||
         utilisation.gpu < points + STRANGER_POINTS) {
@@ -97,16 +101,12 @@ static unsigned strangers_count(struct divvy_compute_device *device, uint64_t no
 
 void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns) {
     uint64_t looked_ns = __atomic_load_n(&device->looked_ns, __ATOMIC_RELAXED);
-    unsigned neighbours;
 
     if (now_ns < looked_ns + LOOK_EVERY_NS ||
         !__atomic_compare_exchange_n(&device->looked_ns, &looked_ns, now_ns, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_RELAXED))
         return;
     divvy_compute_threads_sweep();
-    neighbours = siblings_count(device);
-    /* inside a lease nobody else is on the device */
-    if (looked_ns && !__atomic_load_n(&device->leased, __ATOMIC_RELAXED))
-        neighbours += strangers_count(device, now_ns, looked_ns);
-    __atomic_store_n(&device->neighbours, neighbours, __ATOMIC_RELAXED);
+    __atomic_store_n(&device->siblings, siblings_count(device), __ATOMIC_RELAXED);
+    __atomic_store_n(&device->strangers, looked_ns ? strangers_count(device, now_ns, looked_ns) : 0, __ATOMIC_RELAXED);
 }

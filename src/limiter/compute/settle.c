@@ -36,32 +36,52 @@ static void settling_wait(struct divvy_compute_device *device) {
     divvy_compute_port.sleep(&device->settling, 1, divvy_compute_port.now() + DIVVY_PACER_POLL_NS / 4);
 }
 
-/* What was reserved as estimate_ns cost charge_ns. */
-static void charge(struct divvy_compute_device *device, uint64_t estimate_ns, uint64_t charge_ns) {
-    divvy_compute_account_correct(device->page, (int64_t)charge_ns - (int64_t)estimate_ns);
+/* What was reserved as estimate_ns cost charge_ns. Work under a lease is not in the account. */
+static void charge(struct divvy_compute_device *device, bool leased, uint64_t estimate_ns, uint64_t charge_ns) {
+    if (!leased)
+        divvy_compute_account_correct(device->page, (int64_t)charge_ns - (int64_t)estimate_ns);
     usage_add(&device->page->compute.charged_ns, charge_ns);
     usage_add(&device->usage->busy_ns, charge_ns);
 }
 
 /* For the daemon, which hands the device over when it is done. The lock of the device is held. */
-static void flight_publish(struct divvy_compute_device *device, uint64_t granted_ns) {
-    uint64_t now_ns = divvy_compute_port.now();
+static void flight_publish(struct divvy_compute_device *device, uint64_t now_ns) {
+    uint64_t granted_ns = __atomic_load_n(&device->granted_ns, __ATOMIC_RELAXED);
     uint64_t drain_ns = device->flight.pending_ns && device->flight.drain_ns > now_ns ? device->flight.drain_ns : now_ns;
 
-    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns, __ATOMIC_RELAXED);
+    /* What a thread has been granted and does not launch counts for as long as it would have taken. */
+    if (device->granted_drain_ns > drain_ns + granted_ns)
+        device->granted_drain_ns = drain_ns + granted_ns;
+    if (device->granted_drain_ns < drain_ns)
+        granted_ns = 0;
+    else if (granted_ns > device->granted_drain_ns - drain_ns)
+        granted_ns = device->granted_drain_ns - drain_ns;
+    __atomic_store_n(&device->usage->inflight_ns, device->flight.pending_ns + granted_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&device->usage->drain_ns, drain_ns + granted_ns, __ATOMIC_RELAXED);
 }
 
-static void flight_done(struct divvy_compute_device *device, uint64_t estimate_ns) {
+void divvy_compute_granted(struct divvy_compute_device *device, int64_t work_ns) {
+    uint64_t now_ns = divvy_compute_port.now();
+
     divvy_lock_take(&device->lock);
-    divvy_pacer_flight_done(&device->flight, divvy_compute_port.now(), estimate_ns);
-    flight_publish(device, 0);
+    __atomic_fetch_add(&device->granted_ns, (uint64_t)work_ns, __ATOMIC_RELAXED);
+    if (work_ns > 0) {
+        if (device->granted_drain_ns < now_ns)
+            device->granted_drain_ns = now_ns;
+        if (device->flight.pending_ns && device->granted_drain_ns < device->flight.drain_ns)
+            device->granted_drain_ns = device->flight.drain_ns;
+        device->granted_drain_ns += (uint64_t)work_ns;
+    }
+    flight_publish(device, now_ns);
     divvy_lock_give(&device->lock);
 }
 
-void divvy_compute_drain_publish(struct divvy_compute_device *device, uint64_t granted_ns) {
+static void flight_done(struct divvy_compute_device *device, uint64_t estimate_ns) {
+    uint64_t now_ns = divvy_compute_port.now();
+
     divvy_lock_take(&device->lock);
-    flight_publish(device, granted_ns);
+    divvy_pacer_flight_done(&device->flight, now_ns, estimate_ns);
+    flight_publish(device, now_ns);
     divvy_lock_give(&device->lock);
 }
 
@@ -199,7 +219,7 @@ static void segment_settle(struct divvy_compute_device *device, const struct div
 
     if (group_add(device, segment, stretch, &whole)) {
         divvy_compute_cost_learn(&whole);
-        charge(device, whole.stretch.estimate_ns, divvy_estimator_charge(&whole.stretch, &device->carry_ns));
+        charge(device, segment->leased, whole.stretch.estimate_ns, divvy_estimator_charge(&whole.stretch, &device->carry_ns));
     }
     segment_release(segment);
     flight_done(device, segment->estimate_ns);
@@ -227,7 +247,9 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
             stretch_reduce_doubt(&stretch, divvy_union_covered(busy, settled->start_ns, settled->end_ns));
         stretch.span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0;
         stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
-        stretch.neighbours = __atomic_load_n(&device->neighbours, __ATOMIC_RELAXED);
+        stretch.neighbours = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
+        if (!segment->leased)
+            stretch.neighbours += __atomic_load_n(&device->strangers, __ATOMIC_RELAXED);
     } else {
         segment->only = &divvy_compute_mixed; /* nothing to learn from it */
     }
@@ -237,12 +259,13 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
 void divvy_compute_segment_add(struct divvy_compute_device *device,
                                const struct divvy_compute_segment *segment) {
     struct divvy_estimator_stretch unknown;
+    uint64_t now_ns = divvy_compute_port.now();
     bool added = false;
 
     usage_add(&device->usage->launches, segment->launches);
     divvy_lock_take(&device->lock);
     divvy_pacer_flight_add(&device->flight, segment->opened_ns, segment->estimate_ns);
-    flight_publish(device, 0);
+    flight_publish(device, now_ns);
     if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
         device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
         device->segments[device->segment_count] = *segment;

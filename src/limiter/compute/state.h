@@ -80,7 +80,12 @@ struct divvy_compute_thread {
     int64_t credit_ns; /* may be launched before the next look */
     uint64_t salt;     /* of the device, in keys */
     struct divvy_compute_slot slots[DIVVY_COMPUTE_SLOTS];
-    uint64_t grant_ns;  /* reserved in the account, less what closed segments took over */
+    /* What the credit was granted under. It is void as soon as *word is not `seen` any more, and from until_ns on. */
+    const uint32_t *word; /* NULL: nobody can take it back */
+    uint32_t seen;
+    uint32_t leased;    /* by a lease: the account was not asked */
+    uint64_t until_ns;  /* UINT64_MAX: no end */
+    uint64_t grant_ns;  /* granted, less what closed segments took over */
     uint64_t parked_ns; /* credit put aside because the current context may have changed */
     uint64_t closed_ns; /* when the last chunk was closed */
     uint64_t chunk_ns;  /* size of the last chunk */
@@ -131,6 +136,7 @@ struct divvy_compute_segment {
     uint32_t context_generation;
     uint16_t context;
     uint16_t start, end;
+    bool leased; /* as in the thread */
 };
 
 /* Segments of several streams that one thread filled in turn. */
@@ -147,12 +153,13 @@ struct divvy_compute_device {
     struct divvy_page_device *page; /* NULL: not attached */
     struct divvy_page_usage *usage;
     const struct divvy_control_device *control; /* the daemon's entry; NULL: none, we pace ourselves */
-    uint32_t leased; /* leases counted at the last look; atomic */
+    uint32_t leased; /* leases counted at the last look; atomic, a hint */
     CUdevice ordinal;
     divvy_lock_t lock; /* of flight, segments, carry */
     uint32_t settling; /* somebody looks for completed segments */
-    uint32_t neighbours;
-    uint64_t looked_ns; /* when neighbours were last counted; atomic. What follows belongs to whoever moved it */
+    uint32_t siblings;  /* other processes of the tenant that compute; atomic */
+    uint32_t strangers; /* others that do; atomic */
+    uint64_t looked_ns; /* when these were last counted; atomic. What follows belongs to whoever moved it */
     uint64_t looked_charged_ns;
     nvmlDevice_t nvml;
     bool nvml_asked;
@@ -161,6 +168,8 @@ struct divvy_compute_device {
     uint32_t group_last; /* newest id; atomic */
     struct divvy_compute_group groups[DIVVY_COMPUTE_GROUPS];
     struct divvy_pacer_flight flight;
+    uint64_t granted_ns;       /* open chunks: reserved, launched or not; atomic */
+    uint64_t granted_drain_ns; /* when the device will be done with them if they are launched at once */
     struct divvy_compute_thread *queue[DIVVY_COMPUTE_QUEUE]; /* a ring: who waits, in order of arrival */
     uint32_t queue_first;
     uint32_t queue_count; /* atomic */
@@ -270,10 +279,8 @@ void divvy_compute_settle(struct divvy_compute_device *device);
 /* Drop segments of a context that goes: what they were estimated at stays charged. */
 void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t context);
 
-/* account.c: the tenant's account in the page. Lock-free between processes. */
-
-/* Tell the daemon when the device will be done with what is in flight and granted_ns more. */
-void divvy_compute_drain_publish(struct divvy_compute_device *device, uint64_t granted_ns);
+/* A chunk of work_ns was granted, or was not used after all (negative): the daemon is told when the device will be done. */
+void divvy_compute_granted(struct divvy_compute_device *device, int64_t work_ns);
 
 /* lease.c */
 
@@ -293,6 +300,10 @@ uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint6
 /* Whether the daemon is to be told that somebody stands at the shut gate. */
 bool divvy_compute_lease_wants_bell(const struct divvy_compute_device *device, const struct divvy_compute_say *say);
 
+/* account.c: the tenant's account in the page. Lock-free between processes. */
+
+/* Leases decide: the account rests, and begins anew when it is asked again, neither in debt nor rich. */
+void divvy_compute_account_rest(struct divvy_page_device *page);
 /* Reserve gpu_ns if work may start now: true; else when it may. */
 bool divvy_compute_account_reserve(struct divvy_page_device *page, uint64_t now_ns, uint32_t permille,
                                    uint64_t gpu_ns, uint64_t *ret_open_ns);

@@ -43,6 +43,10 @@ int divvy_control_attach(void) {
     return status;
 }
 
+bool divvy_control_knows(const uint8_t uuid[16]) {
+    return divvy_control_link.page && divvy_control_device_find(divvy_control_link.page, uuid) >= 0;
+}
+
 bool divvy_control_device_entered(struct divvy_page *usage, unsigned device, uint64_t physical_bytes) {
     int entry;
 
@@ -59,10 +63,12 @@ bool divvy_control_device_entered(struct divvy_page *usage, unsigned device, uin
 
 void divvy_control_ring(void) {
     /* For reading too: then the open never fails for want of a reader, and a write never raises SIGPIPE. */
+    struct stat status;
     int fd = divvy_core_sys_open(bell, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0);
 
     if (fd < 0)
         return;
-    (void)divvy_core_sys_write(fd, "!", 1); /* full: the daemon has enough to read */
+    if (divvy_core_sys_fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode))
+        (void)divvy_core_sys_write(fd, "!", 1); /* full: the daemon has enough to read */
     divvy_core_sys_close(&fd);
 }

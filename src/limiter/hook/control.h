@@ -23,6 +23,9 @@ extern struct divvy_control_link divvy_control_link;
  */
 int divvy_control_attach(void);
 
+/* Whether the daemon has limits for the device with this UUID. */
+bool divvy_control_knows(const uint8_t uuid[16]);
+
 /* A device of the usage page was entered: find its entry, and take the limits over. True: it has one. */
 bool divvy_control_device_entered(struct divvy_page *usage, unsigned device, uint64_t physical_bytes);
 

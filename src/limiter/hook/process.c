@@ -80,14 +80,15 @@ static void watch_forks(void) {
 
 /* Enter a device and its limits into the page: its number there, or -errno with a line written. */
 static int device_enter(const struct divvy_limit_device *device) {
-    struct divvy_limit limit;
-    int status = divvy_limits_of(&limits, device, &limit);
+    bool is_controlled = divvy_control_knows(device->uuid.bytes);
+    struct divvy_limit limit = {0};
+    int status = is_controlled ? 0 : divvy_limits_of(&limits, device, &limit);
     int entry;
 
     if (status < 0)
         return status;
     entry = divvy_page_device_enter(divvy_process.page, device->uuid.bytes);
-    if (entry == -ENOSPC && limit.bytes == 0 && limit.permille == 0)
+    if (entry == -ENOSPC && !is_controlled && limit.bytes == 0 && limit.permille == 0)
         return -ENOSPC;
     if (entry < 0) {
         divvy_core_log_once(DIVVY_LOG_ERROR, "a tenant can have limits on %u devices at most",
@@ -160,7 +161,11 @@ static void open_locked(void) {
     count = divvy_nvml_devices(machine, DIVVY_CUDA_DEVICES);
     machine_count = count > 0 ? (size_t)count : 0;
     machine_complete = count > 0;
-    if (skips_idle_limits()) {
+    if (divvy_control_attach() < 0) {
+        set_failed();
+        return;
+    }
+    if (!divvy_control_link.page && skips_idle_limits()) {
         set_state(DIVVY_PROCESS_FREE);
         return;
     }
@@ -169,8 +174,7 @@ static void open_locked(void) {
         return;
     }
     divvy_page_identity_self(&divvy_process.self);
-    if (divvy_control_attach() < 0 ||
-        divvy_tenant_open(&divvy_process.self, &divvy_process.page, &page_fd) < 0) {
+    if (divvy_tenant_open(&divvy_process.self, &divvy_process.page, &page_fd) < 0) {
         set_failed();
         return;
     }

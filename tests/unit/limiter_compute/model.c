@@ -46,6 +46,17 @@ static bool events_fail, launches_fail;
 static uint64_t pending_length_ns;
 
 struct divvy_nvml divvy_nvml;
+struct divvy_control_link divvy_control_link;
+
+static struct divvy_control control;
+static uint64_t (*daemon_step)(struct divvy_control *control, uint64_t now_ns);
+static uint64_t daemon_next_ns;
+static void (*launch_seen)(uint64_t now_ns, uint64_t start_ns, uint64_t end_ns);
+static unsigned rings;
+
+void divvy_control_ring(void) {
+    rings++;
+}
 
 bool divvy_nvml_resolve(bool may_load) {
     (void)may_load;
@@ -89,6 +100,12 @@ static uint64_t exponential(uint64_t mean_ns) {
     return (uint64_t)(-log(uniform()) * (double)mean_ns);
 }
 
+/* The daemon does what it has to do until now. */
+static void daemon_run(void) {
+    while (daemon_step && daemon_next_ns <= now_ns)
+        daemon_next_ns = daemon_step(&control, daemon_next_ns);
+}
+
 /* Host time passes; now and then the kernel takes the CPU away. */
 static void host(uint64_t duration_ns) {
     now_ns += duration_ns;
@@ -96,6 +113,7 @@ static void host(uint64_t duration_ns) {
         now_ns += exponential(model.preempt_ns);
         next_preemption_ns = now_ns + exponential(model.preempt_every_ns);
     }
+    daemon_run();
 }
 
 static uint64_t port_now(void) {
@@ -104,10 +122,10 @@ static uint64_t port_now(void) {
 }
 
 static void port_sleep(const uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
-    if (*word != expected)
-        return;
-    if (deadline_ns > now_ns)
-        now_ns = deadline_ns;
+    while (*word == expected && now_ns < deadline_ns) {
+        now_ns = daemon_step && daemon_next_ns < deadline_ns ? daemon_next_ns : deadline_ns;
+        daemon_run();
+    }
     host(1000 + exponential(model.oversleep_ns));
 }
 
@@ -178,6 +196,8 @@ static CUresult work(CUstream stream) {
     if (!model.overlapping && device_free_ns > start_ns)
         start_ns = device_free_ns;
     end_ns = finish(start_ns, pending_length_ns);
+    if (launch_seen)
+        launch_seen(now_ns, start_ns, end_ns);
     interval_add(start_ns, end_ns, pending_length_ns);
     *tail = end_ns;
     if (end_ns > device_free_ns)
@@ -275,8 +295,43 @@ static CUresult fake_copy(CUdeviceptr dst, const void *src, size_t bytes, CUstre
     return CUDA_SUCCESS;
 }
 
+static const uint8_t uuid[16] = {7, 1};
+
+void model_daemon_start(uint64_t (*step)(struct divvy_control *, uint64_t), uint32_t permille) {
+    control = (struct divvy_control){.heartbeat_ns = (int64_t)now_ns};
+    memcpy(&control.devices[0].uuid, uuid, sizeof(uuid));
+    control.devices[0].compute_permille = permille;
+    control.devices[0].armed = 1;
+    divvy_control_link.page = &control;
+    divvy_control_link.devices[0] = &control.devices[0];
+    daemon_step = step;
+    daemon_next_ns = now_ns;
+    daemon_run();
+    divvy_compute_attach();
+}
+
+void model_on_launch(void (*seen)(uint64_t now_ns, uint64_t start_ns, uint64_t end_ns)) {
+    launch_seen = seen;
+}
+
+unsigned model_rings(void) {
+    return rings;
+}
+
+struct divvy_page_device *model_device(void) {
+    return &page.devices[0];
+}
+
+struct divvy_page_usage *model_usage(void) {
+    return &page.slots[0].usage[0];
+}
+
 void model_start(const struct model_settings *settings, uint32_t permille) {
     model = *settings;
+    memset(&divvy_control_link, 0, sizeof(divvy_control_link));
+    daemon_step = NULL;
+    launch_seen = NULL;
+    rings = 0;
     state = settings->seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     now_ns += UINT64_C(10000000000);
     memset(&page, 0, sizeof(page));

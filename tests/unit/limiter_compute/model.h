@@ -6,6 +6,7 @@
 #define DIVVY_TESTS_LIMITER_COMPUTE_MODEL_H
 
 #include "cuda/driver.h"
+#include "page/control.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +26,17 @@ extern struct model_settings model;
 /* Fresh device, driver, page and limiter; the clock goes on. */
 void model_start(const struct model_settings *settings, uint32_t permille);
 void model_set_permille(uint32_t permille);
+
+/*
+ * A daemon from now on, and what it does: step(page, time) is called at the times that it returns itself. What the program does
+ * between two launches is not interrupted.
+ */
+void model_daemon_start(uint64_t (*step)(struct divvy_control *control, uint64_t now_ns), uint32_t permille);
+unsigned model_rings(void);
+/* Called with every launch: host time, and when the device works on it. */
+void model_on_launch(void (*seen)(uint64_t now_ns, uint64_t start_ns, uint64_t end_ns));
+struct divvy_page_device *model_device(void);
+struct divvy_page_usage *model_usage(void);
 
 /* Launch a kernel of known length through the limiter's hook. */
 void model_kernel(unsigned function, uint64_t length_ns, CUstream stream);
