@@ -15,9 +15,22 @@ void divvy_config_defaults(struct divvy_config *ret_config) {
     const struct divvy_config_option *table = divvy_config_table(&count);
 
     memset(ret_config, 0, sizeof *ret_config);
+    divvy_node_sched_defaults(&ret_config->state.sched);
     for (size_t i = 0; i < count; i++)
         if (table[i].initial)
             (void)divvy_config_value_set(&table[i], table[i].initial, NULL, ret_config, NULL);
+}
+
+void divvy_config_initial_format(const struct divvy_config_option *option, char *ret_text, size_t size_bytes) {
+    struct divvy_config config;
+
+    ret_text[0] = '\0';
+    if (option->initial)
+        (void)snprintf(ret_text, size_bytes, "%s", option->initial);
+    else if (option->kind == DIVVY_CONFIG_DURATION) {
+        divvy_config_defaults(&config);
+        divvy_config_value_format(option, &config, ret_text, size_bytes);
+    }
 }
 
 /* --- flags ------------------------------------------------------------------------------------------ */
@@ -315,12 +328,13 @@ static void help_wrap(FILE *out, const char *text, size_t indent) {
 }
 
 static void help_row(FILE *out, const struct divvy_config_option *option) {
-    char head[96], about[512];
+    char head[96], initial[64], about[512];
 
     (void)snprintf(head, sizeof head, "  --%s%s%s", option->name, option->argument ? " " : "",
                    option->argument ? option->argument : "");
-    (void)snprintf(about, sizeof about, "%s%s%s%s", option->about, option->initial ? " (" : "",
-                   option->initial ? option->initial : "", option->initial ? ")" : "");
+    divvy_config_initial_format(option, initial, sizeof initial);
+    (void)snprintf(about, sizeof about, "%s%s%s%s", option->about, initial[0] ? " (" : "", initial,
+                   initial[0] ? ")" : "");
     if (strlen(head) < 31)
         (void)fprintf(out, "%-32s", head);
     else

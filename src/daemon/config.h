@@ -141,7 +141,7 @@ struct divvy_config_option {
     const char *env[2];
     const char *alias; /* TensorFusion's name of the flag */
     const char *argument;
-    const char *initial; /* default, as a value of the file; NULL: not set */
+    const char *initial; /* default, as a value of the file; NULL: not set, or the scheduler's own */
     const char *about;
     size_t offset, size; /* of the value in struct divvy_config (or ..._command); 0 bytes: has none of its own */
     int64_t min, max;
@@ -153,6 +153,9 @@ const struct divvy_config_option *divvy_config_table(size_t *ret_count);
 
 /* Row of a name or alias, '_' counting as '-'; or NULL. */
 const struct divvy_config_option *divvy_config_find(const char *name, size_t length);
+
+/* The default as a value of the file; "" where an option is not set. */
+void divvy_config_initial_format(const struct divvy_config_option *option, char *ret_text, size_t size_bytes);
 
 /* Put a value's text into its place. `folder`: where relative paths begin, NULL: they are refused. -EINVAL with the reason. */
 int divvy_config_value_set(const struct divvy_config_option *option, const char *text, const char *folder, void *ret_struct,

@@ -70,10 +70,13 @@ static void entry_drop(struct divvy_liveness *liveness, struct watched *entry) {
     while (*at != entry)
         at = &(*at)->next;
     *at = entry->next;
-    if (entry->pidfd >= 0)
-        divvy_cleanup_close(&entry->pidfd); /* leaves the epoll with its last descriptor */
-    else
+    if (entry->pidfd >= 0) {
+        /* By name: a forked child may hold the descriptor too, and keep it in the epoll. */
+        (void)epoll_ctl(liveness->epoll_fd, EPOLL_CTL_DEL, entry->pidfd, NULL);
+        divvy_cleanup_close(&entry->pidfd);
+    } else {
         polled_remove(liveness, entry);
+    }
     entry->forgotten = true;
     entry->next = liveness->forgotten;
     liveness->forgotten = entry;
@@ -119,11 +122,17 @@ static int watch(struct divvy_liveness *liveness, bool is_keeper, const char *id
     /* First the descriptor, then the start time: whoever has the time now is whom the descriptor is about. */
     entry->pidfd = divvy_core_sys_pidfd_open(pid);
     status = entry->pidfd == -ESRCH ? -ESRCH : divvy_core_sys_start_time(pid, &ticks);
-    if (status < 0 || (start_ticks && ticks != start_ticks)) {
+    if (status < 0 && status != -ESRCH && start_ticks) {
+        ticks = start_ticks; /* cannot be checked, for want of descriptors: believed */
+        status = 0;
+    }
+    if (status == 0 && start_ticks && ticks != start_ticks)
+        status = -ESRCH;
+    if (status < 0) {
         if (entry->pidfd >= 0)
             divvy_cleanup_close(&entry->pidfd);
         free(entry);
-        return -ESRCH;
+        return status;
     }
     entry->start_ticks = ticks;
     event.data.ptr = entry;

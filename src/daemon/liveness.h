@@ -29,7 +29,8 @@ void divvy_liveness_free(struct divvy_liveness *liveness);
 
 /*
  * Watch a process of tenant `id`, or its keeper. start_ticks 0: of the process that has the pid now. The same process of
- * the same tenant twice is harmless. -ESRCH: it is gone already, and there will be no callback; -ENOMEM; -ENAMETOOLONG.
+ * the same tenant twice is harmless. -ESRCH: it is gone already, and there will be no callback; -ENOMEM; -ENAMETOOLONG;
+ * -EMFILE and kin: without start_ticks it cannot be told who has the pid.
  */
 int divvy_liveness_watch_process(struct divvy_liveness *liveness, const char *id, int32_t host_pid, uint64_t start_ticks);
 int divvy_liveness_watch_keeper(struct divvy_liveness *liveness, const char *id, int32_t host_pid, uint64_t start_ticks);

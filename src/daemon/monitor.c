@@ -34,6 +34,7 @@ struct divvy_monitor {
     int64_t call_ns;          /* when the thread went into the driver, 0: it is not there */
     bool call_is_begin;
     bool hung_told;
+    bool ended, abandoned;    /* the thread is through; it was left behind and frees everything itself */
 
     /* The thread's own. */
     struct divvy_nvml *nvml;
@@ -168,8 +169,16 @@ static void look(struct divvy_monitor *monitor, const struct divvy_monitor_optio
         result_tell(monitor, status, &error, asked);
 }
 
+static void monitor_free(struct divvy_monitor *monitor) {
+    (void)pthread_cond_destroy(&monitor->looked);
+    (void)pthread_cond_destroy(&monitor->wake);
+    (void)pthread_mutex_destroy(&monitor->lock);
+    free(monitor);
+}
+
 static void *monitor_run(void *data) {
     struct divvy_monitor *monitor = data;
+    bool abandoned;
 
     (void)pthread_mutex_lock(&monitor->lock);
     while (!monitor->stop) {
@@ -192,17 +201,16 @@ static void *monitor_run(void *data) {
     call_mark(monitor, true, false);
     divvy_nvml_close(monitor->nvml);
     call_mark(monitor, false, false);
+    (void)pthread_mutex_lock(&monitor->lock);
+    monitor->ended = true;
+    abandoned = monitor->abandoned;
+    (void)pthread_mutex_unlock(&monitor->lock);
+    if (abandoned)
+        monitor_free(monitor);
     return NULL;
 }
 
 /* --- others ----------------------------------------------------------------------------------------------- */
-
-static void monitor_free(struct divvy_monitor *monitor) {
-    (void)pthread_cond_destroy(&monitor->looked);
-    (void)pthread_cond_destroy(&monitor->wake);
-    (void)pthread_mutex_destroy(&monitor->lock);
-    free(monitor);
-}
 
 static struct divvy_monitor *monitor_new(struct divvy_daemon *daemon, const struct divvy_monitor_options *options) {
     struct divvy_monitor *monitor = calloc(1, sizeof *monitor);
@@ -312,6 +320,8 @@ bool divvy_monitor_is_simulated(const struct divvy_monitor *monitor) {
 
 void divvy_monitor_stop(struct divvy_monitor *monitor) {
     struct timespec until;
+    pthread_t thread;
+    bool ended;
 
     if (!monitor)
         return;
@@ -324,6 +334,16 @@ void divvy_monitor_stop(struct divvy_monitor *monitor) {
         monitor_free(monitor);
         return;
     }
+    thread = monitor->thread;
+    (void)pthread_mutex_lock(&monitor->lock);
+    ended = monitor->ended;
+    monitor->abandoned = !ended;
+    (void)pthread_mutex_unlock(&monitor->lock);
+    if (ended) { /* at the last moment */
+        (void)pthread_join(thread, NULL);
+        monitor_free(monitor);
+        return;
+    }
     divvy_log_warn("the GPU driver does not answer: its thread is left behind");
-    (void)pthread_detach(monitor->thread);
+    (void)pthread_detach(thread);
 }

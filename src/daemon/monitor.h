@@ -57,8 +57,8 @@ bool divvy_monitor_check(struct divvy_monitor *monitor);
 bool divvy_monitor_is_simulated(const struct divvy_monitor *monitor);
 
 /*
- * End the thread and free everything; a thread that hangs in the driver is left behind after two seconds, with its memory
- * (the process is about to end). NULL is fine.
+ * End the thread and free everything; a thread that hangs in the driver is left behind after two seconds, and frees its
+ * memory when it comes back. It does not touch the state any more. NULL is fine.
  */
 void divvy_monitor_stop(struct divvy_monitor *monitor);
 

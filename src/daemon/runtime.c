@@ -116,9 +116,9 @@ static int busy_report(int fd, const char *base, struct divvy_error *error) {
     ssize_t length = pread(fd, text, sizeof text - 1, 0);
 
     if (length > 0 && divvy_core_u64_parse(text, strcspn(text, "\n"), &pid, NULL) == 0)
-        return divvy_error_set(error, -EBUSY, "divvyd runs already, with pid %llu, for %.120s; stop it or give another --base",
-                               (unsigned long long)pid, base);
-    return divvy_error_set(error, -EBUSY, "divvyd runs already for %.120s; stop it or give another --base", base);
+        return divvy_error_set(error, -EBUSY, "another one runs for %.120s, with pid %llu; stop it or give another --base",
+                               base, (unsigned long long)pid);
+    return divvy_error_set(error, -EBUSY, "another one runs for %.120s; stop it or give another --base", base);
 }
 
 /* -EAGAIN: the file was removed between opening and locking. */
