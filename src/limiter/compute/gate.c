@@ -393,6 +393,7 @@ struct passing {
     uint64_t least_ns; /* it is of no use with less */
     struct divvy_compute_say say;
     uint64_t open_ns; /* not let through: when to try again */
+    bool is_shut;     /* by the lease, or for want of one */
     uint64_t rang_ns; /* when the bell was last rung */
 };
 
@@ -422,6 +423,7 @@ static bool gate_try_leased(struct divvy_compute_device *device, struct passing 
     passing->open_ns =
         divvy_compute_lease_wait(&passing->say.lease, now_ns, drain_ns, passing->least_ns, &passing->work_ns);
     if (passing->open_ns > now_ns) {
+        passing->is_shut = true;
         passing->open_ns = shut_look_ns(passing->open_ns, drain_ns, now_ns);
         return false;
     }
@@ -436,6 +438,7 @@ static bool gate_try_leased(struct divvy_compute_device *device, struct passing 
 static bool gate_try(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
     divvy_compute_ask(device, now_ns, &passing->say);
     passing->work_ns = passing->wanted_ns;
+    passing->is_shut = false;
     if (passing->say.is_leased)
         return gate_try_leased(device, passing, now_ns);
     passing->open_ns =
@@ -512,7 +515,8 @@ static uint64_t gate_wait(struct divvy_compute_device *device, struct divvy_comp
         divvy_compute_settle(device);
         if (gate_try(device, passing, now_ns))
             break;
-        if (now_ns >= passing->rang_ns + SLEEP_MAX_NS && divvy_compute_lease_wants_bell(device, &passing->say)) {
+        if (passing->is_shut && now_ns >= passing->rang_ns + SLEEP_MAX_NS &&
+            divvy_compute_lease_wants_bell(device, &passing->say)) {
             passing->rang_ns = now_ns;
             divvy_control_ring();
         }

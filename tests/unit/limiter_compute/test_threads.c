@@ -27,9 +27,12 @@
 struct divvy_real divvy_real;
 struct divvy_process divvy_process;
 struct divvy_nvml divvy_nvml;
+struct divvy_control_link divvy_control_link;
 uint32_t divvy_process_fork_words[3 * DIVVY_PROCESS_FORK_PAGE / sizeof(uint32_t)];
 
 static struct divvy_page page;
+static struct divvy_control control;
+static uint32_t rings, daemon_stops;
 static __thread CUcontext current;
 static uint64_t event_times_ns[EVENTS]; /* 0: free, 1: never recorded */
 static uint32_t events_alive, launches, bad_handles;
@@ -41,6 +44,10 @@ bool divvy_process_attach(void) {
 bool divvy_nvml_resolve(bool may_load) {
     (void)may_load;
     return false;
+}
+
+void divvy_control_ring(void) {
+    __atomic_fetch_add(&rings, 1, __ATOMIC_RELAXED);
 }
 
 void divvy_memory_graph_instantiated(CUgraphExec exec, CUgraph graph) {
@@ -234,6 +241,7 @@ static void check_rest(CUcontext context) {
     assert_int_equal(device->segment_count, 0);
     assert_int_equal(device->queue_count, 0);
     assert_int_equal(device->usage->waiting, 0);
+    assert_int_equal(device->granted_ns, 0);
     divvy_compute_context_destroying(context);
     assert_int_equal(events_alive, 0);
 }
@@ -368,6 +376,56 @@ static void limit_changes_under_them(void **unused) {
     check_rest((CUcontext)0x1000);
 }
 
+static int start_with_daemon(void **unused) {
+    control = (struct divvy_control){.heartbeat_ns = (int64_t)divvy_core_clock_ns()};
+    control.devices[0].armed = control.devices[0].listening = 1;
+    control.devices[0].compute_permille = 500;
+    divvy_control_link.page = &control;
+    divvy_control_link.devices[0] = &control.devices[0];
+    daemon_stops = 0;
+    return start(unused);
+}
+
+static int stop_daemon(void **unused) {
+    (void)unused;
+    memset(&divvy_control_link, 0, sizeof(divvy_control_link));
+    return 0;
+}
+
+/* Leases of a millisecond, pauses, other modes, and at times it is dead for longer than anybody waits. */
+static void *granting(void *argument) {
+    unsigned seed = 17;
+
+    (void)argument;
+    for (unsigned i = 0; !__atomic_load_n(&daemon_stops, __ATOMIC_RELAXED); i++) {
+        int64_t now_ns = (int64_t)divvy_core_clock_ns();
+        uint32_t mode = (uint32_t)rand_r(&seed) % 16;
+        struct divvy_control_lease lease = {.mode = mode < DIVVY_CONTROL_MODE_MAX ? mode : DIVVY_CONTROL_LEASED,
+                                            .begin_ns = now_ns + rand_r(&seed) % 300000,
+                                            .end_ns = now_ns + 300000 + rand_r(&seed) % 1000000,
+                                            .budget_ns = 1000000};
+
+        __atomic_store_n(&control.heartbeat_ns, i % 64 ? now_ns : now_ns - 2 * DIVVY_CONTROL_STALE_NS, __ATOMIC_RELAXED);
+        __atomic_store_n(&control.devices[0].armed, lease.mode != DIVVY_CONTROL_OPEN, __ATOMIC_SEQ_CST);
+        divvy_control_lease_write(&control, 0, &lease);
+        usleep((useconds_t)rand_r(&seed) % 2000);
+    }
+    return NULL;
+}
+
+static void leases_change_under_them(void **unused) {
+    pthread_t thread;
+
+    (void)unused;
+    assert_int_equal(pthread_create(&thread, NULL, granting, NULL), 0);
+    run(launching, THREADS);
+    run(switching, THREADS);
+    __atomic_store_n(&daemon_stops, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    assert_int_equal(launches, THREADS * (3000 + 60 * 15));
+    check_rest((CUcontext)0x1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(threads_launch, start),
@@ -376,6 +434,7 @@ int main(void) {
         cmocka_unit_test_setup(captures_come_and_go, start),
         cmocka_unit_test_setup(threads_come_and_go, start),
         cmocka_unit_test_setup(limit_changes_under_them, start),
+        cmocka_unit_test_setup_teardown(leases_change_under_them, start_with_daemon, stop_daemon),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
