@@ -52,7 +52,7 @@ int divvy_wire_client_init(struct divvy_wire_client *client, const struct divvy_
     or_default(&client->settings.healthy_ns, DIVVY_WIRE_CLIENT_HEALTHY_NS);
     or_default(&client->settings.silence_ns, DIVVY_WIRE_CLIENT_SILENCE_NS);
     client->pause_ns = client->settings.pause_ns;
-    client->stop_fd = -1;
+    client->stop_fd = client->stream_fd = client->call_fd = -1;
     if (divvy_core_sys_getrandom(&client->random, sizeof client->random) < 0)
         client->random = divvy_core_clock_ns() ^ (uint64_t)divvy_core_sys_gettid();
     if (settings->can_stop) {
@@ -69,6 +69,12 @@ int divvy_wire_client_init(struct divvy_wire_client *client, const struct divvy_
 
 void divvy_wire_client_done(struct divvy_wire_client *client) {
     divvy_core_sys_close(&client->stop_fd);
+}
+
+void divvy_wire_client_forked(struct divvy_wire_client *client) {
+    divvy_core_sys_close(&client->stop_fd);
+    divvy_core_sys_close(&client->stream_fd);
+    divvy_core_sys_close(&client->call_fd);
 }
 
 void divvy_wire_client_stop(struct divvy_wire_client *client) {
@@ -109,11 +115,11 @@ static void token_add(struct divvy_wire_client *client, divvy_core_text_t *reque
     memset(client->token, 0, sizeof client->token);
 }
 
-/* A new connection with the request on it. The descriptor, or a negative errno. */
-static int request_send(struct divvy_wire_client *client, const char *method, const char *target, const char *accept,
+/* A new connection in *fd, with the request on it. 0 or a negative errno. */
+static int request_send(struct divvy_wire_client *client, int *fd, const char *method, const char *target, const char *accept,
                         const char *body, size_t length) {
     divvy_core_text_t request;
-    int fd, status;
+    int status = 0;
 
     if (!path_is_valid(target))
         return -EINVAL;
@@ -126,18 +132,20 @@ static int request_send(struct divvy_wire_client *client, const char *method, co
     divvy_core_text_add(&request, "\r\n");
     if (body)
         divvy_core_text_add_bytes(&request, body, length);
-    fd = request.is_cut ? -EINVAL
-                        : divvy_wire_socket_connect(&client->settings.address, after(client->settings.connect_ns),
-                                                    client->stop_fd);
-    if (fd >= 0) {
-        status = divvy_wire_socket_send(fd, request.bytes, request.length, after(client->settings.request_ns), client->stop_fd);
-        if (status < 0) {
-            divvy_core_sys_close(&fd);
-            fd = status;
-        }
+    if (request.is_cut)
+        status = -EINVAL;
+    else
+        *fd = divvy_wire_socket_connect(&client->settings.address, after(client->settings.connect_ns), client->stop_fd);
+    if (status == 0 && *fd < 0) {
+        status = *fd;
+        *fd = -1;
     }
+    if (status == 0)
+        status = divvy_wire_socket_send(*fd, request.bytes, request.length, after(client->settings.request_ns), client->stop_fd);
     memset(client->request, 0, request.length); /* it held the token */
-    return fd;
+    if (status < 0)
+        divvy_core_sys_close(fd);
+    return status;
 }
 
 static int body_take(void *context, const char *bytes, size_t length) {
@@ -178,16 +186,16 @@ static int answer_receive(struct divvy_wire_client *client, int fd, uint64_t dea
 
 int divvy_wire_client_call(struct divvy_wire_client *client, const char *method, const char *target, const char *body,
                            size_t length, struct divvy_wire_client_answer *ret_answer) {
-    int fd = length < DIVVY_WIRE_CLIENT_BODY_BYTES ? request_send(client, method, target, "application/json", body, length)
-                                                   : -EINVAL;
     int status;
 
-    if (fd < 0)
-        return fd;
+    if (length >= DIVVY_WIRE_CLIENT_BODY_BYTES)
+        return -EINVAL;
+    status = request_send(client, &client->call_fd, method, target, "application/json", body, length);
     client->body_length = 0;
     client->body_is_cut = false;
-    status = answer_receive(client, fd, after(client->settings.request_ns));
-    divvy_core_sys_close(&fd);
+    if (status == 0)
+        status = answer_receive(client, client->call_fd, after(client->settings.request_ns));
+    divvy_core_sys_close(&client->call_fd);
     if (status < 0)
         return status;
     client->body[client->body_length] = '\0';
@@ -327,6 +335,7 @@ static int event_take(void *context, bool is_error, const char *data, size_t len
         client->figures.tasks++;
         client->settings.handle(client->settings.context, &task, result);
     }
+    client->tick_ns = 0; /* what the task asked for may want to be looked at more often */
     result_post(client, task.id, result);
     return is_stopping(client) ? -ECANCELED : 0;
 }
@@ -343,15 +352,42 @@ static int stream_body(void *context, const char *bytes, size_t length) {
     return client->answer.is_json ? divvy_wire_array_feed(&client->array, bytes, length) : -EPROTO;
 }
 
+/* The stream is open; or has ended, or was never open. */
+static void tell(struct divvy_wire_client *client, bool is_connected) {
+    if (is_connected) {
+        client->figures.streams++;
+        client->tick_ns = 0;
+    }
+    if (client->settings.connected)
+        client->settings.connected(client->settings.context, is_connected);
+}
+
+/* The next bytes, with ticks meanwhile where somebody wants them. */
+static ssize_t stream_wait(struct divvy_wire_client *client, uint64_t deadline_ns, bool is_open) {
+    for (;;) {
+        uint64_t until_ns = deadline_ns;
+        ssize_t got;
+
+        if (is_open && client->settings.tick) {
+            if (divvy_core_clock_ns() >= client->tick_ns)
+                client->tick_ns = after(client->settings.tick(client->settings.context));
+            if (client->tick_ns < until_ns)
+                until_ns = client->tick_ns;
+        }
+        got = divvy_wire_socket_receive(client->stream_fd, client->received, sizeof client->received, until_ns, client->stop_fd);
+        if (got != -ETIMEDOUT || divvy_core_clock_ns() >= deadline_ns)
+            return got;
+    }
+}
+
 /* Reads the answer to its end. 0: it ended as it should. */
-static int stream_receive(struct divvy_wire_client *client, int fd) {
+static int stream_receive(struct divvy_wire_client *client) {
     uint64_t begin_ns = divvy_core_clock_ns(), header_ns = after(client->settings.request_ns);
     bool is_open = false;
     int status = 0;
 
     while (status == 0 && client->answer.state != DIVVY_WIRE_HTTP_DONE && !is_stopping(client)) {
-        uint64_t deadline_ns = is_open ? after(client->settings.silence_ns) : header_ns;
-        ssize_t got = divvy_wire_socket_receive(fd, client->received, sizeof client->received, deadline_ns, client->stop_fd);
+        ssize_t got = stream_wait(client, is_open ? after(client->settings.silence_ns) : header_ns, is_open);
 
         if (got < 0)
             status = (int)got;
@@ -359,22 +395,16 @@ static int stream_receive(struct divvy_wire_client *client, int fd) {
             status = divvy_wire_http_answer_end(&client->answer);
         else
             status = divvy_wire_http_answer_feed(&client->answer, client->received, (size_t)got, stream_body, client);
-        if (!is_open && client->answer.status >= 200 && client->answer.state > DIVVY_WIRE_HTTP_HEADERS) {
-            is_open = true;
-            if (client->answer.status == 200) {
-                client->figures.streams++;
-                if (client->settings.connected)
-                    client->settings.connected(client->settings.context, true);
-            }
-        }
-        if (is_open && client->answer.status == 200 && divvy_core_clock_ns() - begin_ns >= client->settings.healthy_ns)
-            client->pause_ns = client->settings.pause_ns;
         /* Headers that come a byte at a time are not waited for any longer than headers that do not come. */
-        if (!is_open && divvy_core_clock_ns() >= header_ns)
+        if (!is_open && status == 0 && divvy_core_clock_ns() >= header_ns)
             status = -ETIMEDOUT;
+        if (!is_open && client->answer.status == 200 && client->answer.state > DIVVY_WIRE_HTTP_HEADERS) {
+            is_open = true;
+            tell(client, true);
+        }
+        if (is_open && divvy_core_clock_ns() - begin_ns >= client->settings.healthy_ns)
+            client->pause_ns = client->settings.pause_ns;
     }
-    if (is_open && client->answer.status == 200 && client->settings.connected)
-        client->settings.connected(client->settings.context, false);
     return client->answer.status == 200 ? status : -EPROTO;
 }
 
@@ -383,23 +413,29 @@ static bool stream_run(struct divvy_wire_client *client) {
     uint64_t begin_ns = divvy_core_clock_ns();
     char target[1024];
     divvy_core_text_t path;
-    int fd, status;
+    int status = 0;
 
+    if (client->settings.prepare)
+        status = client->settings.prepare(client->settings.context);
     divvy_core_text_init(&path, target, sizeof target);
     divvy_core_text_format(&path, "%s/events/%s", client->settings.base, client->settings.client_id);
-    fd = request_send(client, "GET", target, client->settings.is_polling ? "application/json" : "text/event-stream", NULL, 0);
-    if (fd < 0)
-        return false;
+    if (status >= 0)
+        status = request_send(client, &client->stream_fd, "GET", target,
+                              client->settings.is_polling ? "application/json" : "text/event-stream", NULL, 0);
     client->busy = 0;
     divvy_wire_http_answer_init(&client->answer);
     divvy_wire_sse_init(&client->sse, event_take, client);
     divvy_wire_array_init(&client->array, &client->sse);
-    status = stream_receive(client, fd);
-    divvy_core_sys_close(&fd);
+    if (status == 0)
+        status = stream_receive(client);
+    divvy_core_sys_close(&client->stream_fd);
     client->figures.poison += client->sse.dropped;
     /* A poll that is answered at once without a task is no reason to ask again at once. */
-    return status == 0 && !client->answer.is_event_stream &&
-           (client->busy > 0 || divvy_core_clock_ns() - begin_ns >= client->settings.pause_ns);
+    if (status == 0 && !client->answer.is_event_stream &&
+        (client->busy > 0 || divvy_core_clock_ns() - begin_ns >= client->settings.pause_ns))
+        return true;
+    tell(client, false);
+    return false;
 }
 
 static void pause_between(struct divvy_wire_client *client) {

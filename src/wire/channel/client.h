@@ -61,8 +61,12 @@ struct divvy_wire_client_settings {
     void *context; /* of the functions below */
     /* Does what the task asks and fills the result, which is zeroed. Called on the thread that runs the client. */
     void (*handle)(void *context, const struct divvy_wire_client_task *task, struct divvy_wire_client_result *ret_result);
-    /* The stream was opened, or has ended; may be NULL. The same thread. */
+    /* The stream was opened (true), or has ended or could not be opened (false, for each try); may be NULL. The same thread. */
     void (*connected)(void *context, bool is_connected);
+    /* Before each try to open a stream, for requests that must come first; negative: the try has failed. May be NULL. */
+    int (*prepare)(void *context);
+    /* Called while a stream is open: at first, after each task, and as often as it says: ns until the next time. May be NULL. */
+    uint64_t (*tick)(void *context);
 };
 
 struct divvy_wire_client_figures {
@@ -78,6 +82,8 @@ struct divvy_wire_client {
     struct divvy_wire_client_settings settings;
     struct divvy_wire_client_figures figures;
     int stop_fd;
+    int stream_fd, call_fd; /* open sockets, or -1 */
+    uint64_t tick_ns;       /* when the next tick is due */
     uint32_t is_stopping;
     uint32_t busy; /* tasks of the answer that is being read */
     uint64_t random;
@@ -103,6 +109,12 @@ struct divvy_wire_client {
 int divvy_wire_client_init(struct divvy_wire_client *client, const struct divvy_wire_client_settings *settings);
 /* Not while it runs. */
 void divvy_wire_client_done(struct divvy_wire_client *client);
+
+/*
+ * In a forked child, whose copy of the client nobody runs: closes its descriptors, so that the server sees the end of the
+ * parent when it comes. Usable in atfork handlers and more than once.
+ */
+void divvy_wire_client_forked(struct divvy_wire_client *client);
 
 /* Until divvy_wire_client_stop: opens streams, handles tasks, posts results. */
 void divvy_wire_client_run(struct divvy_wire_client *client);
