@@ -88,7 +88,7 @@ static size_t row_of(const struct divvy_config_option *option) {
 static int flags_read(const struct divvy_config_sources *sources, const char *folder, bool only_first,
                       struct divvy_config *config, struct divvy_config_command *command, struct divvy_error *error) {
     for (int at = 1; sources->argv && at < sources->argc;) {
-        struct flag flag;
+        struct flag flag = {NULL, NULL};
         int status = flag_next(sources, &at, &flag, error);
 
         if (status < 0)
@@ -354,7 +354,7 @@ void divvy_config_help(FILE *out) {
         if (!table[i].section != !section || (section && strcmp(section, table[i].section) != 0)) {
             section = table[i].section;
             if (section)
-                (void)fprintf(out, "\nIn the file below [%s]:\n", section);
+                (void)fprintf(out, "\nBelow [%s] in the file:\n", section);
             else
                 (void)fputs("\nOn the command line only:\n", out);
         }

@@ -203,6 +203,7 @@ static void *monitor_run(void *data) {
     call_mark(monitor, false, false);
     (void)pthread_mutex_lock(&monitor->lock);
     monitor->ended = true;
+    (void)pthread_cond_broadcast(&monitor->looked);
     abandoned = monitor->abandoned;
     (void)pthread_mutex_unlock(&monitor->lock);
     if (abandoned)
@@ -319,8 +320,9 @@ bool divvy_monitor_is_simulated(const struct divvy_monitor *monitor) {
 }
 
 void divvy_monitor_stop(struct divvy_monitor *monitor) {
-    struct timespec until;
+    struct timespec until = divvy_core_clock_timespec((uint64_t)(now_ns() + STOP_WAIT_NS));
     pthread_t thread;
+    int status = 0;
     bool ended;
 
     if (!monitor)
@@ -328,18 +330,13 @@ void divvy_monitor_stop(struct divvy_monitor *monitor) {
     (void)pthread_mutex_lock(&monitor->lock);
     monitor->stop = true;
     (void)pthread_cond_signal(&monitor->wake);
-    (void)pthread_mutex_unlock(&monitor->lock);
-    until = divvy_core_clock_timespec((uint64_t)(now_ns() + STOP_WAIT_NS));
-    if (pthread_clockjoin_np(monitor->thread, NULL, CLOCK_MONOTONIC, &until) == 0) {
-        monitor_free(monitor);
-        return;
-    }
-    thread = monitor->thread;
-    (void)pthread_mutex_lock(&monitor->lock);
+    while (!monitor->ended && status != ETIMEDOUT)
+        status = pthread_cond_timedwait(&monitor->looked, &monitor->lock, &until);
     ended = monitor->ended;
     monitor->abandoned = !ended;
+    thread = monitor->thread;
     (void)pthread_mutex_unlock(&monitor->lock);
-    if (ended) { /* at the last moment */
+    if (ended) {
         (void)pthread_join(thread, NULL);
         monitor_free(monitor);
         return;

@@ -18,12 +18,16 @@ static uint32_t get(const uint32_t *word) {
     return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
+static void set(uint32_t *word, uint32_t value) {
+    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
 nvmlReturn_t nvmlInit_v2(void) {
     __atomic_add_fetch(&fake_nvml.inits, 1, __ATOMIC_SEQ_CST);
     if (get(&fake_nvml.init_code))
         return (nvmlReturn_t)get(&fake_nvml.init_code);
-    found = get(&fake_nvml.count);
-    bad = 0;
+    set(&found, get(&fake_nvml.count));
+    set(&bad, 0);
     return NVML_SUCCESS;
 }
 
@@ -36,7 +40,7 @@ const char *nvmlErrorString(nvmlReturn_t result) {
 }
 
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count) {
-    *count = found;
+    *count = get(&found);
     return NVML_SUCCESS;
 }
 
@@ -46,12 +50,11 @@ static unsigned int index_of(nvmlDevice_t device) {
 
 /* Whether a call about this device may go on. */
 static nvmlReturn_t check(nvmlDevice_t device) {
-    bad |= get(&fake_nvml.lost);
-    return bad & (1u << index_of(device)) ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
+    return __atomic_or_fetch(&bad, get(&fake_nvml.lost), __ATOMIC_SEQ_CST) & (1u << index_of(device)) ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device) {
-    if (index >= found)
+    if (index >= get(&found))
         return NVML_ERROR_INVALID_ARGUMENT;
     *device = (nvmlDevice_t)(uintptr_t)(index + 1);
     return check(*device);

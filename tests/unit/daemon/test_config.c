@@ -356,10 +356,10 @@ static void manuals_tell_of_every_option(void **state) {
             fail_msg("man/divvyd.conf.5 lacks %s", table[i].name);
         divvy_config_initial_format(&table[i], initial, sizeof initial);
         if (initial[0]) {
-            const char *next = strstr(at + 1, "\n.It Cm ");
+            const char *next = at ? strstr(at + 1, "\n.It Cm ") : NULL;
 
             (void)snprintf(line, sizeof line, "Default: %s.", initial);
-            if (!strstr(at, line) || (next && strstr(at, line) > next))
+            if (!at || !strstr(at, line) || (next && strstr(at, line) > next))
                 fail_msg("man/divvyd.conf.5: %s lacks '%s'", table[i].name, line);
         }
         for (size_t k = 0; k < 2 && table[i].env[k]; k++) {
