@@ -3,7 +3,9 @@
 
 #include "base/child.h"
 #include "base/cleanup.h"
+#include "cli/client.h"
 #include "cli/plan.h"
+#include "cli/seen.h"
 #include "cli/tenant.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -390,6 +392,40 @@ static void tenants_check(struct divvy_cli_report *report) {
         (void)add(report, DIVVY_CLI_VERDICT_OK, "tenants", "their folders lie in %.250s", path);
 }
 
+/* One that answers, or why none does. */
+static void daemon_check(const struct divvy_cli_patient *patient, struct divvy_cli_report *report) {
+    struct divvy_cli_client *client = NULL;
+    struct divvy_cli_seen_node node;
+    struct divvy_error error = {0};
+    json_t *answer = NULL;
+    int status = divvy_cli_client_find(&client, &error);
+
+    if (status == 0)
+        status = divvy_cli_client_call(client, "GET", "/api/v1/node", NULL, 5000, &answer, &error);
+    divvy_cli_seen_node_read(answer, &node);
+    if (status == 0 && json_is_false(json_object_get(answer, "ready")))
+        remedy(add(report, DIVVY_CLI_VERDICT_WARN, "daemon",
+                   "divvyd %s at %s runs, but is not ready: it has no GPU", node.version,
+                   divvy_cli_client_path(client)),
+               "look at its log; start it again once the driver works");
+    else if (status == 0)
+        (void)add(report, DIVVY_CLI_VERDICT_OK, "daemon", "divvyd %s answers at %s%s", node.version,
+                  divvy_cli_client_path(client), node.simulated ? " (simulated GPU)" : "");
+    else if (status != -ENOTCONN)
+        remedy(add(report, DIVVY_CLI_VERDICT_WARN, "daemon", "%s", error.text),
+               "until then divvy run does without; divvy ps, top and set do not work");
+    else if (patient->install.daemon[0])
+        (void)add(report, DIVVY_CLI_VERDICT_OK, "daemon",
+                  "none runs; divvy run starts %.250s when it is needed", patient->install.daemon);
+    else
+        remedy(add(report, DIVVY_CLI_VERDICT_WARN, "daemon",
+                   "none runs, and divvyd is not installed beside divvy"),
+               "install it, so that shares between tenants hold exactly and divvy ps, top and set "
+               "work");
+    json_decref(answer);
+    divvy_cli_client_free(client);
+}
+
 /* Processes are told apart by pid and start time, which /proc knows. */
 static void proc_check(struct divvy_cli_report *report) {
     uint64_t start;
@@ -426,6 +462,7 @@ int divvy_cli_doctor_examine(struct divvy_cli_patient *patient, struct divvy_cli
     variables_check(ret_report);
     shared_memory_check(ret_report);
     tenants_check(ret_report);
+    daemon_check(patient, ret_report);
     proc_check(ret_report);
     return 0;
 }

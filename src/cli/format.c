@@ -23,10 +23,15 @@ static unsigned int unit_of(double bytes, double *ret_scale) {
     return unit;
 }
 
+/* Nothing has so many bytes, of whatever unit; what says so must not break a table. */
+#define VALUE_MAX 1e9
+
 /* One decimal where it says something: below 100, and not for whole numbers. */
 static int scaled_print(char *text, size_t size_bytes, double value, unsigned int unit) {
     bool whole = unit == 0 || value >= 99.95 || fabs(value - round(value)) < 1e-9;
 
+    if (!(value < VALUE_MAX))
+        value = VALUE_MAX;
     return snprintf(text, size_bytes, whole ? "%.0f" : "%.1f", value);
 }
 
@@ -58,7 +63,6 @@ void divvy_cli_format_used(double used_bytes, double limit_bytes,
     }
     unit = unit_of(limit_bytes, &scale);
     divvy_cli_format_size(limit_bytes, limit);
-    /* A limit that was overrun by far must not blow up the column. */
     (void)scaled_print(used, sizeof used, used_bytes / scale, unit);
     (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES, "%.14s/%.14s", used, limit);
 }

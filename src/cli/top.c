@@ -150,16 +150,13 @@ const struct divvy_cli_top_row *divvy_cli_top_selected(const struct divvy_cli_to
     return at == SIZE_MAX ? NULL : &top->rows[at];
 }
 
-static void select_step(struct divvy_cli_top *top, long step) {
-    size_t at = selected_at(top);
-    long wanted = at == SIZE_MAX ? (step > 0 ? 0 : -1) : (long)at + step;
-
+static void select_row(struct divvy_cli_top *top, long wanted) {
     if (top->row_count == 0)
         return;
-    if (wanted < 0)
-        wanted = at == SIZE_MAX ? (long)top->row_count - 1 : 0;
     if (wanted >= (long)top->row_count)
         wanted = (long)top->row_count - 1;
+    if (wanted < 0)
+        wanted = 0;
     (void)snprintf(top->selected, sizeof top->selected, "%s", top->rows[wanted].tenant->id);
     top->selected_use = top->rows[wanted].use;
 }
@@ -178,8 +175,14 @@ static enum divvy_cli_top_action sort_by(struct divvy_cli_top *top, enum divvy_c
     return DIVVY_CLI_TOP_NOTHING;
 }
 
+/* From no selection down is the first row, and up the last. */
 static enum divvy_cli_top_action move(struct divvy_cli_top *top, long step) {
-    select_step(top, step);
+    size_t at = selected_at(top);
+
+    if (at == SIZE_MAX)
+        select_row(top, step > 0 ? 0 : (long)top->row_count - 1);
+    else
+        select_row(top, (long)at + step);
     return DIVVY_CLI_TOP_NOTHING;
 }
 
@@ -207,10 +210,12 @@ enum divvy_cli_top_action divvy_cli_top_key(struct divvy_cli_top *top, int key) 
         return move(top, -page);
     case 'g':
     case DIVVY_CLI_KEY_HOME:
-        return move(top, -(long)top->row_count);
+        select_row(top, 0);
+        return DIVVY_CLI_TOP_NOTHING;
     case 'G':
     case DIVVY_CLI_KEY_END:
-        return move(top, (long)top->row_count);
+        select_row(top, (long)top->row_count);
+        return DIVVY_CLI_TOP_NOTHING;
     case DIVVY_CLI_KEY_ESCAPE:
         top->selected[0] = '\0';
         return DIVVY_CLI_TOP_NOTHING;

@@ -279,6 +279,7 @@ check "gpus: bad input" 2 "$(status_of "$divvy" gpus --gpu x)"
 check "gpus: stray word" 2 "$(status_of "$divvy" gpus x)"
 out=$(real "$divvy" doctor)
 check_has "doctor: driver" "ok    driver: $tree/real/libcuda.so.1, CUDA 12.8, 2 GPUs" "$out"
+check_has "doctor: daemon" "warn  daemon: none runs, and divvyd is not installed beside divvy" "$out"
 check_has "doctor: limiter" "ok    limiter: $tree/lib/libcuda_limiter.so" "$out"
 out=$(FAKE_EXCLUSIVE=1 real "$divvy" doctor)
 check_has "doctor: compute mode" "FAIL  compute mode" "$out"

@@ -193,6 +193,9 @@ status=$?
 [ "$status" = 77 ] && cat "$runtime/top" || check "top at a terminal" 0 "$status"
 grep FAILED "$runtime/top"
 
+# ---- doctor ----
+check_has "doctor" "ok    daemon: divvyd 9.9 answers at $socket (simulated GPU)" "$("$divvy" doctor)"
+
 # ---- run ----
 told() { "$divvy" run --gpu sim --name blue "$@" 2>&1; }
 uuid=GPU-11111111-1111-1111-1111-111111111110
@@ -240,6 +243,7 @@ check "a program outlives its daemon" "7 " "$? $(cat "$runtime/errors")"
 # ---- a daemon that misbehaves ----
 daemon_start junk
 check_has "junk" "who answers at $socket does not speak HTTP" "$("$divvy" ps 2>&1)"
+check_has "doctor: junk" "warn  daemon: who answers at $socket does not speak HTTP" "$("$divvy" doctor)"
 daemon_stop
 daemon_start html
 says "html" 1 "divvy ps: divvyd at $socket answered GET /api/v1/tenants with what is no JSON object" "$divvy" ps
