@@ -35,17 +35,31 @@ void subject_open(uint64_t expected_bytes) {
     }
 }
 
+static CUfunction kernel_load(const char *ptx, const char *name) {
+    CUmodule module;
+    CUfunction function;
+
+    CHECK(cuModuleLoadData(&module, ptx));
+    CHECK(cuModuleGetFunction(&function, module, name));
+    return function;
+}
+
 CUfunction subject_kernel(void) {
     static const char ptx[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
                               ".visible .entry nothing()\n{\n"
                               "    .pragma \"divvy.time_only_ns 1000\";\n"
                               "    ret;\n}\n";
-    CUmodule module;
-    CUfunction function;
 
-    CHECK(cuModuleLoadData(&module, ptx));
-    CHECK(cuModuleGetFunction(&function, module, "nothing"));
-    return function;
+    return kernel_load(ptx, "nothing");
+}
+
+CUfunction subject_timed_kernel(void) {
+    static const char ptx[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
+                              ".visible .entry timed(.param .u64 duration_ns)\n{\n"
+                              "    .pragma \"divvy.time_only_param 0\";\n"
+                              "    ret;\n}\n";
+
+    return kernel_load(ptx, "timed");
 }
 
 uint64_t subject_number(const char *text) {

@@ -19,6 +19,9 @@ void subject_open(uint64_t expected_bytes);
 /* A kernel that does nothing, with one block of one thread. */
 CUfunction subject_kernel(void);
 
+/* A kernel that takes the device for as long as its one parameter says: u64, nanoseconds. Simulated GPU only. */
+CUfunction subject_timed_kernel(void);
+
 /* An argument as a whole number. */
 uint64_t subject_number(const char *text);
 

@@ -38,9 +38,9 @@
 #define BUDGET_NS      UINT32_C(1000000)
 #define BUDGET_TIGHT_NS UINT32_C(400000) /* while somebody's waits must be short */
 #define OPEN_LOOK_NS   (100 * MS)
-#define BELL_PAUSE_NS  (1 * MS)
-#define BELL_FLOOD     50u /* rings in a second; beyond, the bell is heard as often and no more */
-#define BELL_FLOOD_PAUSE_NS (20 * MS)
+#define BELL_PAUSE_NS  (200 * US)
+#define BELL_FLOOD     500u /* rings in a second; beyond, the bell is heard a hundred times a second */
+#define BELL_FLOOD_PAUSE_NS (10 * MS)
 #define EPOLL_BATCH    64
 #define WAKE_EVENT     UINT64_MAX
 #define TIMER_EVENT    (UINT64_MAX - 1)
