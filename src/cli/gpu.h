@@ -41,7 +41,7 @@ enum divvy_cli_driver_state {
 struct divvy_cli_driver {
     enum divvy_cli_driver_state state;
     int version;    /* cuDriverGetVersion, 0 unknown */
-    char text[160]; /* why it is missing or broken */
+    char text[320]; /* why it is missing or broken */
     char path[256]; /* file that was loaded */
 };
 

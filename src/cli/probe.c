@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PROBE_TIMEOUT_NS (30 * DIVVY_NS_PER_SECOND)
@@ -99,6 +100,36 @@ static bool nvml_load(void *library, struct nvml_functions *functions,
 }
 
 #undef LOAD
+
+/*
+ * What a driver writes to stderr when it does not start says more than its error code: for example
+ * which variable the simulated one cannot read. Stderr of this child goes to a file without a name.
+ */
+static int words_catch(void) {
+    int fd = memfd_create("words", MFD_CLOEXEC);
+
+    if (fd >= 0)
+        (void)dup2(fd, STDERR_FILENO);
+    return fd;
+}
+
+/* Appends the last line that was caught, if there is one. */
+static void words_add(int fd, char *text, size_t size_bytes) {
+    char words[512];
+    size_t used = strlen(text);
+    off_t end = lseek(fd, 0, SEEK_END);
+    off_t start = end > (off_t)sizeof words - 1 ? end - (off_t)sizeof words + 1 : 0;
+    ssize_t length = pread(fd, words, sizeof words - 1, start);
+    const char *line;
+
+    while (length > 0 && words[length - 1] == '\n')
+        length--;
+    if (length <= 0)
+        return;
+    words[length] = '\0';
+    line = strrchr(words, '\n');
+    (void)snprintf(text + used, size_bytes - used, "; it says: %s", line ? line + 1 : words);
+}
 
 static void nvml_device_ask(const struct nvml_functions *nvml, unsigned int index,
                             struct divvy_cli_gpu_list *list) {
@@ -191,6 +222,7 @@ static CUresult cuda_start(const struct cuda_functions *cuda, struct divvy_cli_d
                            int *ret_count) {
     CUresult result;
     const char *name = "unknown error";
+    int words = words_catch();
 
     (void)cuda->cuDriverGetVersion(&driver->version);
     result = cuda->cuInit(0);
@@ -202,6 +234,8 @@ static CUresult cuda_start(const struct cuda_functions *cuda, struct divvy_cli_d
     driver->state =
         result == CUDA_ERROR_NO_DEVICE ? DIVVY_CLI_DRIVER_NO_DEVICE : DIVVY_CLI_DRIVER_BROKEN;
     (void)snprintf(driver->text, sizeof driver->text, "cuInit: %s", name);
+    if (words >= 0)
+        words_add(words, driver->text, sizeof driver->text);
     return result;
 }
 

@@ -75,8 +75,8 @@ if [ -n "$sanitizer" ]; then
     finish
 fi
 
-# ---- as tenants ----
-tenant() { "$divvy" run --gpu sim --memory 2GiB --compute 50% -- "$@"; }
+# ---- as tenants, without a daemon (cli_daemon.sh has one) ----
+tenant() { "$divvy" run --no-daemon --gpu sim --memory 2GiB --compute 50% -- "$@"; }
 for example in vector_add saxpy matmul; do
     succeeds "$example as a tenant" "all equal to the CPU's" tenant "$examples/$example"
 done
@@ -88,10 +88,10 @@ check_has "a tenant's whole size may be asked for" '"attempt_refused"' "$out"
 out=$(tenant "$examples/throughput" --seconds 1 --memory 2049MiB 2>&1)
 check "a tenant that insists fails" 1 "$?"
 check_has "with the driver's error" "CUDA_ERROR_OUT_OF_MEMORY" "$out"
-out=$("$divvy" run --gpu sim --compute 20% -- "$examples/throughput" --json --seconds 2 2>&1 | tail -n 1)
+out=$("$divvy" run --no-daemon --gpu sim --compute 20% -- "$examples/throughput" --json --seconds 2 2>&1 | tail -n 1)
 share=$(field share "$out")
 check "a limited tenant gets less than the device ($share)" yes "$(awk -v s="$share" 'BEGIN { print ((s > 0 && s < 0.6) ? "yes" : "no") }')"
-check "nothing is left" "" "$(find "$scratch/divvy/tenants" -mindepth 1)"
+check "nothing is left" "" "$(find "$scratch/divvy/alone" -mindepth 1)"
 
 # ---- a mistyped limit never means none ----
 out=$(TENSOR_FUSION_CUDA_MEM_LIMIT='{"0": "2G"}' LD_PRELOAD=$build/lib/libcuda_limiter.so \
@@ -101,6 +101,12 @@ check_has "the variable is named" "TENSOR_FUSION_CUDA_MEM_LIMIT" "$out"
 check_has "the driver's error" "CUDA_ERROR_NOT_PERMITTED" "$out"
 
 succeeds "divvy gpus shows the simulated GPU" "simulated" "$divvy" gpus --gpu sim
+# ---- a simulated GPU that cannot be made says why ----
+out=$(DIVVY_SIM_DIR=$scratch/other DIVVY_SIM_MEMORY=much "$divvy" gpus --gpu sim 2>&1)
+check "divvy gpus, a size that is none" 1 "$?"
+check_has "its variable is named" "DIVVY_SIM_MEMORY=much: want a size" "$out"
+check "in one line" 1 "$(printf '%s\n' "$out" | wc -l)"
+
 succeeds "divvy doctor is content" "ok    limiter" "$divvy" doctor
 
 finish
