@@ -49,12 +49,13 @@ struct divvy_node_sched {
     /* V, and what its division left over: the sum of weight * (virtual start - V) over all that compete, 0 <= rest < weight. */
     int64_t virtual_now, virtual_rest;
     int64_t competing_weight; /* of the eligible, those ahead, and the holder unless it borrows */
-    int64_t vborrowed_now;    /* of whoever borrowed last */
+    int64_t vborrowed_now;    /* at which the last borrower began: who comes later is not owed more */
     uint32_t ready_count;      /* with the holder */
     uint32_t holder;
     struct divvy_node_lease lease;
     bool lease_borrowed;
     int64_t lease_used_ns;
+    int64_t open_since_ns; /* up to here the time under an open lease is in the holder's virtual start */
 };
 
 static int64_t later(int64_t a, int64_t b) {
@@ -79,22 +80,29 @@ static void clock_to(struct divvy_node_sched *s, int64_t now_ns) {
         s->now_ns = now_ns;
 }
 
+/*
+ * The bank bounds what idleness saves up, not what comes in while the tenant runs: that is charged with the kernel, which may be
+ * late by its whole length.
+ */
 static void refill(struct divvy_node_sched *s, struct tenant *t) {
+    bool runs = s->holder != DIVVY_NODE_SCHED_NOBODY && t == &s->tenants[s->holder];
     int64_t elapsed = s->now_ns - t->credit_at_ns;
     t->credit_at_ns = s->now_ns;
     if (!has_cap(t) || elapsed <= 0)
         return;
     /* A pause longer than it takes to repay any debt and fill the bank needs no exact product. */
     int64_t room = s->params.bank_ns - t->credit_ns;
-    if (elapsed > room / t->params.cap_permille * 1000 + 1000) {
+    if (!runs && elapsed > room / t->params.cap_permille * 1000 + 1000) {
         t->credit_ns = s->params.bank_ns;
         t->credit_rest = 0;
         return;
     }
+    if (elapsed > CHARGE_MAX_NS)
+        elapsed = CHARGE_MAX_NS;
     int64_t product = elapsed * t->params.cap_permille + t->credit_rest;
     t->credit_ns += product / 1000;
     t->credit_rest = product % 1000;
-    if (t->credit_ns > s->params.bank_ns)
+    if (!runs && t->credit_ns > s->params.bank_ns)
         t->credit_ns = s->params.bank_ns;
 }
 
@@ -163,9 +171,13 @@ static void enter(struct divvy_node_sched *s, uint32_t id, enum where where, int
         join(s, t);
 }
 
-/* Whoever did not compete (asleep, or stopped by its cap) is owed little for that time. */
+/*
+ * Whoever did not compete (asleep, or stopped by its cap) is owed little for that time. Twice as much in the higher classes:
+ * theirs are requests, and a few of them in a row should not have to wait for one another's turn.
+ */
 static void forget_absence(struct divvy_node_sched *s, struct tenant *t) {
-    t->vstart = later(t->vstart, shifted(s->virtual_now, -virtual_length(t, s->params.bank_ns)));
+    int64_t bank_ns = t->params.qos >= DIVVY_NODE_QOS_HIGH ? 2 * s->params.bank_ns : s->params.bank_ns;
+    t->vstart = later(t->vstart, shifted(s->virtual_now, -virtual_length(t, bank_ns)));
 }
 
 /* What a tenant owes for an overrun is bounded, so that a very long kernel does not shut it out for minutes. */
@@ -290,9 +302,32 @@ int divvy_node_sched_add(struct divvy_node_sched *s, uint32_t id,
     return 0;
 }
 
+/* Move the tenant's virtual start on. */
+static void run_on(struct divvy_node_sched *s, uint32_t id, int64_t ns) {
+    struct tenant *t = &s->tenants[id];
+    int64_t units = ns * VIRTUAL_PER_NS + t->vstart_rest, step = units / t->params.weight;
+    t->vstart = shifted(t->vstart, step);
+    t->vstart_rest = units % t->params.weight;
+    if (competes(t->where) || (id == s->holder && !s->lease_borrowed))
+        virtual_add(s, step * t->params.weight);
+}
+
+/*
+ * Time under an open lease has passed: virtual time goes on as if all of it was used (nobody measures it), or whoever used
+ * little meanwhile, now and then, would seem to be ahead of the one who had the rest. Nobody else was there to lose by it.
+ */
+static void settle_open(struct divvy_node_sched *s) {
+    if (s->holder == DIVVY_NODE_SCHED_NOBODY || s->lease.kind != DIVVY_NODE_LEASE_OPEN || s->ready_count > 1)
+        return;
+    int64_t ns = s->now_ns - s->open_since_ns;
+    s->open_since_ns = s->now_ns;
+    run_on(s, s->holder, ns < CHARGE_MAX_NS ? ns : CHARGE_MAX_NS);
+}
+
 /* The holder gives the lease up, for whatever reason. */
 static void release(struct divvy_node_sched *s) {
     struct tenant *t = &s->tenants[s->holder];
+    settle_open(s);
     if (!s->lease_borrowed)
         part(s, t);
     t->ready_since_ns = s->now_ns;
@@ -339,6 +374,7 @@ int divvy_node_sched_wake(struct divvy_node_sched *s, uint32_t id, int64_t now_n
     clock_to(s, now_ns);
     if (t->ready)
         return 0;
+    settle_open(s);
     t->ready = true;
     t->ready_since_ns = s->now_ns;
     s->ready_count += !t->frozen;
@@ -370,6 +406,7 @@ int divvy_node_sched_freeze(struct divvy_node_sched *s, uint32_t id, bool frozen
     if (t->frozen == frozen)
         return 0;
     t->frozen = frozen;
+    settle_open(s);
     if (t->ready && frozen)
         s->ready_count--;
     else if (t->ready)
@@ -380,16 +417,6 @@ int divvy_node_sched_freeze(struct divvy_node_sched *s, uint32_t id, bool frozen
     forget_absence(s, t);
     file(s, id);
     return 0;
-}
-
-/* Move the tenant's virtual start on. */
-static void run_on(struct divvy_node_sched *s, uint32_t id, int64_t ns) {
-    struct tenant *t = &s->tenants[id];
-    int64_t units = ns * VIRTUAL_PER_NS + t->vstart_rest, step = units / t->params.weight;
-    t->vstart = shifted(t->vstart, step);
-    t->vstart_rest = units % t->params.weight;
-    if (competes(t->where) || (id == s->holder && !s->lease_borrowed))
-        virtual_add(s, step * t->params.weight);
 }
 
 /*
@@ -408,7 +435,6 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
     t->stats.used_ns += (uint64_t)used_ns;
     if (id == s->holder && s->lease_borrowed) {
         t->vborrowed = shifted(t->vborrowed, virtual_length(t, used_ns));
-        s->vborrowed_now = later(s->vborrowed_now, t->vborrowed);
     } else if (id != s->holder || s->lease.kind != DIVVY_NODE_LEASE_OPEN) {
         t->credit_ns -= has_cap(t) ? used_ns : 0;
         run_on(s, id, used_ns);
@@ -473,6 +499,9 @@ static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
     s->lease_borrowed = borrowed && !open;
     if (!s->lease_borrowed)
         join(s, t);
+    else
+        s->vborrowed_now = later(s->vborrowed_now, t->vborrowed);
+    s->open_since_ns = s->now_ns;
     s->lease_used_ns = 0;
     s->lease =
         (struct divvy_node_lease){.kind = open ? DIVVY_NODE_LEASE_OPEN : DIVVY_NODE_LEASE_TIMED,

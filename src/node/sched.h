@@ -46,7 +46,7 @@ struct divvy_node_tenant_params {
 struct divvy_node_sched_params {
     int64_t lease_ns[DIVVY_NODE_QOS_MAX]; /* length of a lease by class */
     int64_t lease_min_ns;                 /* a capped tenant is granted a lease when its cap has so much left */
-    int64_t bank_ns;     /* GPU time of credit that idleness or a cap can save up */
+    int64_t bank_ns;     /* GPU time of credit that idleness (twice that in classes high and critical) or a cap can save up */
     int64_t debt_max_ns; /* virtual lateness kept for a tenant that overran while others slept */
 };
 
