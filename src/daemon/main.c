@@ -211,6 +211,9 @@ static int start(struct program *program, struct divvy_error *error) {
         status = divvy_monitor_start(program->daemon, &devices, FIRST_LOOK_NS, &program->monitor, &first_look);
     if (status < 0)
         return status;
+    if (!divvy_monitor_is_simulated(program->monitor) && first_look.status == 0 &&
+        divvy_runtime_system_check(DIVVY_RUNTIME_SYSTEM_SOCKET, program->config.socket, error) < 0)
+        return error->status;
     divvy_daemon_discover_set(program->daemon, discover, program->monitor);
     program->passed_fd = -1; /* the server's from here on, whatever it says */
     return divvy_http_start(program->daemon, &http, &program->http, error);

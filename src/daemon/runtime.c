@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define PASSED_FD 3 /* systemd passes descriptors from here on */
 
@@ -165,6 +166,26 @@ void divvy_runtime_instance_drop(const char *base, int *fd) {
     (void)snprintf(path, sizeof path, "%s/" DIVVY_RUNTIME_PID_FILE, base);
     (void)unlink(path);
     divvy_cleanup_close(fd);
+}
+
+int divvy_runtime_system_check(const char *path, const char *own, struct divvy_error *error) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cleanup_close int fd = -1;
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+
+    if (strcmp(path, own) == 0 || strlen(path) >= sizeof address.sun_path)
+        return 0;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return 0; /* nobody, or nobody that we may talk to */
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    if (peer.pid == getpid())
+        return 0;
+    return divvy_error_set(error, -EBUSY,
+                           "another one, with pid %d, has the GPUs of this machine already (%.100s); use it, or give --gpu sim",
+                           (int)peer.pid, path);
 }
 
 /* --- passed by systemd ---------------------------------------------------------------------------------- */

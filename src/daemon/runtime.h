@@ -30,6 +30,13 @@ void divvy_runtime_simulated_find(char *ret_path);
  */
 int divvy_runtime_instance_take(const char *base, int *ret_fd, struct divvy_error *error);
 
+/*
+ * Real devices are one daemon's only, whatever its base: -EBUSY with its pid when another answers at the socket `path` of the
+ * system's daemon. `own`: the socket that we serve ourselves.
+ */
+#define DIVVY_RUNTIME_SYSTEM_SOCKET "/run/divvy/divvyd.sock"
+int divvy_runtime_system_check(const char *path, const char *own, struct divvy_error *error);
+
 /* Remove the pid file and unlock it. */
 void divvy_runtime_instance_drop(const char *base, int *fd);
 

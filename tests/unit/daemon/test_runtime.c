@@ -133,6 +133,33 @@ static void sockets_from_systemd(void **state) {
     (void)close(datagram);
 }
 
+/* The system's daemon has the real devices: one beside it is told so. */
+static void beside_the_system(void **state) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct divvy_error error = {0, ""};
+    char expected[32];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), status;
+    pid_t child;
+
+    (void)state;
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/system", folder);
+    assert_int_equal(divvy_runtime_system_check(address.sun_path, "/other", &error), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(divvy_runtime_system_check(address.sun_path, "/other", &error), 0); /* nobody listens */
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(divvy_runtime_system_check(address.sun_path, "/other", &error), 0); /* that is us */
+    (void)snprintf(expected, sizeof expected, "pid %d,", (int)getpid());
+    child = fork();
+    if (child == 0) {
+        if (divvy_runtime_system_check(address.sun_path, "/other", &error) != -EBUSY || !strstr(error.text, expected))
+            _exit(1);
+        _exit(divvy_runtime_system_check(address.sun_path, address.sun_path, &error) == 0 ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    (void)close(fd);
+}
+
 static void the_manager_is_told(void **state) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -179,6 +206,7 @@ int main(void) {
         cmocka_unit_test(one_instance),
         cmocka_unit_test(its_folder),
         cmocka_unit_test(sockets_from_systemd),
+        cmocka_unit_test(beside_the_system),
         cmocka_unit_test(the_manager_is_told),
     };
 
