@@ -83,6 +83,24 @@ void divvy_compute_threads_sweep(void) {
     divvy_lock_give(&lock);
 }
 
+/* --- suspension --------------------------------------------------------------------------------------------------- */
+
+static const uint32_t *permille_usual = &share_none; /* what the gate looks at unless all is suspended */
+uint32_t divvy_compute_suspended;
+
+static void gate_set(void) {
+    const uint32_t *word = __atomic_load_n(&divvy_compute_suspended, __ATOMIC_SEQ_CST) ? &share_look
+                                                                                        : permille_usual;
+
+    __atomic_store_n(&divvy_compute_gate.permille, word, __ATOMIC_RELEASE);
+}
+
+void divvy_compute_suspend(bool is_suspended) {
+    __atomic_store_n(&divvy_compute_suspended, is_suspended, __ATOMIC_SEQ_CST);
+    gate_set();
+    (void)divvy_core_futex_wake(&divvy_compute_suspended, INT32_MAX, true);
+}
+
 /* --- attaching ---------------------------------------------------------------------------------------------------- */
 
 static void device_attach(CUdevice ordinal, unsigned index) {
@@ -123,7 +141,9 @@ void divvy_compute_attach(void) {
         permille = device_permille(&divvy_compute_devices[index]);
         count++;
     }
-    __atomic_store_n(&divvy_compute_gate.permille, count > 1 ? &share_look : permille, __ATOMIC_RELEASE);
+    permille_usual = count > 1 ? &share_look : permille;
+    __atomic_store_n(&divvy_compute_suspended, 0, __ATOMIC_RELAXED);
+    gate_set();
 }
 
 /* --- contexts that go --------------------------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@
 #include "cuda/driver.h"
 #include "limiter/compute/hooks_table.h"
 
+#include <stdbool.h>
+
 #define DIVVY_COMPUTE_DECLARE(symbol, room, what) __typeof__(symbol) divvy_hook_##symbol;
 DIVVY_COMPUTE_HOOKS(DIVVY_COMPUTE_DECLARE)
 #undef DIVVY_COMPUTE_DECLARE
@@ -44,6 +46,13 @@ void divvy_compute_context_destroying(CUcontext context);
 
 /* The same for all contexts of a device: before cuDevicePrimaryCtxReset and cuDevicePrimaryCtxRelease (all versions). */
 void divvy_compute_device_destroying(CUdevice device);
+
+/*
+ * Start no GPU work in this process until it is resumed, whatever limits and leases say: launches wait at the gate. What was let
+ * through before, at most a chunk of every thread, goes on. For a command from outside the process; one thread may call it. A
+ * forked child begins without.
+ */
+void divvy_compute_suspend(bool is_suspended);
 
 /*
  * How many processes outside this tenant compute on the device now: a count, or negative: not known. Called at most once a

@@ -7,6 +7,8 @@
 #include "limiter/hook/process.h"
 
 bool divvy_compute_armed_on(const struct divvy_compute_device *device) {
+    if (__atomic_load_n(&divvy_compute_suspended, __ATOMIC_RELAXED))
+        return true;
     return device->control ? __atomic_load_n(&device->control->armed, __ATOMIC_RELAXED) != 0
                            : divvy_pacer_limits(__atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED));
 }
@@ -27,7 +29,13 @@ static const struct divvy_control_lease lease_shut = {.mode = DIVVY_CONTROL_LEAS
 void divvy_compute_ask(struct divvy_compute_device *device, uint64_t now_ns, struct divvy_compute_say *ret_say) {
     const struct divvy_control_device *control = device->control;
 
-    ret_say->is_leased = false;
+    ret_say->is_leased = __atomic_load_n(&divvy_compute_suspended, __ATOMIC_SEQ_CST) != 0;
+    if (ret_say->is_leased) {
+        ret_say->word = &divvy_compute_suspended;
+        ret_say->seen = 1;
+        ret_say->lease = (struct divvy_control_lease){.mode = DIVVY_CONTROL_FROZEN};
+        return;
+    }
     if (!control) {
         ret_say->permille = __atomic_load_n(&device->page->compute_permille, __ATOMIC_RELAXED);
         ret_say->word = &device->page->compute_permille;

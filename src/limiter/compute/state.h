@@ -27,6 +27,7 @@
 #define DIVVY_COMPUTE_CHUNK_NS  UINT64_C(500000)  /* work between two looks at the clock */
 #define DIVVY_COMPUTE_BUDGET_NS UINT64_C(1000000) /* work in flight */
 #define DIVVY_COMPUTE_BANK_NS   UINT64_C(10000000) /* GPU time that idleness saves up at most */
+#define DIVVY_COMPUTE_EDGE_NS  UINT64_C(400000) /* around a hand-over two tenants may be on the device */
 #define DIVVY_COMPUTE_GUESS_NS  UINT64_C(200000)  /* of a kernel never seen */
 
 #define DIVVY_COMPUTE_SLOTS    8u
@@ -128,6 +129,7 @@ struct divvy_compute_segment {
     uint64_t opened_ns; /* when it was begun: its work ran no earlier */
     uint64_t gap_ns;   /* as in struct divvy_estimator_stretch */
     uint64_t doubt_ns; /* the same */
+    uint32_t edge;     /* 1: near an end of a lease, where somebody else may have had a turn */
     uint32_t group;    /* segments of one chunk, which are charged together; 0: none */
     uint32_t group_size;
     struct divvy_compute_cost *only;
@@ -154,6 +156,7 @@ struct divvy_compute_device {
     struct divvy_page_usage *usage;
     const struct divvy_control_device *control; /* the daemon's entry; NULL: none, we pace ourselves */
     uint32_t leased; /* leases counted at the last look; atomic, a hint */
+    uint64_t lease_begin_ns, lease_end_ns; /* of the newest lease that let something through; atomic */
     CUdevice ordinal;
     divvy_lock_t lock; /* of flight, segments, carry */
     uint32_t settling; /* somebody looks for completed segments */
@@ -283,6 +286,9 @@ void divvy_compute_settle_context(struct divvy_compute_device *device, uint16_t 
 void divvy_compute_granted(struct divvy_compute_device *device, int64_t work_ns);
 
 /* lease.c */
+
+/* 1: divvy_compute_suspend; atomic, slept on. */
+extern uint32_t divvy_compute_suspended;
 
 /* Whether launches on the device have to be looked at. */
 bool divvy_compute_armed_on(const struct divvy_compute_device *device);
