@@ -39,6 +39,7 @@ struct divvy_monitor {
     /* The thread's own. */
     struct divvy_nvml *nvml;
     uint64_t tick;
+    size_t lost; /* devices, at the last sample */
     int64_t next_discovery_ns, retry_ns;
 };
 
@@ -121,6 +122,11 @@ static size_t sample(struct divvy_monitor *monitor) {
     count = divvy_nvml_sample(monitor->nvml, monitor->tick++, devices, &lost);
     call_mark(monitor, false, false);
     hand_over(monitor, devices, count);
+    if (lost > monitor->lost)
+        divvy_log_error("%zu of %zu devices lost: the driver does not reach them", lost, count);
+    else if (lost < monitor->lost)
+        divvy_log_info("%zu of %zu devices lost, %zu before", lost, count, monitor->lost);
+    monitor->lost = lost;
     return lost;
 }
 
