@@ -159,13 +159,13 @@ void divvy_control_lease_write(struct divvy_control *control, unsigned device, c
     struct divvy_control_device *entry = &control->devices[device];
     uint32_t seq = __atomic_load_n(&entry->lease_seq, __ATOMIC_RELAXED) | 1; /* odd already: a writer died here */
 
+    /* Every store of a field also keeps the one of the odd number before it, every load keeps the second look behind it. */
     __atomic_store_n(&entry->lease_seq, seq, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&entry->mode, lease->mode, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->begin_ns, lease->begin_ns, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->end_ns, lease->end_ns, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->lease_id, lease->id, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->budget_ns, lease->budget_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->mode, lease->mode, __ATOMIC_RELEASE);
+    __atomic_store_n(&entry->begin_ns, lease->begin_ns, __ATOMIC_RELEASE);
+    __atomic_store_n(&entry->end_ns, lease->end_ns, __ATOMIC_RELEASE);
+    __atomic_store_n(&entry->lease_id, lease->id, __ATOMIC_RELEASE);
+    __atomic_store_n(&entry->budget_ns, lease->budget_ns, __ATOMIC_RELEASE);
     __atomic_store_n(&entry->lease_seq, seq + 1, __ATOMIC_SEQ_CST);
     (void)divvy_core_futex_wake(&entry->lease_seq, INT32_MAX, true);
 }
@@ -209,14 +209,13 @@ bool divvy_control_lease_read(const struct divvy_control *control, unsigned devi
         uint32_t seq = __atomic_load_n(&entry->lease_seq, __ATOMIC_ACQUIRE);
         struct divvy_control_lease lease = {
             .seq = seq,
-            .mode = __atomic_load_n(&entry->mode, __ATOMIC_RELAXED),
-            .begin_ns = __atomic_load_n(&entry->begin_ns, __ATOMIC_RELAXED),
-            .end_ns = __atomic_load_n(&entry->end_ns, __ATOMIC_RELAXED),
-            .id = __atomic_load_n(&entry->lease_id, __ATOMIC_RELAXED),
-            .budget_ns = __atomic_load_n(&entry->budget_ns, __ATOMIC_RELAXED),
+            .mode = __atomic_load_n(&entry->mode, __ATOMIC_ACQUIRE),
+            .begin_ns = __atomic_load_n(&entry->begin_ns, __ATOMIC_ACQUIRE),
+            .end_ns = __atomic_load_n(&entry->end_ns, __ATOMIC_ACQUIRE),
+            .id = __atomic_load_n(&entry->lease_id, __ATOMIC_ACQUIRE),
+            .budget_ns = __atomic_load_n(&entry->budget_ns, __ATOMIC_ACQUIRE),
         };
 
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (!(seq & 1) && __atomic_load_n(&entry->lease_seq, __ATOMIC_RELAXED) == seq) {
             *ret_lease = lease;
             return true;

@@ -353,8 +353,28 @@ static void test_sweep(void **state) {
     divvy_page_close(page);
 }
 
+/* Readers look at the slots below slots_high only: every slot that was ever taken lies there. */
+static void test_slots_high(void **state) {
+    struct divvy_page *page = page_new();
+
+    (void)state;
+    assert_int_equal(page->slots_high, 0);
+    for (unsigned i = 0; i < 40; i++) {
+        /* of another pid namespace: nobody can tell that they are dead */
+        struct divvy_page_identity who = {.pid = 1000 + i, .pidns = 1, .start_ticks = 5};
+        int slot = divvy_page_slot_claim(page, &who);
+
+        assert_true(slot >= 0 && (uint64_t)slot < page->slots_high);
+        assert_true(page->slots_high <= i + 1);
+        if (i % 3 == 0)
+            divvy_page_slot_release(page, (unsigned)slot);
+    }
+    divvy_page_close(page);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_slots_high),
         cmocka_unit_test(test_created_once),
         cmocka_unit_test(test_foreign_files_refused),
         cmocka_unit_test(test_random_content_never_crashes),
