@@ -60,6 +60,14 @@ need_curl() { compiles '#include <curl/curl.h>
 int main(void) { return CURLOPT_UNIX_SOCKET_PATH == 0; }' -lcurl; }
 package_curl() { say "libcurl4-openssl-dev"; }
 
+need_microhttpd() { compiles '#include <microhttpd.h>
+int main(void) { return MHD_VERSION == 0; }' -lmicrohttpd; }
+package_microhttpd() { say "libmicrohttpd-dev"; }
+
+need_crypto() { compiles '#include <openssl/evp.h>
+int main(void) { return EVP_sha256() == 0; }' -lcrypto; }
+package_crypto() { say "libssl-dev"; }
+
 need_cmocka() { compiles '#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -176,7 +184,7 @@ set_up() {
     warn "$(basename "$0"): still missing: ${unmet[*]}"
     if ! have apt-get; then
         warn "This set-up knows Debian and Ubuntu. Here, install by hand: a C compiler, CMake 3.22 or later, Ninja,"
-        warn "pkg-config, jansson and cmocka (both with headers), then run this again."
+        warn "pkg-config, jansson, libcurl, libmicrohttpd, OpenSSL and cmocka (all with headers), Python 3; then run this again."
     else
         warn "Run this as root, through sudo, or have them installed first:"
         warn "    apt-get install --no-install-recommends ${packages[*]}"
