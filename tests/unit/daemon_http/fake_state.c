@@ -143,6 +143,12 @@ void fake_can_snapshot(struct divvy_daemon *daemon, bool can) {
     pthread_mutex_unlock(&daemon->lock);
 }
 
+void fake_memory_used(struct divvy_daemon *daemon, uint32_t device, uint64_t bytes) {
+    pthread_mutex_lock(&daemon->lock);
+    daemon->devices[device].memory_used_bytes = (int64_t)bytes;
+    pthread_mutex_unlock(&daemon->lock);
+}
+
 const struct divvy_daemon_peer *fake_last_peer(const struct divvy_daemon *daemon) {
     return &daemon->peer;
 }
@@ -208,7 +214,9 @@ int divvy_daemon_devices(struct divvy_daemon *daemon, struct divvy_node_device *
     *ret_devices = malloc(sizeof daemon->devices);
     if (!*ret_devices)
         return -ENOMEM;
+    pthread_mutex_lock(&daemon->lock);
     memcpy(*ret_devices, daemon->devices, sizeof daemon->devices);
+    pthread_mutex_unlock(&daemon->lock);
     *ret_count = 2;
     return 0;
 }
