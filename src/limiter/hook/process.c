@@ -6,6 +6,7 @@
 #include "limiter/hook/process.h"
 #include "core/log.h"
 #include "core/sys.h"
+#include "limiter/channel/channel.h"
 #include "limiter/compute/compute.h"
 #include "limiter/hook/control.h"
 #include "limiter/hook/limits.h"
@@ -61,6 +62,7 @@ extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), voi
 static void forked_child(void) {
     __atomic_store_n(divvy_process_attached_word, 0, __ATOMIC_RELEASE);
     divvy_lock_reset(&lock);
+    divvy_channel_forked();
 }
 
 /* Linux 4.14 clears the page in a child however it was made; glibc's handler does for fork(). */
@@ -87,6 +89,8 @@ static int device_enter(const struct divvy_limit_device *device) {
 
     if (status < 0)
         return status;
+    if (!is_controlled)
+        divvy_channel_limit(device, &limit);
     entry = divvy_page_device_enter(divvy_process.page, device->uuid.bytes);
     if (entry == -ENOSPC && !is_controlled && limit.bytes == 0 && limit.permille == 0)
         return -ENOSPC;
@@ -100,6 +104,7 @@ static int device_enter(const struct divvy_limit_device *device) {
     divvy_page_device_propose(
         divvy_process.page, (unsigned)entry, limit.bytes ? limit.bytes : DIVVY_PAGE_UNLIMITED,
         limit.permille ? limit.permille : DIVVY_PAGE_PERMILLE_UNLIMITED, device->total_bytes);
+    divvy_channel_device_entered(divvy_process.page, (unsigned)entry);
     return entry;
 }
 
@@ -150,7 +155,7 @@ static void open_locked(void) {
         return;
     }
     status = divvy_limits_read(&limits);
-    if (status == 0 && !limits.any && !divvy_tenant_is_set_up()) {
+    if (status == 0 && !limits.any && !divvy_tenant_is_set_up() && !divvy_channel_is_wanted()) {
         set_state(DIVVY_PROCESS_FREE);
         return;
     }
@@ -165,7 +170,13 @@ static void open_locked(void) {
         set_failed();
         return;
     }
-    if (!divvy_control_link.page && skips_idle_limits()) {
+    /* Limits that are known without the hypervisor hold whether it answers or not. */
+    if (divvy_channel_is_wanted() && divvy_channel_pod_ask(machine, machine_count) < 0 && !limits.any &&
+        !divvy_tenant_is_set_up()) {
+        set_failed();
+        return;
+    }
+    if (!divvy_control_link.page && !divvy_channel_is_wanted() && skips_idle_limits()) {
         set_state(DIVVY_PROCESS_FREE);
         return;
     }
@@ -317,6 +328,7 @@ static int slot_locked(void) {
     divvy_memory_attach();
     divvy_compute_attach();
     __atomic_store_n(divvy_process_attached_word, 1, __ATOMIC_RELEASE);
+    divvy_channel_start();
     return 0;
 }
 
@@ -407,6 +419,7 @@ void divvy_process_set_limit(uint32_t gpu, uint32_t up_limit, uint64_t mem_limit
         __atomic_store_n(&device->limit_bytes, mem_limit ? mem_limit : DIVVY_PAGE_UNLIMITED,
                          __ATOMIC_RELEASE);
         __atomic_store_n(&device->compute_permille, permille, __ATOMIC_RELEASE);
+        divvy_channel_device_changed(divvy_process.page, (unsigned)entry);
     }
     lock_give();
 }
