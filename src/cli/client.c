@@ -25,7 +25,7 @@ struct divvy_cli_client {
 
 struct answer {
     char *bytes;
-    size_t length;
+    size_t length, room;
     bool too_large;
 };
 
@@ -168,17 +168,21 @@ const char *divvy_cli_client_path(const struct divvy_cli_client *client) {
 static size_t answer_take(const char *bytes, size_t size, size_t count, void *data) {
     struct answer *answer = data;
     size_t more = size * count;
-    char *grown;
 
     if (more > ANSWER_MAX_BYTES - answer->length) {
         answer->too_large = true;
         return 0;
     }
-    grown = realloc(answer->bytes, answer->length + more + 1);
-    if (!grown)
-        return 0;
-    memcpy(grown + answer->length, bytes, more);
-    answer->bytes = grown;
+    if (answer->length + more + 1 > answer->room) {
+        size_t room = (answer->length + more + 1) * 2;
+        char *grown = realloc(answer->bytes, room);
+
+        if (!grown)
+            return 0;
+        answer->bytes = grown;
+        answer->room = room;
+    }
+    memcpy(answer->bytes + answer->length, bytes, more);
     answer->length += more;
     answer->bytes[answer->length] = '\0';
     return more;

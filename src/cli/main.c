@@ -21,6 +21,7 @@ static const struct verb verbs[] = {
     {"snapshot", divvy_cli_verb_snapshot, "save a tenant's device memory and free it"},
     {"rm", divvy_cli_verb_rm, "forget a tenant"},
     {"events", divvy_cli_verb_events, "tell what happened on this node"},
+    {"page", divvy_cli_verb_page, "show a tenant's shared pages"},
     {"gpus", divvy_cli_verb_gpus, "list the GPUs"},
     {"doctor", divvy_cli_verb_doctor, "tell what would stop divvy from working here"},
     {"help", divvy_cli_verb_help, "explain a verb"},

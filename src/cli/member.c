@@ -95,13 +95,17 @@ int divvy_cli_member_enter(const struct divvy_cli_member *member, char *ret_fold
 }
 
 void divvy_cli_member_leave(const struct divvy_cli_member *member) {
+    /* Its processes are gone, even if the daemon has not noticed yet. */
+    static const char *const ways[] = {"", "?force=1"};
     struct divvy_cli_client *client = NULL;
     struct divvy_error error;
     char path[DIVVY_CLI_TENANT_PATH_BYTES];
+    int status = divvy_cli_client_open(&member->socket, &client, &error);
 
-    /* Its processes are gone, even if the daemon has not noticed yet. */
-    if (divvy_cli_client_tenant_path(member->id, "?force=1", path, sizeof path, &error) == 0 &&
-        divvy_cli_client_open(&member->socket, &client, &error) == 0)
-        (void)divvy_cli_client_call(client, "DELETE", path, NULL, LEAVE_MS, NULL, &error);
+    if (status == 0)
+        status = -EBUSY;
+    for (size_t i = 0; status == -EBUSY && i < sizeof ways / sizeof ways[0]; i++)
+        if (divvy_cli_client_tenant_path(member->id, ways[i], path, sizeof path, &error) == 0)
+            status = divvy_cli_client_call(client, "DELETE", path, NULL, LEAVE_MS, NULL, &error);
     divvy_cli_client_free(client);
 }

@@ -54,7 +54,7 @@ static int forget(struct divvy_cli_client *client, const char *id, void *data,
     if (status < 0)
         return status;
     status = divvy_cli_client_call(client, "DELETE", path, NULL, DIVVY_CLI_CALL_MS, NULL, error);
-    if (status == -EBUSY && !arguments->force) {
+    if (status == -EBUSY && !arguments->force && !strstr(error->text, "force")) {
         length = strlen(error->text);
         (void)snprintf(error->text + length, sizeof error->text - length,
                        "; end them, or use --force");

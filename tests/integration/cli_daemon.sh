@@ -206,7 +206,9 @@ check "run: the folder that the daemon gave" "$runtime/divvy/folder-blue" "${out
 check "run enters its tenant, with its keeper" 1 "$(grep -F POST "$socket.log" | sed 's/^[^{]*//' | json \
     'int(j == {"id": "blue", "qos": "high", "keeper_pid": '"$keeper"', "devices": [{"gpu": "'$uuid'",
       "memory_limit_bytes": 2147483648, "compute_percent": 30, "soft": True, "weight": 9}]})')"
-check "and takes it out" 1 "$(sent 'DELETE /api/v1/tenants/blue?force=1 ')"
+check "and takes it out" 1 "$(sent 'DELETE /api/v1/tenants/blue ')"
+says "processes that the daemon has not seen end" 0 "" "$divvy" run --gpu sim --name busy -- true
+check "do not keep the tenant" 1 "$(sent 'DELETE /api/v1/tenants/busy?force=1 ')"
 check "nothing is left" 0 "$("$divvy" ps --all | grep -c blue)"
 : >"$socket.log"
 TENSOR_FUSION_CUDA_UP_LIMIT='{"0": 20, "1": 5}' TENSOR_FUSION_CUDA_MEM_LIMIT="{\"$uuid\": 1073741824}" told -- true
@@ -231,7 +233,7 @@ eventually "the program starts" test -s "$runtime/keeper"
 kill -KILL "$(cat "$runtime/keeper")"
 wait "$front"
 check "its keeper is killed: status" 1 "$?"
-check "its keeper is killed: the tenant goes" 1 "$(sent 'DELETE /api/v1/tenants/red?force=1 ')"
+check "its keeper is killed: the tenant goes" 1 "$(sent 'DELETE /api/v1/tenants/red ')"
 # The daemon dies in between: the program goes on and ends as ever.
 "$divvy" run --gpu sim --name lone -- sh -c 'echo up >"$0"; sleep 1; exit 7' "$runtime/lone" 2>"$runtime/errors" &
 front=$!

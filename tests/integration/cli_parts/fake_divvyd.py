@@ -131,7 +131,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.fail(409, "the name '%s' is in use" % body["id"])
             if body["devices"][0].get("memory_limit_bytes", 0) > 17000000000 - (8 << 30):
                 return self.fail(422, "only 8 GiB are left to promise")
-            return self.send(201, add(body))
+            return self.send(201, add(body, processes=2 if body["id"] == "busy" else 0))
         match = re.fullmatch(r"/api/v1/tenants/([^/]+)(?:/(freeze|thaw|snapshot|resume))?", where)
         if not match:
             return self.fail(404, "no such path")

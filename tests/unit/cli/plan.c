@@ -122,6 +122,44 @@ static void variables(void **state) {
                     "unset it");
 }
 
+static void weights_and_classes(void **state) {
+    struct divvy_error error;
+    uint64_t weight = 0;
+
+    (void)state;
+    assert_int_equal(divvy_cli_plan_weight_parse("1", &weight, NULL), 0);
+    assert_int_equal(divvy_cli_plan_weight_parse("1000000", &weight, NULL), 0);
+    assert_int_equal(weight, 1000000);
+    assert_int_equal(divvy_cli_plan_weight_parse("0", &weight, NULL), -ERANGE);
+    assert_int_equal(divvy_cli_plan_weight_parse("1000001", &weight, NULL), -ERANGE);
+    assert_int_equal(divvy_cli_plan_weight_parse("-1", &weight, NULL), -EINVAL);
+    assert_int_equal(divvy_cli_plan_weight_parse("7x", &weight, &error), -EINVAL);
+    assert_non_null(strstr(error.text, "character 2"));
+    assert_int_equal(weight, 1000000);
+    assert_int_equal(divvy_cli_plan_qos_check("High", NULL), 0);
+    assert_int_equal(divvy_cli_plan_qos_check("highest", NULL), -EINVAL);
+    assert_int_equal(divvy_cli_plan_qos_check("", NULL), -EINVAL);
+}
+
+static void values_of_variables(void **state) {
+    static const struct divvy_cli_gpu gpu = {.index = 1, .uuid = {{0xaa}}};
+
+    (void)state;
+    assert_int_equal(divvy_cli_plan_variable_value(NULL, 0, &gpu), 0);
+    assert_int_equal(divvy_cli_plan_variable_value("{\"0\": 20}", 0, &gpu), 0);
+    assert_int_equal(divvy_cli_plan_variable_value("{\"0\": 20, \"1\": 30}", 0, &gpu), 30);
+    /* By index and by UUID: the stricter holds; 0 is no limit. */
+    assert_int_equal(
+        divvy_cli_plan_variable_value(
+            "{\"1\": 30, \"aa000000-0000-0000-0000-000000000000\": 25}", 0, &gpu),
+        25);
+    assert_int_equal(
+        divvy_cli_plan_variable_value(
+            "{\"1\": 0, \"GPU-AA000000-0000-0000-0000-000000000000\": 4096}", 1, &gpu),
+        4096);
+    assert_int_equal(divvy_cli_plan_variable_value("{\"1\": ", 1, &gpu), 0);
+}
+
 static void lists(void **state) {
     static const struct {
         const char *first, *list, *result;
@@ -149,6 +187,7 @@ int main(void) {
         cmocka_unit_test(long_values_do_not_hide_the_remedy),
         cmocka_unit_test(limit_objects),
         cmocka_unit_test(variables),
+        cmocka_unit_test(weights_and_classes), cmocka_unit_test(values_of_variables),
         cmocka_unit_test(lists),
     };
 

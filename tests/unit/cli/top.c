@@ -203,7 +203,7 @@ static void looks(void **state) {
 static void the_selected_is_scrolled_to(void **state) {
     struct divvy_cli_top top = {.sort = DIVVY_CLI_TOP_BY_NAME};
     struct divvy_cli_seen_tenant tenants[60];
-    char name[8], *text;
+    char name[16], *text;
 
     (void)state;
     for (int i = 0; i < 60; i++) {
