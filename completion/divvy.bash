@@ -15,7 +15,7 @@ _divvy_words() { # VERB WORD-BEFORE: what may stand here
     --memory) echo 25% 50% 1GiB 2GiB 4GiB 8GiB 16GiB && { [ "$1" != set ] || echo none; } ;;
     *)
         _divvy_options "$1"
-        case $1 in set | freeze | resume | snapshot | rm) _divvy_tenants ;; esac
+        case $1 in set | freeze | resume | snapshot | rm) _divvy_tenants ;; page) echo show && _divvy_tenants ;; esac
         ;;
     esac
 }
