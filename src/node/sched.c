@@ -56,6 +56,8 @@ struct divvy_node_sched {
     bool lease_borrowed;
     int64_t lease_used_ns;
     int64_t open_since_ns; /* up to here the time under an open lease is in the holder's virtual start */
+    bool lease_was_open;   /* it was turned into a timed one; of what is charged since, so much counted: */
+    int64_t counted_ns;
 };
 
 static int64_t later(int64_t a, int64_t b) {
@@ -420,6 +422,17 @@ int divvy_node_sched_freeze(struct divvy_node_sched *s, uint32_t id, bool frozen
 }
 
 /*
+ * What is charged first after an open lease became a timed one is mostly older than that. More than the time since cannot have
+ * been used since; the shortest lease is allowed for, which may be in flight.
+ */
+static int64_t used_since_open(struct divvy_node_sched *s, int64_t used_ns) {
+    int64_t most = s->now_ns - s->open_since_ns + s->params.lease_min_ns - s->counted_ns;
+    int64_t counted = used_ns < most ? used_ns : most > 0 ? most : 0;
+    s->counted_ns += counted;
+    return counted;
+}
+
+/*
  * What is used under an open lease, or borrowed, was nobody else's: it counts neither against the share nor against the cap. What
  * of it comes late, when the lease is over, counts: by then somebody may have waited for it.
  */
@@ -436,8 +449,9 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
     if (id == s->holder && s->lease_borrowed) {
         t->vborrowed = shifted(t->vborrowed, virtual_length(t, used_ns));
     } else if (id != s->holder || s->lease.kind != DIVVY_NODE_LEASE_OPEN) {
-        t->credit_ns -= has_cap(t) ? used_ns : 0;
-        run_on(s, id, used_ns);
+        int64_t counted = id == s->holder && s->lease_was_open ? used_since_open(s, used_ns) : used_ns;
+        t->credit_ns -= has_cap(t) ? counted : 0;
+        run_on(s, id, counted);
     }
     if (id == s->holder) {
         int64_t before = s->lease_used_ns, length = s->lease.length_ns;
@@ -502,6 +516,7 @@ static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
     else
         s->vborrowed_now = later(s->vborrowed_now, t->vborrowed);
     s->open_since_ns = s->now_ns;
+    s->lease_was_open = false;
     s->lease_used_ns = 0;
     s->lease =
         (struct divvy_node_lease){.kind = open ? DIVVY_NODE_LEASE_OPEN : DIVVY_NODE_LEASE_TIMED,
@@ -530,6 +545,8 @@ int divvy_node_sched_pick(struct divvy_node_sched *s, int64_t now_ns,
         s->lease.kind = DIVVY_NODE_LEASE_TIMED;
         s->lease.length_ns = s->params.lease_min_ns; /* it has had more than anybody */
         s->lease_used_ns = 0;
+        s->lease_was_open = true;
+        s->counted_ns = 0;
     }
     *ret_lease = s->lease;
     if (s->holder == DIVVY_NODE_SCHED_NOBODY)

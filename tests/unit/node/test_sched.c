@@ -215,6 +215,27 @@ static void test_single_tenant_is_open_until_company_comes(void **unused) {
     divvy_node_sched_free(sched);
 }
 
+/* The use of an open lease becomes known when it is over: whoever came is not owed that. */
+static void test_late_charge_of_an_open_lease(void **unused) {
+    (void)unused;
+    struct player players[] = {{{.weight = 100}, MS, 0}, {{.weight = 100}, MS, 0}};
+    struct divvy_node_sched *sched = new_sched(2);
+    struct divvy_node_lease lease;
+    start(sched, players, 2);
+    divvy_node_sched_sleep(sched, 1, 0);
+    divvy_node_sched_pick(sched, 0, &lease);
+    assert_int_equal(lease.kind, DIVVY_NODE_LEASE_OPEN);
+    divvy_node_sched_wake(sched, 1, SECOND);
+    divvy_node_sched_pick(sched, SECOND, &lease);
+    assert_int_equal(lease.kind, DIVVY_NODE_LEASE_TIMED);
+    divvy_node_sched_charge(sched, 0, SECOND, SECOND);
+    divvy_node_sched_charge(sched, 0, MS, SECOND + MS);
+    divvy_node_sched_end(sched, 0, SECOND + MS);
+    play_until(sched, players, SECOND + MS, SECOND + 101 * MS);
+    assert_in_range(players[0].used_ns, 35 * MS, 65 * MS);
+    divvy_node_sched_free(sched);
+}
+
 static void test_high_class_revokes_but_keeps_to_its_weight(void **unused) {
     (void)unused;
     struct divvy_node_sched *sched = new_sched(2);
@@ -374,6 +395,7 @@ int main(void) {
         cmocka_unit_test(test_sleep_banks_little),
         cmocka_unit_test(test_one_long_kernel_is_repaid),
         cmocka_unit_test(test_single_tenant_is_open_until_company_comes),
+        cmocka_unit_test(test_late_charge_of_an_open_lease),
         cmocka_unit_test(test_high_class_revokes_but_keeps_to_its_weight),
         cmocka_unit_test(test_frozen_gets_nothing),
         cmocka_unit_test(test_live_change_of_cap_and_weight),
