@@ -3,7 +3,45 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+/* Whether brackets are nested too deep; where, in *ret_error. Brackets in strings do not count. */
+static bool is_too_deep(const char *text, size_t length, json_error_t *ret_error) {
+    unsigned depth = 0;
+    bool in_string = false;
+    int line = 1, column = 0;
+
+    for (size_t i = 0; i < length; i++, column++) {
+        if (text[i] == '\n') {
+            line++;
+            column = -1;
+        }
+        if (in_string) {
+            if (text[i] == '\\')
+                i++;
+            else if (text[i] == '"')
+                in_string = false;
+        } else if (text[i] == '"') {
+            in_string = true;
+        } else if (text[i] == '[' || text[i] == '{') {
+            if (++depth > DIVVY_HTTP_JSON_DEPTH) {
+                memset(ret_error, 0, sizeof *ret_error);
+                snprintf(ret_error->text, sizeof ret_error->text, "nested deeper than %u", DIVVY_HTTP_JSON_DEPTH);
+                ret_error->line = line;
+                ret_error->column = column + 1;
+                return true;
+            }
+        } else if ((text[i] == ']' || text[i] == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+json_t *divvy_http_json_parse(const char *text, size_t length, json_error_t *error) {
+    return is_too_deep(text, length, error) ? NULL : json_loadb(text, length, JSON_REJECT_DUPLICATES, error);
+}
 
 static int wrong(struct divvy_error *error, const struct divvy_http_fields *fields, const char *name, const char *what) {
     /* The name may come from outside: as much of it as helps. */

@@ -13,6 +13,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define DIVVY_HTTP_JSON_DEPTH 16u
+
+/*
+ * JSON from outside: keys that come twice are refused, and so is what is nested deeper than DIVVY_HTTP_JSON_DEPTH (the parser
+ * works on the stack). The value, the caller's; NULL with `error` filled, its text says what and where.
+ */
+json_t *divvy_http_json_parse(const char *text, size_t length, json_error_t *error);
+
 /* An object and how to call it in messages: "" or "devices[0].". */
 struct divvy_http_fields {
     const json_t *object;

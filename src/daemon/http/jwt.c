@@ -2,6 +2,7 @@
 #include "daemon/http/jwt.h"
 
 #include "base/cleanup.h"
+#include "daemon/http/fields.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -150,10 +151,11 @@ static bool signature_fits(EVP_PKEY *key, bool is_ec, const char *text, size_t l
 static json_t *part_json(const char *part, size_t length) {
     cleanup_free uint8_t *bytes = malloc(length + 1);
     int count = bytes ? divvy_http_base64url_decode(part, length, bytes, length + 1) : -ENOMEM;
+    json_error_t error;
     json_t *json = NULL;
 
     if (count > 0)
-        json = json_loadb((const char *)bytes, (size_t)count, JSON_REJECT_DUPLICATES, NULL);
+        json = divvy_http_json_parse((const char *)bytes, (size_t)count, &error);
     if (json && !json_is_object(json)) {
         json_decref(json);
         json = NULL;

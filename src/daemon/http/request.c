@@ -2,6 +2,7 @@
 #include "daemon/http/request.h"
 
 #include "core/parse.h"
+#include "daemon/http/fields.h"
 #include "daemon/http/server.h"
 
 #include <errno.h>
@@ -168,7 +169,7 @@ int divvy_http_body_object(struct divvy_http_request *request, bool may_be_empty
             return 0;
         return divvy_http_fail(request, 400, "the body is empty; a JSON object is expected");
     }
-    json = json_loadb(request->body, request->body_length, JSON_REJECT_DUPLICATES, &error);
+    json = divvy_http_json_parse(request->body, request->body_length, &error);
     if (!json)
         return divvy_http_fail(request, 400, "the body is not JSON: %s at line %d column %d", error.text, error.line,
                                error.column);

@@ -149,12 +149,22 @@ void fake_memory_used(struct divvy_daemon *daemon, uint32_t device, uint64_t byt
     pthread_mutex_unlock(&daemon->lock);
 }
 
-const struct divvy_daemon_peer *fake_last_peer(const struct divvy_daemon *daemon) {
-    return &daemon->peer;
+const struct divvy_daemon_peer *fake_last_peer(struct divvy_daemon *daemon) {
+    static struct divvy_daemon_peer copy;
+
+    pthread_mutex_lock(&daemon->lock);
+    copy = daemon->peer;
+    pthread_mutex_unlock(&daemon->lock);
+    return &copy;
 }
 
-const struct divvy_node_change *fake_last_change(const struct divvy_daemon *daemon) {
-    return &daemon->change;
+const struct divvy_node_change *fake_last_change(struct divvy_daemon *daemon) {
+    static struct divvy_node_change copy;
+
+    pthread_mutex_lock(&daemon->lock);
+    copy = daemon->change;
+    pthread_mutex_unlock(&daemon->lock);
+    return &copy;
 }
 
 uint64_t fake_touched(const struct divvy_daemon *daemon) {

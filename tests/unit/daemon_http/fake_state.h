@@ -20,9 +20,9 @@ void fake_can_snapshot(struct divvy_daemon *daemon, bool can);
 void fake_tenant_add(struct divvy_daemon *daemon, const char *id, const char *namespace, const char *pod,
                      const char *container, enum divvy_node_qos qos, uint32_t owner_uid, int32_t pid, uint64_t used_bytes);
 void fake_memory_used(struct divvy_daemon *daemon, uint32_t device, uint64_t bytes);
-/* What the last operation was given. */
-const struct divvy_daemon_peer *fake_last_peer(const struct divvy_daemon *daemon);
-const struct divvy_node_change *fake_last_change(const struct divvy_daemon *daemon);
+/* What the last operation was given; a copy that lives until the next call. For one thread. */
+const struct divvy_daemon_peer *fake_last_peer(struct divvy_daemon *daemon);
+const struct divvy_node_change *fake_last_change(struct divvy_daemon *daemon);
 uint64_t fake_touched(const struct divvy_daemon *daemon);
 
 #endif

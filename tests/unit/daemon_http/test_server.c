@@ -119,7 +119,8 @@ static void test_bad_requests(void **unused) {
     expect("HEAD", "/api/v1/node", NULL, NULL, 200, "Content-Type: application/json");
     memset(large, '[', 60000);
     large[60000] = '\0';
-    expect("POST", "/api/v1/tenants", NULL, large, 400, "not JSON");
+    expect("POST", "/api/v1/tenants", NULL, large, 400, "nested deeper than 16 at line 1 column 17");
+    expect("POST", "/api/v1/tenants", NULL, "{\"id\":\"[[[[[[[[[[[[[[[[[[[[\\\"[\",\"devices\":[]}", 422, "devices");
     expect("GET", "/healthz", NULL, NULL, 200, "ok");
     free(large);
 }
