@@ -40,13 +40,26 @@ static enum MHD_Result events(struct channel_host *host, struct MHD_Connection *
     return result;
 }
 
+static enum MHD_Result other(struct channel_host *host, struct MHD_Connection *connection, const char *method,
+                             const char *path) {
+    const char *container = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "container_name");
+    const char *pid = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "container_pid");
+    char text[2048] = "";
+
+    return answer(connection,
+                  host->other ? host->other(host->context, method, path, container, pid ? (int)strtol(pid, NULL, 10) : 0, text,
+                                            sizeof text)
+                              : 404,
+                  text);
+}
+
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *data, size_t *size, void **state) {
     static const char prefix[] = DIVVY_CHANNEL_BASE "/events/";
     struct channel_host *host = context;
     struct body *body = *state;
     struct divvy_error error = {0};
-    int status = 404;
+    int status;
 
     (void)version;
     if (!body) {
@@ -67,6 +80,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         status = divvy_channel_server_result(host->server, NULL, body->bytes, body->length, &error);
     else if (strcmp(method, "POST") == 0 && strcmp(url, DIVVY_CHANNEL_BASE "/report") == 0)
         status = divvy_channel_server_report(host->server, NULL, body->bytes, body->length, &error);
+    else
+        return other(host, connection, method, url);
     return answer(connection, status, error.text);
 }
 

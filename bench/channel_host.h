@@ -7,9 +7,16 @@
 
 #include "wire/channel_server.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct channel_host {
+    /*
+     * What else is served, or NULL: fills `text` with the answer to a request with this path and these values of its query (NULL
+     * and 0 when absent) and returns the status. May be set after the start, before the first client comes.
+     */
+    int (*other)(void *context, const char *method, const char *path, const char *container, int pid, char *text, size_t size);
+    void *context;
     struct divvy_channel_server *server;
     struct MHD_Daemon *http;
     uint16_t port; /* of 127.0.0.1, or 0 */
