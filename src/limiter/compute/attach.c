@@ -141,6 +141,8 @@ void divvy_compute_attach(void) {
         permille = device_permille(&divvy_compute_devices[index]);
         count++;
     }
+    divvy_compute_gate.ticks_from = divvy_compute_ticks(&divvy_compute_port);
+    divvy_compute_gate.ns_from = divvy_compute_port.now();
     permille_usual = count > 1 ? &share_look : permille;
     __atomic_store_n(&divvy_compute_suspended, 0, __ATOMIC_RELAXED);
     gate_set();

@@ -55,8 +55,10 @@ static inline bool divvy_compute_armed(void) {
 
 /* Whether the credit still counts: a daemon may have taken it back, and a lease may be over. */
 static inline bool divvy_compute_grant_holds(const struct divvy_compute_thread *thread) {
-    return !thread->word || (__atomic_load_n(thread->word, __ATOMIC_RELAXED) == thread->seen &&
-                             (thread->until_ns == UINT64_MAX || divvy_compute_port.now() < thread->until_ns));
+    return !thread->word ||
+           (__atomic_load_n(thread->word, __ATOMIC_RELAXED) == thread->seen &&
+            (thread->until_ns == UINT64_MAX || divvy_compute_ticks(&divvy_compute_port) < thread->until_ticks ||
+             divvy_compute_port.now() < thread->until_ns));
 }
 
 /*

@@ -428,7 +428,11 @@ static bool gate_try_leased(struct divvy_compute_device *device, struct passing 
         return false;
     }
     passing->open_ns = flight_open(device, now_ns, passing->work_ns, budget_ns, is_unknown(passing->cost));
-    return passing->open_ns <= now_ns;
+    if (passing->open_ns > now_ns)
+        return false;
+    __atomic_store_n(&device->lease_begin_ns, (uint64_t)passing->say.lease.begin_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&device->lease_end_ns, (uint64_t)passing->say.lease.end_ns, __ATOMIC_RELAXED);
+    return true;
 }
 
 /*
@@ -607,6 +611,8 @@ static void pass_grant(const struct divvy_compute_pass *pass, struct divvy_compu
     thread->until_ns = passing.say.is_leased && passing.say.lease.mode == DIVVY_CONTROL_LEASED
                            ? (uint64_t)passing.say.lease.end_ns
                            : UINT64_MAX;
+    thread->until_ticks =
+        thread->until_ns == UINT64_MAX ? 0 : divvy_compute_ticks_at(divvy_compute_port.now(), thread->until_ns);
     thread->grant_ns = passing.work_ns;
     thread->credit_ns = (int64_t)passing.work_ns;
     divvy_compute_granted(device, (int64_t)passing.work_ns);

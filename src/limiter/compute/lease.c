@@ -72,6 +72,20 @@ uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint6
     return now_ns;
 }
 
+/* The two counters are compared over no less than this. */
+#define TICKS_KNOWN_NS UINT64_C(1000000)
+
+uint64_t divvy_compute_ticks_at(uint64_t now_ns, uint64_t until_ns) {
+    uint64_t ticks = divvy_compute_ticks(&divvy_compute_port);
+    uint64_t passed_ns = now_ns - divvy_compute_gate.ns_from, passed = ticks - divvy_compute_gate.ticks_from;
+    uint64_t left_ns = until_ns - now_ns;
+
+    if (until_ns <= now_ns || passed_ns < TICKS_KNOWN_NS || passed > UINT64_MAX / 2)
+        return 0;
+    left_ns -= left_ns / 16; /* the clock has the last word */
+    return ticks + (uint64_t)((unsigned __int128)left_ns * passed / passed_ns);
+}
+
 bool divvy_compute_lease_wants_bell(const struct divvy_compute_device *device, const struct divvy_compute_say *say) {
     return say->is_leased && say->lease.mode == DIVVY_CONTROL_LEASED &&
            __atomic_load_n(&device->control->listening, __ATOMIC_SEQ_CST) != 0;

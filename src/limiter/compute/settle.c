@@ -248,12 +248,25 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
         stretch.span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0;
         stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
         stretch.neighbours = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
+        stretch.neighbours += segment->edge;
         if (!segment->leased)
             stretch.neighbours += __atomic_load_n(&device->strangers, __ATOMIC_RELAXED);
     } else {
         segment->only = &divvy_compute_mixed; /* nothing to learn from it */
     }
     segment_settle(device, segment, &stretch);
+}
+
+/*
+ * Whether the work just queued may share the device with another tenant's: begun while that one's rest may still have been
+ * running, or running on when the next one's lease begins. The lock of the device is held.
+ */
+static bool is_edge(const struct divvy_compute_device *device, const struct divvy_compute_segment *segment) {
+    uint64_t begin_ns = __atomic_load_n(&device->lease_begin_ns, __ATOMIC_RELAXED);
+    uint64_t end_ns = __atomic_load_n(&device->lease_end_ns, __ATOMIC_RELAXED);
+
+    return segment->leased && (segment->opened_ns < begin_ns + DIVVY_COMPUTE_EDGE_NS ||
+                               device->flight.drain_ns + DIVVY_COMPUTE_EDGE_NS > end_ns);
 }
 
 void divvy_compute_segment_add(struct divvy_compute_device *device,
@@ -269,6 +282,7 @@ void divvy_compute_segment_add(struct divvy_compute_device *device,
     if (segment->start != DIVVY_COMPUTE_NONE && segment->end != DIVVY_COMPUTE_NONE &&
         device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
         device->segments[device->segment_count] = *segment;
+        device->segments[device->segment_count].edge = is_edge(device, segment);
         __atomic_fetch_add(&device->segment_count, 1, __ATOMIC_RELAXED);
         added = true;
     }

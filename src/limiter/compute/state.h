@@ -12,6 +12,7 @@
 #ifndef DIVVY_LIMITER_COMPUTE_STATE_H
 #define DIVVY_LIMITER_COMPUTE_STATE_H
 
+#include "core/clock.h"
 #include "cuda/driver.h"
 #include "cuda/nvml_types.h"
 #include "limiter/compute/estimator.h"
@@ -86,6 +87,7 @@ struct divvy_compute_thread {
     uint32_t seen;
     uint32_t leased;    /* by a lease: the account was not asked */
     uint64_t until_ns;  /* UINT64_MAX: no end */
+    uint64_t until_ticks; /* before this the end has not come, for certain; 0: ask the clock */
     uint64_t grant_ns;  /* granted, less what closed segments took over */
     uint64_t parked_ns; /* credit put aside because the current context may have changed */
     uint64_t closed_ns; /* when the last chunk was closed */
@@ -198,6 +200,7 @@ struct divvy_compute_gate {
     const uint32_t *permille; /* share of the one device of this process; of several: a word that says "look" */
     uint32_t capturing;       /* captures under way in this process; atomic */
     uint32_t threads_high;    /* blocks of threads below have been used; atomic */
+    uint64_t ticks_from, ns_from; /* the counter and the clock at one moment */
 };
 
 /*
@@ -217,7 +220,12 @@ struct divvy_compute_port {
     uint64_t (*now)(void);
     /* Sleep while *word == expected until the deadline at most; the word is shared between processes. */
     void (*sleep)(const uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+    uint64_t (*ticks)(void); /* NULL: the processor's counter */
 };
+
+static inline uint64_t divvy_compute_ticks(const struct divvy_compute_port *port) {
+    return __builtin_expect(port->ticks != NULL, 0) ? port->ticks() : divvy_core_clock_ticks();
+}
 
 extern struct divvy_compute_gate divvy_compute_gate;
 extern struct divvy_compute_port divvy_compute_port;
@@ -302,6 +310,12 @@ void divvy_compute_ask(struct divvy_compute_device *device, uint64_t now_ns, str
  */
 uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint64_t now_ns, uint64_t drain_ns,
                                   uint64_t least_ns, uint64_t *work_ns);
+
+/*
+ * Where the processor's counter will be at until_ns at the earliest, as far as can be told from how fast it went so far; 0: not
+ * known yet.
+ */
+uint64_t divvy_compute_ticks_at(uint64_t now_ns, uint64_t until_ns);
 
 /* Whether the daemon is to be told that somebody stands at the shut gate. */
 bool divvy_compute_lease_wants_bell(const struct divvy_compute_device *device, const struct divvy_compute_say *say);

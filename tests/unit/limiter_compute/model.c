@@ -121,6 +121,10 @@ static uint64_t port_now(void) {
     return now_ns;
 }
 
+static uint64_t port_ticks(void) {
+    return now_ns * 5 / 2;
+}
+
 static void port_sleep(const uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     while (*word == expected && now_ns < deadline_ns) {
         now_ns = daemon_step && daemon_next_ns < deadline_ns ? daemon_next_ns : deadline_ns;
@@ -359,6 +363,7 @@ void model_start(const struct model_settings *settings, uint32_t permille) {
     divvy_real.cuMemcpyHtoDAsync_v2 = fake_copy;
     divvy_compute_port.now = port_now;
     divvy_compute_port.sleep = port_sleep;
+    divvy_compute_port.ticks = port_ticks;
     divvy_compute_attach();
 }
 
