@@ -18,11 +18,10 @@
 static int refuse(char *why, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static int refuse(char *why, int status, const char *format, ...) {
-    if (!why)
-        return status;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(why, DIVVY_NODE_TEXT_BYTES, format, arguments);
+    if (why)
+        (void)vsnprintf(why, DIVVY_NODE_TEXT_BYTES, format, arguments);
     va_end(arguments);
     return status;
 }

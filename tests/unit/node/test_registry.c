@@ -548,7 +548,7 @@ static void test_names(void **unused) {
         assert_int_equal(qos, i);
     }
     assert_int_equal(divvy_node_qos_parse("Critical", &qos), 0);
-    assert_int_equal(divvy_node_qos_parse("criticall", &qos), -EINVAL);
+    assert_int_equal(divvy_node_qos_parse("critical ", &qos), -EINVAL);
     assert_int_equal(divvy_node_qos_parse("", &qos), -EINVAL);
     assert_int_equal(qos, DIVVY_NODE_QOS_CRITICAL);
     for (int i = 0; i < DIVVY_NODE_EVENT_KIND_MAX; i++)
