@@ -5,6 +5,7 @@ target_link_libraries(compute_load PRIVATE limiter_test_cu pthread)
 add_executable(compute_shares ${compute_dir}/shares.c)
 target_link_libraries(compute_shares PRIVATE divvy_simgpu_engine divvy_page divvy_core m)
 add_executable(compute_leases ${compute_dir}/leases.c)
+add_dependencies(compute_leases limiter_probe)
 target_link_libraries(compute_leases PRIVATE divvy_simgpu_engine divvy_page divvy_core m)
 set_target_properties(compute_load compute_shares compute_leases PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 

@@ -219,6 +219,33 @@ static void open_and_freeze_check(struct tenant *tenants) {
     expect(busy_ns(&tenants[0]) == before_ns, "frozen it computes nothing");
 }
 
+/* What a program of the tenant is shown of the device's memory; its environment asks for 1 GiB. */
+static unsigned long long memory_shown(const struct tenant *tenant) {
+    char command[1024], line[256];
+    unsigned long long total = 0;
+    FILE *output;
+
+    snprintf(command, sizeof command,
+             "DIVVY_TENANT_DIR='%s' LD_LIBRARY_PATH='%s/simgpu' LD_PRELOAD='%s/libcuda_limiter.so' "
+             "TENSOR_FUSION_CUDA_MEM_LIMIT='{\"0\": 1073741824}' '%.*s/limiter_probe'",
+             tenant->path, libraries, libraries, (int)(strrchr(load, '/') - load), load);
+    output = popen(command, "r");
+    while (output && fgets(line, sizeof line, output))
+        (void)sscanf(line, "device 0 total %llu", &total);
+    if (output)
+        (void)pclose(output);
+    return total;
+}
+
+static void memory_check(struct tenant *tenant) {
+    static const uint64_t sizes[] = {UINT64_C(3) << 30, UINT64_C(5) << 30};
+
+    for (unsigned i = 0; i < 2; i++) {
+        __atomic_store_n(&tenant->control->devices[0].limit_bytes, sizes[i], __ATOMIC_RELAXED);
+        expect(memory_shown(tenant) == sizes[i], "the page's memory limit holds, not the environment's");
+    }
+}
+
 static bool ready(struct tenant *tenants) {
     char text[6];
 
@@ -247,7 +274,7 @@ int main(int argc, char **argv) {
         printf("a sanitized library cannot be preloaded into programs that are not\n");
         return 77;
     }
-    if (argc < 3 || !mkdtemp(folder))
+    if (argc < 3 || !strchr(argv[1], '/') || !mkdtemp(folder))
         return 2;
     load = argv[1];
     libraries = argv[2];
@@ -265,6 +292,7 @@ int main(int argc, char **argv) {
         turns_check(tenants);
         silence_check(tenants);
         open_and_freeze_check(tenants);
+        memory_check(&tenants[1]);
     }
     for (unsigned i = 0; i < 2; i++)
         tenant_stop(&tenants[i]);
