@@ -129,10 +129,11 @@ int divvy_cli_client_open(const struct divvy_cli_sockets *sockets,
         }
     }
     if (worst == -EACCES)
-        return divvy_error_set(error, worst,
-                               "%s: this user may not talk to divvyd there; ask its owner, or unset "
-                               "DIVVY_SOCKET to use a daemon of your own",
-                               sockets->paths[worst_at]);
+        return divvy_error_set(
+            error, worst,
+            "%s: this user may not talk to divvyd there; ask its owner, or unset "
+            "DIVVY_SOCKET to use a daemon of your own",
+            sockets->paths[worst_at]);
     if (worst == -EPERM)
         return divvy_error_set(error, worst,
                                "%s: who answers there is user %u, neither root nor you; set "
@@ -290,38 +291,46 @@ static int call_prepare(struct divvy_cli_client *client, const char *method, con
     return code == CURLE_OK ? 0 : -ENOMEM;
 }
 
+/* What a complete answer means. */
+static int answer_judge(const struct divvy_cli_client *client, const char *method, const char *path,
+                        const struct answer *answer, json_t **ret_answer,
+                        struct divvy_error *error) {
+    json_t *value = NULL;
+    long http_status = 0;
+    int status = 0;
+
+    (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http_status);
+    if (answer->length > 0)
+        value = json_loadb(answer->bytes, answer->length, JSON_REJECT_DUPLICATES, NULL);
+    if (http_status < 200 || http_status > 299)
+        status = answer_refusal(client, http_status, value, error);
+    else if (answer->length > 0 && !json_is_object(value))
+        status = divvy_error_set(error, -EPROTO,
+                                 "divvyd at %s answered %.60s %.100s with what is no JSON object",
+                                 client->path, method, path);
+    if (status == 0 && ret_answer)
+        *ret_answer = json_incref(value);
+    json_decref(value);
+    return status;
+}
+
 int divvy_cli_client_call(struct divvy_cli_client *client, const char *method, const char *path,
                           const json_t *body, unsigned int timeout_ms, json_t **ret_answer,
                           struct divvy_error *error) {
     cleanup_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     struct answer answer = {0};
-    cleanup_free char *bytes = NULL;
-    json_t *value = NULL;
-    long http_status = 0;
     CURLcode code;
-    int status = body && !text ? -ENOMEM
-                               : call_prepare(client, method, path, text, timeout_ms, &answer);
+    int status =
+        body && !text ? -ENOMEM : call_prepare(client, method, path, text, timeout_ms, &answer);
 
     if (status < 0)
         return divvy_error_set_errno(error, status, "cannot ask divvyd for %.120s", path);
     code = curl_easy_perform(client->curl);
-    bytes = answer.bytes;
-    if (code != CURLE_OK)
-        return transport_failure(client, code, timeout_ms, &answer, error);
-    (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http_status);
-    if (answer.length > 0)
-        value = json_loadb(answer.bytes, answer.length, JSON_REJECT_DUPLICATES, NULL);
-    if (http_status < 200 || http_status > 299) {
-        status = answer_refusal(client, http_status, value, error);
-    } else if (answer.length > 0 && !json_is_object(value)) {
-        status = divvy_error_set(error, -EPROTO,
-                                 "divvyd at %s answered %.60s %.100s with what is no JSON object",
-                                 client->path, method, path);
-    } else if (ret_answer) {
-        *ret_answer = value;
-        return 0;
-    }
-    json_decref(value);
+    if (code == CURLE_OK)
+        status = answer_judge(client, method, path, &answer, ret_answer, error);
+    else
+        status = transport_failure(client, code, timeout_ms, &answer, error);
+    free(answer.bytes);
     return status;
 }
 

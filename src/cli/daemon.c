@@ -86,8 +86,7 @@ static const char *last_line(char *said, size_t length) {
 
 int divvy_cli_daemon_ensure(const struct divvy_cli_install *install,
                             struct divvy_cli_client **ret_client, struct divvy_error *error) {
-    uint64_t deadline_ns =
-        divvy_core_clock_ns() + DIVVY_CLI_DAEMON_READY_MS * DIVVY_NS_PER_MS;
+    uint64_t deadline_ns = divvy_core_clock_ns() + DIVVY_CLI_DAEMON_READY_MS * DIVVY_NS_PER_MS;
     struct divvy_cli_sockets sockets;
     struct divvy_child_result result = {0};
     struct start start = {.program = install->daemon};
@@ -101,13 +100,14 @@ int divvy_cli_daemon_ensure(const struct divvy_cli_install *install,
     if (status != -ENOTCONN)
         return status;
     if (!install->daemon[0])
-        return divvy_error_set(error, -ENOENT, "no divvyd runs, and none is installed beside divvy");
+        return divvy_error_set(error, -ENOENT,
+                               "no divvyd runs, and none is installed beside divvy");
     start.socket = sockets.paths[0];
     if (divvy_child_collect(daemon_start, &start, 1, DIVVY_CLI_DAEMON_READY_MS * DIVVY_NS_PER_MS,
                             said, sizeof said - 1, &result, error) < 0)
         return error->status;
-    failed = result.timed_out || !WIFEXITED(result.wait_status) ||
-             WEXITSTATUS(result.wait_status) != 0;
+    failed =
+        result.timed_out || !WIFEXITED(result.wait_status) || WEXITSTATUS(result.wait_status) != 0;
     /* Where two start one at the same time the second refuses, and the first is what both need. */
     if (ready_wait(&sockets, failed ? divvy_core_clock_ns() + 500 * DIVVY_NS_PER_MS : deadline_ns,
                    true, ret_client, error) == 0)

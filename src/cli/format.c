@@ -85,7 +85,8 @@ void divvy_cli_format_duration(double seconds, char ret_text[DIVVY_CLI_VALUE_BYT
         (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES, "%.0fm%02.0fs", fmax(minutes, 1),
                        minutes < 1 ? 0 : floor(seconds - minutes * 60));
     else if (days < 1)
-        (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES, "%.0fh%02.0fm", hours, minutes - hours * 60);
+        (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES, "%.0fh%02.0fm", hours,
+                       minutes - hours * 60);
     else if (days < 100)
         (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES, "%.0fd%02.0fh", days, hours - days * 24);
     else
@@ -99,7 +100,8 @@ void divvy_cli_format_percent(double percent, char ret_text[DIVVY_CLI_VALUE_BYTE
         (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES, ">9999%%");
     else
         (void)snprintf(ret_text, DIVVY_CLI_VALUE_BYTES,
-                       fabs(percent - round(percent)) < 0.05 || percent >= 99.95 ? "%.0f%%" : "%.1f%%",
+                       fabs(percent - round(percent)) < 0.05 || percent >= 99.95 ? "%.0f%%"
+                                                                                 : "%.1f%%",
                        percent);
 }
 
@@ -190,7 +192,8 @@ void divvy_cli_table_free(struct divvy_cli_table *table) {
     free(table);
 }
 
-void divvy_cli_table_add(struct divvy_cli_table *table, const char *text, enum divvy_cli_tint tint) {
+void divvy_cli_table_add(struct divvy_cli_table *table, const char *text,
+                         enum divvy_cli_tint tint) {
     char *copy = strdup(text);
 
     if (copy && table->count == table->room) {
@@ -212,7 +215,7 @@ void divvy_cli_table_add(struct divvy_cli_table *table, const char *text, enum d
     table->cells[table->count++] = (struct cell){copy, tint};
 }
 
-#define COLUMNS_MAX       16
+#define COLUMNS_MAX        16
 #define FIRST_COLUMN_LEAST 8
 
 /* How wide each column is, and the gap between them. */

@@ -14,18 +14,18 @@
 struct divvy_cli_member {
     struct divvy_cli_sockets socket; /* of the daemon */
     char id[129];
-    json_t *spec;                    /* what POST /api/v1/tenants takes, but for keeper_pid */
+    json_t *spec; /* what POST /api/v1/tenants takes, but for keeper_pid */
 };
 
 /* What is asked for on one GPU. */
 struct divvy_cli_wish {
     const char *id;
-    const char *gpu;         /* UUID */
-    uint64_t memory_bytes;   /* 0: no limit */
-    unsigned int percent;    /* 0: no cap */
+    const char *gpu;       /* UUID */
+    uint64_t memory_bytes; /* 0: no limit */
+    unsigned int percent;  /* 0: no cap */
     int soft;
-    uint64_t weight;         /* 0: the daemon's choice */
-    const char *qos;         /* NULL: the daemon's choice */
+    uint64_t weight; /* 0: the daemon's choice */
+    const char *qos; /* NULL: the daemon's choice */
 };
 
 /* Remembers the daemon behind a client and what to ask of it. -ENOMEM. */

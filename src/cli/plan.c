@@ -61,9 +61,8 @@ int divvy_cli_plan_weight_parse(const char *value, uint64_t *ret_weight,
     int status = divvy_core_u64_parse(value, strlen(value), &weight, &fault);
 
     if (status < 0)
-        return divvy_error_set(error, status,
-                               "--weight '%.40s': character %zu: %s; write 1 to %u", value,
-                               fault.position + 1, fault.reason, DIVVY_CLI_WEIGHT_MAX);
+        return divvy_error_set(error, status, "--weight '%.40s': character %zu: %s; write 1 to %u",
+                               value, fault.position + 1, fault.reason, DIVVY_CLI_WEIGHT_MAX);
     if (weight < 1 || weight > DIVVY_CLI_WEIGHT_MAX)
         return divvy_error_set(error, -ERANGE, "--weight '%.40s': write 1 to %u", value,
                                DIVVY_CLI_WEIGHT_MAX);

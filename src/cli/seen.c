@@ -43,7 +43,8 @@ double divvy_cli_seen_time(const json_t *value) {
         fraction = strtod(rest, (char **)&rest);
     seconds = (double)timegm(&parts) + fraction;
     if ((*rest == '+' || *rest == '-') && strlen(rest) == 6) {
-        int hours = (rest[1] - '0') * 10 + rest[2] - '0', minutes = (rest[4] - '0') * 10 + rest[5] - '0';
+        int hours = (rest[1] - '0') * 10 + rest[2] - '0',
+            minutes = (rest[4] - '0') * 10 + rest[5] - '0';
 
         seconds -= (*rest == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
     }

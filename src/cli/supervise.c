@@ -131,8 +131,7 @@ static void keeper_signal_pass(struct supervisor *s, const struct signalfd_sigin
         (void)kill(s->child, (int)info->ssi_signo);
 }
 
-static void __attribute__((noreturn))
-keeper_run(struct supervisor *s, char **program) {
+static void __attribute__((noreturn)) keeper_run(struct supervisor *s, char **program) {
     pid_t self = getpid();
     int wait_status = 0, status;
     bool last = false;
@@ -235,11 +234,8 @@ static int front_run(struct supervisor *s) {
 
 int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant,
                         const struct divvy_cli_member *member) {
-    struct supervisor s = {.signal_fd = -1,
-                           .report = {-1, -1},
-                           .front = getpid(),
-                           .tenant = tenant,
-                           .member = member};
+    struct supervisor s = {
+        .signal_fd = -1, .report = {-1, -1}, .front = getpid(), .tenant = tenant, .member = member};
 
     /* Where SIGCHLD is ignored, nobody learns how a child ended. */
     (void)sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &s.original_child);

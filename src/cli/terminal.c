@@ -20,8 +20,7 @@ static const char leave_codes[] = "\033[?7h\033[?25h\033[0m\033[?1049l";
 
 #define ESCAPE_WAIT_MS 50 /* between an escape and what belongs to it */
 
-static const int taken_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
-                                    SIGTSTP, SIGCONT, SIGWINCH};
+static const int taken_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -79,8 +78,8 @@ int divvy_cli_terminal_enter(struct divvy_error *error) {
     struct sigaction fatal = {.sa_handler = on_fatal, .sa_flags = SA_RESETHAND};
 
     if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &terminal.original) < 0)
-        return divvy_error_set(error, -ENOTTY,
-                               "this is no terminal; --once prints one view, --json is for machines");
+        return divvy_error_set(
+            error, -ENOTTY, "this is no terminal; --once prints one view, --json is for machines");
     terminal.raw = terminal.original;
     /* ^C and ^Z stay signals. */
     terminal.raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -209,8 +208,8 @@ size_t divvy_cli_terminal_decode(const char *bytes, size_t length, bool more, in
 
 /* What is there, without waiting. False: the terminal is gone. */
 static bool input_read(void) {
-    ssize_t got =
-        read(STDIN_FILENO, terminal.input + terminal.length, sizeof terminal.input - terminal.length);
+    ssize_t got = read(STDIN_FILENO, terminal.input + terminal.length,
+                       sizeof terminal.input - terminal.length);
 
     if (got > 0)
         terminal.length += (size_t)got;

@@ -113,7 +113,8 @@ int divvy_cli_top_update(struct divvy_cli_top *top, struct divvy_cli_seen_device
     top->device_count = device_count;
     top->tenants = tenants;
     top->tenant_count = tenant_count;
-    status = rows_make(top, old_rows, top->row_count, top->sampled_s > 0 ? now_s - top->sampled_s : 0);
+    status =
+        rows_make(top, old_rows, top->row_count, top->sampled_s > 0 ? now_s - top->sampled_s : 0);
     top->sampled_s = now_s;
     free(old_rows);
     free(old_tenants);

@@ -21,9 +21,9 @@ enum divvy_cli_top_sort {
 /* A tenant on one of its devices. */
 struct divvy_cli_top_row {
     const struct divvy_cli_seen_tenant *tenant;
-    unsigned int use;     /* which of its devices; one row, 0, for a tenant that has none */
-    double waiting;       /* threads at the gate, mean since the sample before; unknown at first */
-    double waited_ns;     /* for the next mean */
+    unsigned int use; /* which of its devices; one row, 0, for a tenant that has none */
+    double waiting;   /* threads at the gate, mean since the sample before; unknown at first */
+    double waited_ns; /* for the next mean */
 };
 
 /* What the caller has to do about a key. */
@@ -49,10 +49,10 @@ struct divvy_cli_top {
     bool help; /* instead of the table */
     char selected[128];
     unsigned int selected_use;
-    size_t first;        /* row at the top of the table */
-    size_t page;         /* rows that the last drawing had room for */
-    double sampled_s;    /* CLOCK_MONOTONIC; 0 never */
-    char message[160];   /* shown instead of the keys, until the next key */
+    size_t first;      /* row at the top of the table */
+    size_t page;       /* rows that the last drawing had room for */
+    double sampled_s;  /* CLOCK_MONOTONIC; 0 never */
+    char message[160]; /* shown instead of the keys, until the next key */
 };
 
 void divvy_cli_top_done(struct divvy_cli_top *top);

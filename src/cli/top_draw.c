@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LABEL_COLUMNS   6u /* "GPU 0" */
-#define HEALTH_COLUMNS  11u /* "62C 350W" */
+#define LABEL_COLUMNS   6u   /* "GPU 0" */
+#define HEALTH_COLUMNS  11u  /* "62C 350W" */
 #define WIDE_COLUMNS    100u /* room for a bar of what each tenant got */
 #define GOT_BAR_COLUMNS 20u
 
@@ -66,7 +66,8 @@ static void device_draw(const struct divvy_cli_seen_device *device, struct divvy
         return;
     }
     divvy_cli_format_percent(device->utilisation_percent, value);
-    divvy_cli_canvas_bar(canvas, line, LABEL_COLUMNS, use, device->utilisation_percent / 100, value);
+    divvy_cli_canvas_bar(canvas, line, LABEL_COLUMNS, use, device->utilisation_percent / 100,
+                         value);
     at = LABEL_COLUMNS + use + 1;
     divvy_cli_format_used(device->used_bytes, device->memory_bytes, text);
     divvy_cli_canvas_bar(canvas, line, at, bars - use - 1,
@@ -231,8 +232,7 @@ static void help_draw(struct divvy_cli_canvas *canvas, unsigned int line) {
 
 void divvy_cli_top_draw(struct divvy_cli_top *top, struct divvy_cli_canvas *canvas,
                         const char *clock, bool interactive) {
-    static const char keys[] =
-        "q quit  j k select  f freeze  + - share  m c n sort  a all  ? help";
+    static const char keys[] = "q quit  j k select  f freeze  + - share  m c n sort  a all  ? help";
     unsigned int end = canvas->lines - (interactive && canvas->lines > 3 ? 1 : 0), line;
 
     if (canvas->lines == 0)

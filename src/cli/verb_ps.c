@@ -62,8 +62,12 @@ static void tenant_rows_add(struct divvy_cli_table *table,
 
     for (unsigned int i = 0; i < rows; i++) {
         static const struct divvy_cli_seen_use none = {
-            .index = -1, .limit_bytes = -1, .used_bytes = -1, .compute_percent = -1,
-            .share_percent = -1, .waited_ns = -1,
+            .index = -1,
+            .limit_bytes = -1,
+            .used_bytes = -1,
+            .compute_percent = -1,
+            .share_percent = -1,
+            .waited_ns = -1,
         };
         const struct divvy_cli_seen_use *use = tenant->use_count ? &tenant->uses[i] : &none;
 
@@ -85,9 +89,9 @@ static void tenant_rows_add(struct divvy_cli_table *table,
                        tenant->process_count);
         divvy_cli_table_add(table, i ? "" : text, DIVVY_CLI_TINT_NONE);
         /* A clock that was set back makes nobody younger than nothing. */
-        divvy_cli_format_duration(tenant->created_s < 0        ? -1
+        divvy_cli_format_duration(tenant->created_s < 0       ? -1
                                   : now_s < tenant->created_s ? 0
-                                                               : now_s - tenant->created_s,
+                                                              : now_s - tenant->created_s,
                                   text);
         divvy_cli_table_add(table, i ? "" : text, DIVVY_CLI_TINT_NONE);
     }
@@ -95,7 +99,7 @@ static void tenant_rows_add(struct divvy_cli_table *table,
 
 static int table_print(const struct divvy_cli_seen_tenant *tenants, size_t count, int all) {
     static const struct divvy_cli_column columns[] = {
-        {"NAME", false},   {"STATE", false}, {"QOS", false},      {"GPU", true}, {"MEMORY", true},
+        {"NAME", false},   {"STATE", false}, {"QOS", false},  {"GPU", true}, {"MEMORY", true},
         {"COMPUTE", true}, {"WAIT", true},   {"PROCS", true}, {"AGE", true},
     };
     unsigned int column_count = sizeof columns / sizeof columns[0];

@@ -41,8 +41,8 @@ static int resume(struct divvy_cli_client *client, const char *id, void *data,
         return error->status;
     state = json_string_value(json_object_get(tenant, "state"));
     saved = state && strcmp(state, "saved") == 0;
-    frozen = json_is_true(json_object_get(tenant, "frozen")) ||
-             (state && strcmp(state, "frozen") == 0);
+    frozen =
+        json_is_true(json_object_get(tenant, "frozen")) || (state && strcmp(state, "frozen") == 0);
     if (!saved && !frozen) {
         ret_deed->did = "was not stopped";
         ret_deed->answer = tenant;

@@ -98,8 +98,7 @@ static const struct argp_option options[] = {
     {"gpu", OPTION_GPU, "sim|N|UUID", 0, "The GPU; `sim' is the simulated one (default: the first)",
      0},
     {"name", OPTION_NAME, "TENANT", 0, "Name of the tenant (default: made up)", 0},
-    {"soft", OPTION_SOFT, NULL, 0,
-     "The share may be exceeded while nobody else wants the GPU", 0},
+    {"soft", OPTION_SOFT, NULL, 0, "The share may be exceeded while nobody else wants the GPU", 0},
     {"weight", OPTION_WEIGHT, "N", 0, "Share when several want more than there is", 0},
     {"qos", OPTION_QOS, "CLASS", 0, "low, medium (default), high or critical", 0},
     {"no-daemon", OPTION_NO_DAEMON, NULL, 0,
@@ -287,8 +286,7 @@ static int daemon_find(const struct arguments *arguments, const struct plan *pla
     if (!arguments->memory)
         wish.memory_bytes = divvy_cli_plan_variable_value(getenv(MEM_LIMIT), 1, plan->gpu);
     if (!arguments->compute)
-        wish.percent =
-            (unsigned int)divvy_cli_plan_variable_value(getenv(UP_LIMIT), 0, plan->gpu);
+        wish.percent = (unsigned int)divvy_cli_plan_variable_value(getenv(UP_LIMIT), 0, plan->gpu);
     if (status == 0)
         status = divvy_cli_member_gpu_check(client, uuid, error);
     if (status == 0)

@@ -127,7 +127,7 @@ says "a hostile name reaches the daemon as a name" 1 \
 says "no name" 2 "divvy freeze: '': a tenant's name has 1 to 127 characters; 'divvy ps --all' lists them" \
     bash -c '"$0" freeze "" 2>&1 | sed "s/: : /: /"; exit "${PIPESTATUS[0]}"' "$divvy"
 says "a tenant is needed" 2 "divvy freeze: no TENANT is given (\`divvy ps' lists them)" \
-    bash -c '"$0" freeze 2>&1 | head -n 1; exit "${PIPESTATUS[0]}"' "$divvy"
+    bash -c '"$0" freeze 2>&1 | sed -n 1p; exit "${PIPESTATUS[0]}"' "$divvy"
 
 # ---- set ----
 says "set" 0 "train: qos medium; GPU 0: memory 12 GiB, compute 60% (soft), weight 500" \
@@ -261,9 +261,9 @@ check "no escape sequence gets through" "0 0 0" \
     "$("$divvy" ps --all | grep -c $'\033') $("$divvy" events | grep -c $'\033') $("$divvy" top --once | grep -c $'\033')"
 daemon_stop
 daemon_start unready
-out=$("$divvy" run --gpu sim -- echo done 2>&1)
+out=$("$divvy" run --gpu sim -- echo "it runs" 2>&1)
 check_has "one that does not get ready" "does not get ready" "$out"
-check_has "is done without" "done" "$out"
+check_has "is done without" "it runs" "$out"
 daemon_stop
 rm -f "$socket"
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$socket"

@@ -130,8 +130,9 @@ static void keys_work(struct screen *screen, const char *divvy) {
     expect("+ gives more", screen_read_until(screen, "train: compute 35%", 30));
     screen_forget(screen);
     (void)ioctl(screen->slave, TIOCSWINSZ, &(struct winsize){.ws_col = 120, .ws_row = 40});
-    expect("it follows the size of the terminal", screen_read_until(screen, "\r\n\033[2mq quit", 20) ||
-                                                      screen_read_until(screen, "q quit", 20));
+    expect("it follows the size of the terminal",
+           screen_read_until(screen, "\r\n\033[2mq quit", 20) ||
+               screen_read_until(screen, "q quit", 20));
     (void)ioctl(screen->slave, TIOCSWINSZ, &(struct winsize){.ws_col = 3, .ws_row = 2});
     (void)usleep(300000);
     expect("also a tiny one", waitpid(child, &status, WNOHANG) == 0);
@@ -217,8 +218,8 @@ static void stops_and_goes_on(struct screen *screen, const char *divvy) {
            as_before(screen) && screen_read_until(screen, "\033[?1049l", 20));
     screen_forget(screen);
     (void)!write(order[1], "g", 1);
-    expect("it goes on", screen_read_until(screen, "\033[?1049h", 30) &&
-                             screen_read_until(screen, "train", 30));
+    expect("it goes on",
+           screen_read_until(screen, "\033[?1049h", 30) && screen_read_until(screen, "train", 30));
     keys_send(screen, "q");
     status = top_end(screen, shell);
     expect("and quits", WIFEXITED(status) && WEXITSTATUS(status) == 0 && as_before(screen));

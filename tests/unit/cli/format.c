@@ -17,10 +17,19 @@ static void sizes(void **state) {
         double bytes;
         const char *text;
     } cases[] = {
-        {-1, "-"},           {0, "0 B"},          {999, "999 B"},        {1000, "1.0 KiB"},
-        {1024, "1 KiB"},     {1536, "1.5 KiB"},   {999 * 1024.0, "999 KiB"},
-        {1023 * 1024.0, "1.0 MiB"}, {8 * GIB, "8 GiB"}, {7.84 * GIB, "7.8 GiB"},
-        {141.2 * GIB, "141 GiB"},   {99.96 * GIB, "100 GiB"}, {1e21, "867 EiB"},
+        {-1, "-"},
+        {0, "0 B"},
+        {999, "999 B"},
+        {1000, "1.0 KiB"},
+        {1024, "1 KiB"},
+        {1536, "1.5 KiB"},
+        {999 * 1024.0, "999 KiB"},
+        {1023 * 1024.0, "1.0 MiB"},
+        {8 * GIB, "8 GiB"},
+        {7.84 * GIB, "7.8 GiB"},
+        {141.2 * GIB, "141 GiB"},
+        {99.96 * GIB, "100 GiB"},
+        {1e21, "867 EiB"},
     };
     char text[DIVVY_CLI_VALUE_BYTES];
 
@@ -55,9 +64,9 @@ static void durations(void **state) {
         double seconds;
         const char *text;
     } cases[] = {
-        {-1, "-"},      {0, "0s"},        {0.0001, "1ms"},   {0.9991, "1000ms"}, {1, "1.0s"},
-        {3.44, "3.4s"}, {9.96, "10s"},    {59.4, "59s"},     {59.7, "1m00s"},    {60, "1m00s"},
-        {125, "2m05s"}, {3599, "59m59s"}, {3600, "1h00m"},   {7500, "2h05m"},    {86400, "1d00h"},
+        {-1, "-"},         {0, "0s"},         {0.0001, "1ms"}, {0.9991, "1000ms"}, {1, "1.0s"},
+        {3.44, "3.4s"},    {9.96, "10s"},     {59.4, "59s"},   {59.7, "1m00s"},    {60, "1m00s"},
+        {125, "2m05s"},    {3599, "59m59s"},  {3600, "1h00m"}, {7500, "2h05m"},    {86400, "1d00h"},
         {273600, "3d04h"}, {8640000, "100d"}, {1e300, "long"},
     };
     char text[DIVVY_CLI_VALUE_BYTES];
@@ -123,7 +132,8 @@ static char *table_text(const char *const *cells, unsigned int count, unsigned i
 
     assert_non_null(table);
     for (unsigned int i = 0; i < count; i++)
-        divvy_cli_table_add(table, cells[i], i % 3 == 1 ? DIVVY_CLI_TINT_WARN : DIVVY_CLI_TINT_NONE);
+        divvy_cli_table_add(table, cells[i],
+                            i % 3 == 1 ? DIVVY_CLI_TINT_WARN : DIVVY_CLI_TINT_NONE);
     assert_int_equal(divvy_cli_table_print(table, out, width, colour), 0);
     divvy_cli_table_free(table);
     (void)fclose(out);
@@ -171,9 +181,12 @@ static void no_colour_where_nobody_sees_it(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),     cmocka_unit_test(used_of_limit),
-        cmocka_unit_test(durations), cmocka_unit_test(shares),
-        cmocka_unit_test(times),     cmocka_unit_test(tables),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(used_of_limit),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(shares),
+        cmocka_unit_test(times),
+        cmocka_unit_test(tables),
         cmocka_unit_test(no_colour_where_nobody_sees_it),
     };
 

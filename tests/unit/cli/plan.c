@@ -149,14 +149,12 @@ static void values_of_variables(void **state) {
     assert_int_equal(divvy_cli_plan_variable_value("{\"0\": 20}", 0, &gpu), 0);
     assert_int_equal(divvy_cli_plan_variable_value("{\"0\": 20, \"1\": 30}", 0, &gpu), 30);
     /* By index and by UUID: the stricter holds; 0 is no limit. */
-    assert_int_equal(
-        divvy_cli_plan_variable_value(
-            "{\"1\": 30, \"aa000000-0000-0000-0000-000000000000\": 25}", 0, &gpu),
-        25);
-    assert_int_equal(
-        divvy_cli_plan_variable_value(
-            "{\"1\": 0, \"GPU-AA000000-0000-0000-0000-000000000000\": 4096}", 1, &gpu),
-        4096);
+    assert_int_equal(divvy_cli_plan_variable_value(
+                         "{\"1\": 30, \"aa000000-0000-0000-0000-000000000000\": 25}", 0, &gpu),
+                     25);
+    assert_int_equal(divvy_cli_plan_variable_value(
+                         "{\"1\": 0, \"GPU-AA000000-0000-0000-0000-000000000000\": 4096}", 1, &gpu),
+                     4096);
     assert_int_equal(divvy_cli_plan_variable_value("{\"1\": ", 1, &gpu), 0);
 }
 
@@ -187,7 +185,8 @@ int main(void) {
         cmocka_unit_test(long_values_do_not_hide_the_remedy),
         cmocka_unit_test(limit_objects),
         cmocka_unit_test(variables),
-        cmocka_unit_test(weights_and_classes), cmocka_unit_test(values_of_variables),
+        cmocka_unit_test(weights_and_classes),
+        cmocka_unit_test(values_of_variables),
         cmocka_unit_test(lists),
     };
 

@@ -1,6 +1,6 @@
 /* The daemon's JSON, as recorded and as a broken daemon might write it, into plain values. */
-#include "cli/client.h"
 #include "cli/seen.h"
+#include "cli/client.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -20,7 +20,8 @@ static const char recorded[] =
     " \"memory_peak_bytes\": 5, \"refused\": 1, \"compute_percent\": 12.5, \"soft\": true,"
     " \"weight\": 125, \"share_percent\": 12.4, \"busy_ns\": 9007199254740991, \"waited_ns\": 7,"
     " \"waiting\": 2, \"launches\": 11, \"mode\": \"leased\"},"
-    " {\"uuid\": \"GPU-2\", \"index\": 3, \"memory_limit_bytes\": null, \"compute_percent\": null}]},"
+    " {\"uuid\": \"GPU-2\", \"index\": 3, \"memory_limit_bytes\": null, \"compute_percent\": "
+    "null}]},"
     " {\"id\": \"idle\", \"state\": \"idle\", \"process_count\": 0, \"devices\": []}]}";
 
 static json_t *parsed(const char *text) {
@@ -56,8 +57,10 @@ static void recorded_tenants(void **state) {
 
 static void nonsense_is_unknown(void **state) {
     static const char *const texts[] = {
-        "{}", "{\"id\": 7, \"state\": [], \"devices\": {}, \"created\": {}, \"process_count\": \"x\"}",
-        "{\"devices\": [1, null, [], \"x\", {\"index\": -1, \"uuid\": null, \"memory_limit_bytes\": -5}]}",
+        "{}",
+        "{\"id\": 7, \"state\": [], \"devices\": {}, \"created\": {}, \"process_count\": \"x\"}",
+        "{\"devices\": [1, null, [], \"x\", {\"index\": -1, \"uuid\": null, "
+        "\"memory_limit_bytes\": -5}]}",
         "[]", "7"};
     struct divvy_cli_seen_tenant tenant;
     struct divvy_cli_seen_device device;
@@ -113,12 +116,12 @@ static void text_is_made_fit_for_a_terminal(void **state) {
     struct divvy_cli_seen_tenant tenant;
     char clean[8];
     json_t *object =
-        json_pack("{s:s, s:s}", "id", "a\033[2Jb\x7f\xc3\xa9", "state", "much longer than it can be");
+        json_pack("{s:s, s:s}", "id", "a\033[2Jb\x7f\xc3\xa9", "state", "a state too long to fit");
 
     (void)state;
     divvy_cli_seen_tenant_read(object, &tenant);
     assert_string_equal(tenant.id, "a?[2Jb???");
-    assert_string_equal(tenant.state, "much longer tha");
+    assert_string_equal(tenant.state, "a state too lon");
     json_decref(object);
     divvy_cli_text_clean("0123456789", clean, sizeof clean);
     assert_string_equal(clean, "0123456");
@@ -129,10 +132,14 @@ static void times(void **state) {
         const char *json;
         double seconds;
     } cases[] = {
-        {"\"1970-01-01T00:01:00Z\"", 60},         {"\"1970-01-01T01:00:00+01:00\"", 0},
-        {"\"1970-01-01T00:00:00-01:30\"", 5400},  {"1795860672", 1795860672.0},
-        {"1795860672000000000", 1795860672.0},    {"\"yesterday\"", -1},
-        {"null", -1},                             {"-4", -1},
+        {"\"1970-01-01T00:01:00Z\"", 60},
+        {"\"1970-01-01T01:00:00+01:00\"", 0},
+        {"\"1970-01-01T00:00:00-01:30\"", 5400},
+        {"1795860672", 1795860672.0},
+        {"1795860672000000000", 1795860672.0},
+        {"\"yesterday\"", -1},
+        {"null", -1},
+        {"-4", -1},
     };
 
     (void)state;
@@ -149,7 +156,8 @@ static void paths(void **state) {
     struct divvy_error error;
 
     (void)state;
-    assert_int_equal(divvy_cli_client_tenant_path("a/b c?", "/freeze", path, sizeof path, &error), 0);
+    assert_int_equal(divvy_cli_client_tenant_path("a/b c?", "/freeze", path, sizeof path, &error),
+                     0);
     assert_string_equal(path, "/api/v1/tenants/a%2Fb%20c%3F/freeze");
     assert_int_equal(divvy_cli_client_tenant_path("\xff%", "", path, sizeof path, &error), 0);
     assert_string_equal(path, "/api/v1/tenants/%FF%25");
@@ -160,7 +168,8 @@ static void paths(void **state) {
     longest[128] = '\0';
     assert_int_equal(divvy_cli_client_tenant_path(longest, "", path, sizeof path, &error), -EINVAL);
     longest[127] = '\0';
-    assert_int_equal(divvy_cli_client_tenant_path(longest, "/snapshot", path, sizeof path, &error), 0);
+    assert_int_equal(divvy_cli_client_tenant_path(longest, "/snapshot", path, sizeof path, &error),
+                     0);
     assert_int_equal(divvy_cli_client_tenant_path(longest, "", path, 40, &error), -ENAMETOOLONG);
 }
 
@@ -194,10 +203,13 @@ static void sockets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(recorded_tenants),         cmocka_unit_test(nonsense_is_unknown),
-        cmocka_unit_test(no_list_is_an_error),      cmocka_unit_test(too_many_devices_are_cut),
+        cmocka_unit_test(recorded_tenants),
+        cmocka_unit_test(nonsense_is_unknown),
+        cmocka_unit_test(no_list_is_an_error),
+        cmocka_unit_test(too_many_devices_are_cut),
         cmocka_unit_test(text_is_made_fit_for_a_terminal),
-        cmocka_unit_test(times),                    cmocka_unit_test(paths),
+        cmocka_unit_test(times),
+        cmocka_unit_test(paths),
         cmocka_unit_test(sockets),
     };
 

@@ -1,6 +1,6 @@
 /* The live view: order, selection, keys, scrolling, and how it looks at any size. */
-#include "cli/terminal.h"
 #include "cli/top.h"
+#include "cli/terminal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,8 +16,11 @@ static struct divvy_cli_seen_tenant tenant(const char *id, double share, double 
     struct divvy_cli_seen_tenant made = {
         .process_count = 1,
         .use_count = 1,
-        .uses = {{.limit_bytes = 8.0 * (1 << 30), .used_bytes = memory, .compute_percent = 30,
-                  .share_percent = share, .waited_ns = waited_ns}},
+        .uses = {{.limit_bytes = 8.0 * (1 << 30),
+                  .used_bytes = memory,
+                  .compute_percent = 30,
+                  .share_percent = share,
+                  .waited_ns = waited_ns}},
     };
 
     (void)snprintf(made.id, sizeof made.id, "%s", id);
@@ -43,8 +46,9 @@ static void sample(struct divvy_cli_top *top, const struct divvy_cli_seen_tenant
 }
 
 static void three(struct divvy_cli_top *top, double now_s) {
-    struct divvy_cli_seen_tenant tenants[] = {
-        tenant("a", 10, 3e9, now_s * 1e9), tenant("b", 30, 1e9, now_s * 2e9), tenant("c", 20, 2e9, 0)};
+    struct divvy_cli_seen_tenant tenants[] = {tenant("a", 10, 3e9, now_s * 1e9),
+                                              tenant("b", 30, 1e9, now_s * 2e9),
+                                              tenant("c", 20, 2e9, 0)};
 
     sample(top, tenants, 3, now_s);
 }
@@ -162,7 +166,8 @@ static void share_steps(void **state) {
     assert_true(divvy_cli_top_share_step(-1, false) == 95);
 }
 
-static char *drawn(struct divvy_cli_top *top, unsigned int columns, unsigned int lines, bool screen) {
+static char *drawn(struct divvy_cli_top *top, unsigned int columns, unsigned int lines,
+                   bool screen) {
     struct divvy_cli_canvas canvas;
     size_t length;
     char *text;
@@ -188,14 +193,13 @@ static void looks(void **state) {
     three(&top, 3);
     text = drawn(&top, 80, 9, false);
     assert_string_equal(
-        text,
-        "n1  divvyd 1.2, up 1m01s  3 tenants, 3 running                          10:11:12\n"
-        "GPU 0 [||||||||||||||||||  80%] [||||||||               3.7/15.8 GiB]\n"
-        "\n"
-        "NAME             STATE    QOS      GPU  ASKED    GOT          MEMORY  WAIT PROCS\n"
-        "a                running  medium     0    30%    10%       2.8/8 GiB   1.0     1\n"
-        "b                running  medium     0    30%    30%       0.9/8 GiB   2.0     1\n"
-        "c                running  medium     0    30%    20%       1.9/8 GiB   0.0     1\n");
+        text, "n1  divvyd 1.2, up 1m01s  3 tenants, 3 running                          10:11:12\n"
+              "GPU 0 [||||||||||||||||||  80%] [||||||||               3.7/15.8 GiB]\n"
+              "\n"
+              "NAME             STATE    QOS      GPU  ASKED    GOT          MEMORY  WAIT PROCS\n"
+              "a                running  medium     0    30%    10%       2.8/8 GiB   1.0     1\n"
+              "b                running  medium     0    30%    30%       0.9/8 GiB   2.0     1\n"
+              "c                running  medium     0    30%    20%       1.9/8 GiB   0.0     1\n");
     free(text);
     divvy_cli_top_done(&top);
 }
@@ -229,8 +233,8 @@ static void the_selected_is_scrolled_to(void **state) {
 static void any_size(void **state) {
     struct divvy_cli_top top = {0};
     unsigned int seed = (unsigned int)time(NULL);
-    static const int keys[] = {'j', 'k', 'm', 'c', 'n', 'a', '?', '+', 0x100, 0x101, 0x102, 0x103,
-                               0x104, 0x105, 0x106, 'x'};
+    static const int keys[] = {'j',   'k',   'm',   'c',   'n',   'a',   '?',   '+',
+                               0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 'x'};
 
     (void)state;
     print_message("seed %u\n", seed);
@@ -285,9 +289,9 @@ static void keys_are_decoded(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int key = -1;
 
-        assert_int_equal(divvy_cli_terminal_decode(cases[i].bytes, strlen(cases[i].bytes),
-                                                   cases[i].more, &key),
-                         cases[i].used);
+        assert_int_equal(
+            divvy_cli_terminal_decode(cases[i].bytes, strlen(cases[i].bytes), cases[i].more, &key),
+            cases[i].used);
         assert_int_equal(key, cases[i].key);
     }
 }
