@@ -38,6 +38,7 @@
 #define BUDGET_NS      UINT32_C(1000000)
 #define BUDGET_TIGHT_NS UINT32_C(400000) /* while somebody's waits must be short */
 #define OPEN_LOOK_NS   (100 * MS)
+#define PEACE_NS       (2000 * MS) /* alone for so long: nothing is measured any more, and anything may be in flight */
 #define BELL_PAUSE_NS  (200 * US)
 #define BELL_FLOOD     500u /* rings in a second; beyond, the bell is heard a hundred times a second */
 #define BELL_FLOOD_PAUSE_NS (10 * MS)
@@ -73,7 +74,8 @@ struct tenant {
 struct device {
     struct divvy_node_sched *sched;
     uint32_t holder; /* DIVVY_NODE_SCHED_NOBODY */
-    bool open, probe;
+    bool open;            /* the holder is alone: its lease has no end */
+    int64_t contended_ns; /* when last somebody else came while it was held */
     int64_t begin_ns, end_ns;
     uint32_t previous;  /* whose drain decides when the holder's lease begins; NOBODY */
     int64_t previous_end_ns;
@@ -202,6 +204,8 @@ static void seat_wake(struct divvy_lease *lease, struct tenant *tenant, struct s
     struct device *device = &lease->devices[seat->binding.device];
 
     listen_set(tenant, seat, 0);
+    if (device->holder != DIVVY_NODE_SCHED_NOBODY && device->holder != tenant->info.number)
+        device->contended_ns = now_ns;
     (void)divvy_node_sched_wake(device->sched, tenant->info.number, now_ns);
     device->next_ns = now_ns;
 }
@@ -263,9 +267,13 @@ static uint32_t budget_ns(const struct device *device, const struct seat *seat) 
     return others ? BUDGET_TIGHT_NS : BUDGET_NS;
 }
 
+static bool device_is_peaceful(const struct device *device, int64_t now_ns) {
+    return device->seats == 1 || now_ns >= device->contended_ns + PEACE_NS;
+}
+
 static void lease_put(struct divvy_lease *lease, struct device *device, struct tenant *tenant, struct seat *seat) {
     struct divvy_control_lease written = {
-        .mode = device->open ? DIVVY_CONTROL_OPEN : DIVVY_CONTROL_LEASED,
+        .mode = device->open && device_is_peaceful(device, now()) ? DIVVY_CONTROL_OPEN : DIVVY_CONTROL_LEASED,
         .begin_ns = device->begin_ns,
         .end_ns = device->open ? DIVVY_CONTROL_FOREVER_NS : device->end_ns,
         .id = ++device->lease_id,
@@ -333,7 +341,6 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
                 continue;
         }
         device->open = pick.kind == DIVVY_NODE_LEASE_OPEN && !seat->stuck;
-        device->probe = seat->stuck;
         if (pick.tenant != before) {
             device->previous = before;
             device->previous_end_ns = from_ns;
@@ -420,8 +427,14 @@ static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struc
     struct divvy_node_lease pick;
 
     (void)device_pick(lease, device, now_ns, &pick);
-    if (pick.kind == DIVVY_NODE_LEASE_OPEN)
+    if (pick.kind == DIVVY_NODE_LEASE_OPEN) {
+        bool is_open = tenant->info.control->devices[seat->binding.entry].mode == DIVVY_CONTROL_OPEN;
+
+        (void)seat_read(lease, tenant, seat, false, now_ns);
+        if (is_open != device_is_peaceful(device, now_ns))
+            lease_put(lease, device, tenant, seat);
         return now_ns + OPEN_LOOK_NS;
+    }
     device->open = false;
     device->begin_ns = now_ns;
     device->end_ns = now_ns + pick.length_ns;
