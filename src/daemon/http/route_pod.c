@@ -40,12 +40,25 @@ static int pods_list(struct divvy_http_request *request) {
     return divvy_http_answer_tenants(request, "pods", divvy_http_pod_entry, is_pod);
 }
 
-/* The caller's own tenant with this container: the pod's only one where it has one. -ENOENT. */
+/* The tenant by the name that containers of pods have, without a look at all the others. */
+static bool named_tenant(struct divvy_http_request *request, const char *container, struct divvy_node_tenant *ret_tenant) {
+    const struct divvy_daemon_peer *peer = &request->peer;
+    char id[DIVVY_NODE_ID_BYTES];
+    int length = snprintf(id, sizeof id, "%s/%s/%s", peer->namespace, peer->pod, container);
+
+    return length > 0 && (size_t)length < sizeof id && divvy_http_copies_tenant(request, id, ret_tenant) == 0 &&
+           strcmp(ret_tenant->container, container) == 0;
+}
+
+/* The caller's own tenant with this container, or the one that its pod has for all of them. -ENOENT. */
 static int own_tenant(struct divvy_http_request *request, const char *container, struct divvy_node_tenant *ret_tenant) {
     struct divvy_http_copies copies;
     const struct divvy_node_tenant *found = NULL, *fallback = NULL;
-    int result = divvy_http_copies_get(request, &copies);
+    int result;
 
+    if (named_tenant(request, container, ret_tenant))
+        return 0;
+    result = divvy_http_copies_get(request, &copies);
     for (size_t i = 0; result == 0 && i < copies.tenant_count; i++) {
         const struct divvy_node_tenant *tenant = &copies.tenants[i];
 
