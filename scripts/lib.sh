@@ -83,6 +83,9 @@ package_sanitizers() { say "gcc libc6-dev"; }
 need_python() { have python3; }
 package_python() { say "python3-minimal"; }
 
+need_curl_command() { have curl; }
+package_curl_command() { say "curl"; }
+
 need_procps() { have ps; }
 package_procps() { say "procps"; }
 
