@@ -433,7 +433,7 @@ static void test_pods(void **unused) {
     expect_tcp("GET", "/api/v1/pod?container_name=main&container_pid=7", POD_BEARER, NULL, 200,
                "{\"success\":true,\"data\":{\"pod_name\":\"web-0\",\"namespace\":\"prod\",\"gpu_uuids\":"
                "[\"GPU-a0a0a0a0-0000-0000-0000-000000000000\"],\"tflops_limit\":494.75,\"vram_limit\":8589934592,"
-               "\"qos_level\":\"High\",\"compute_shard\":false,\"isolation\":\"soft\"},"
+               "\"qos_level\":\"High\",\"compute_permille\":500,\"compute_shard\":false,\"isolation\":\"soft\"},"
                "\"message\":\"Pod web-0 information retrieved successfully\"}");
     expect_tcp("GET", "/api/v1/pod?container_name=side", POD_BEARER, NULL, 200,
                "{\"success\":false,\"data\":null,\"message\":\"Pod web-0 not found in namespace prod\"}");
