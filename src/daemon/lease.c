@@ -56,6 +56,7 @@ struct seat {
     int64_t probe_ns; /* stuck: when it is given the next try */
     int64_t probe_step_ns;
     uint64_t seen_ns; /* GPU time, charged and in flight, that the scheduler has been told of */
+    uint64_t begin_seen_ns; /* the same when its lease began */
     uint64_t signature;
     int64_t moved_ns; /* when the signature last changed */
     struct divvy_usage_device last;
@@ -347,6 +348,11 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
             device->begin_ns = from_ns > now_ns ? from_ns - EARLY_NS : now_ns;
             lease->health.handovers += before != DIVVY_NODE_SCHED_NOBODY;
             seat->moved_ns = from_ns > now_ns ? from_ns : now_ns;
+            seat->begin_seen_ns = seat->seen_ns;
+        }
+        if (pick.tenant == before) {
+            device->begin_ns = now_ns;
+            seat->begin_seen_ns = seat->seen_ns;
         }
         device->end_ns = (from_ns > now_ns ? from_ns : now_ns) + (seat->stuck ? PROBE_NS : pick.length_ns);
         lease_put(lease, device, tenant, seat);
@@ -354,9 +360,19 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
     }
 }
 
+/* What the holder let the device idle for counts as had: others could have used it. */
+static void idle_charge(const struct device *device, const struct tenant *tenant, const struct seat *seat, int64_t now_ns) {
+    int64_t held_ns = now_ns - device->begin_ns, used_ns = (int64_t)(seat->seen_ns - seat->begin_seen_ns);
+
+    if (!device->open && used_ns >= 0 && held_ns > used_ns)
+        (void)divvy_node_sched_charge_idle(device->sched, tenant->info.number, held_ns - used_ns, now_ns);
+}
+
 static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
                               int64_t now_ns) {
     struct device *device = &lease->devices[index];
+
+    idle_charge(device, tenant, seat, now_ns);
 
     (void)seat_sleep(lease, tenant, seat, now_ns);
     device->holder = DIVVY_NODE_SCHED_NOBODY;
@@ -389,6 +405,7 @@ static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struc
         return device_give_up(lease, index, tenant, seat, now_ns);
     if (from_ns > end_ns + GRACE_NS)
         from_ns = end_ns + GRACE_NS;
+    idle_charge(device, tenant, seat, now_ns);
     (void)divvy_node_sched_end(device->sched, tenant->info.number, now_ns);
     return device_grant(lease, index, from_ns, now_ns);
 }

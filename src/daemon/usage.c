@@ -103,8 +103,9 @@ static void slot_add(const struct divvy_page_slot *slot, unsigned device, int64_
     sums->waiting += usage->waiting > UINT16_MAX ? UINT16_MAX : (uint32_t)usage->waiting;
     if (usage->drain_ns > (uint64_t)(now_ns + DRAIN_MAX_NS))
         return; /* nobody estimates so far ahead */
-    if ((int64_t)usage->drain_ns > now_ns)
-        sums->drain_ns += (int64_t)usage->drain_ns - now_ns; /* they share the device */
+    if ((int64_t)usage->drain_ns > sums->drain_ns)
+        sums->drain_ns = (int64_t)usage->drain_ns;
+    sums->busy_processes += usage->inflight_ns != 0;
     if ((int64_t)usage->drain_ns > sums->last_ns)
         sums->last_ns = (int64_t)usage->drain_ns;
 }
@@ -137,6 +138,10 @@ int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, 
         else
             ret_device->used_bytes = 0;
     }
+    /* Each estimates as if it had the device alone. */
+    if (ret_device->busy_processes > 1 && ret_device->inflight_ns < (uint64_t)DRAIN_MAX_NS &&
+        ret_device->drain_ns < now_ns + (int64_t)ret_device->inflight_ns)
+        ret_device->drain_ns = now_ns + (int64_t)ret_device->inflight_ns;
     return 0;
 }
 

@@ -29,6 +29,7 @@ struct divvy_usage_device {
     uint64_t waited_ns, launches; /* of the processes that are attached now */
     uint32_t waiting;     /* threads at the gate */
     uint32_t processes;   /* slots in use */
+    uint32_t busy_processes; /* of them, with work in flight */
 };
 
 /* Who owns a slot. */
