@@ -272,9 +272,11 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
 
     lock(daemon);
     status = tenant_for(daemon, peer, id, &tenant, error);
-    if (status == -EPERM && peer->pod[0] && strcmp(peer->pod, tenant->pod) == 0 &&
-        strcmp(peer->namespace, tenant->namespace) == 0)
-        status = 0;
+    if (status == -EPERM && peer->pod[0]) {
+        tenant = divvy_node_registry_tenant(daemon->registry, id);
+        if (tenant && strcmp(peer->pod, tenant->pod) == 0 && strcmp(peer->namespace, tenant->namespace) == 0)
+            status = 0;
+    }
     if (status == 0)
         known = *tenant;
     unlock(daemon);
