@@ -172,7 +172,8 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
         }
     } else if (lesson->estimator.count < SAMPLES_FEW ||
                __atomic_load_n(&lesson->chunks_since, __ATOMIC_RELAXED) > SAMPLES_MISSED) {
-        cost_bound(cost, lesson, group->stretch.span_ns / group->launches); /* what else covered it counts too */
+        if (!group->crossed)
+            cost_bound(cost, lesson, group->stretch.span_ns / group->launches); /* what else covered it counts too */
     } else if (is_suspect(group) &&
                __atomic_load_n(&lesson->chunks_since, __ATOMIC_RELAXED) < SUSPICION_CHUNKS) {
         __atomic_store_n(&lesson->suspect, 1, __ATOMIC_RELAXED);

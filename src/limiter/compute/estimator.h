@@ -47,7 +47,8 @@ static inline bool divvy_estimator_has_grown(struct divvy_estimator *estimator, 
 
 /*
  * Take a sample: GPU time of one launch. Returns the estimate from now on: the moving mean (kernels whose length varies
- * are charged their average); beside neighbours, whose time slices stretch samples, the low quantile.
+ * are charged their average); beside neighbours, whose time slices stretch samples, the low quantile. Turns do not stretch the mean
+ * by more than their number, so a quantile far below that is of samples that overlapped others, which say little each by itself.
  */
 static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator, uint64_t sample_ns,
                                               unsigned neighbours) {
@@ -63,7 +64,12 @@ static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator,
     estimator->next = (estimator->next + 1) % DIVVY_ESTIMATOR_RING;
     if (estimator->count < UINT32_MAX)
         estimator->count++;
-    return neighbours ? divvy_estimator_low_ns(estimator) : estimator->mean_ns;
+    if (neighbours) {
+        uint64_t low_ns = divvy_estimator_low_ns(estimator), least_ns = estimator->mean_ns / (2 * (neighbours + 1));
+
+        return low_ns > least_ns ? low_ns : least_ns;
+    }
+    return estimator->mean_ns;
 }
 
 /* A launch is known to take no longer than most_ns: whatever was learned otherwise is cut down to that. */

@@ -91,6 +91,7 @@ static uint16_t slot_record_end(struct divvy_compute_thread *thread, struct divv
         slot->context_generation == thread->context_generation) {
         divvy_compute_event_hold(context, end);
         thread->last_end = end;
+        thread->last_stream = slot->stream;
     }
     return end;
 }
@@ -113,6 +114,7 @@ static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute
         .start = slot->start,
         .end = DIVVY_COMPUTE_NONE,
         .leased = thread->leased != 0,
+        .crossed = slot->crossed != 0,
     };
     uint64_t taken_ns = slot->estimate_ns < thread->grant_ns ? slot->estimate_ns : thread->grant_ns;
 
@@ -282,7 +284,7 @@ static void slot_open(struct divvy_compute_thread *thread, struct divvy_compute_
     slot->estimate_ns = 0;
     slot->launches = 0;
     slot->gap_ns = 0;
-    slot->shared = slot->loose = 0;
+    slot->shared = slot->crossed = slot->loose = 0;
     slot->first = 1;
     slot->start = DIVVY_COMPUTE_NONE;
     if (context && thread->last_end != DIVVY_COMPUTE_NONE && !slot->broken) {
@@ -293,6 +295,7 @@ static void slot_open(struct divvy_compute_thread *thread, struct divvy_compute_
     }
     if (slot->shared) {
         slot->start = thread->last_end;
+        slot->crossed = slot->stream != thread->last_stream;
         divvy_compute_event_hold(context, slot->start);
     } else if (context && !__atomic_load_n(&slot->dead, __ATOMIC_SEQ_CST)) {
         slot->start = divvy_compute_event_record(context, slot->stream);
@@ -360,19 +363,23 @@ static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns
     uint64_t open_ns;
 
     divvy_lock_take(&device->lock);
-    open_ns = divvy_pacer_flight_wait(&device->flight, now_ns, work_ns, budget_ns, unknown);
+    open_ns = divvy_pacer_flight_wait(&device->flight, now_ns, work_ns, budget_ns, unknown,
+                                      __atomic_load_n(&device->siblings, __ATOMIC_RELAXED) != 0);
     if (open_ns <= now_ns && device->flight.pending_ns && divvy_pacer_flight_is_stuck(&device->flight, now_ns))
         divvy_pacer_flight_forced(&device->flight, now_ns);
     divvy_lock_give(&device->lock);
     return open_ns;
 }
 
-/* When what is in flight will be done; 0: nothing is. */
-static uint64_t flight_drain_ns(struct divvy_compute_device *device) {
+/* When what is in flight will be done; 0: nothing is. Other processes of the tenant take turns with this one. */
+static uint64_t flight_drain_ns(struct divvy_compute_device *device, uint64_t now_ns) {
+    uint64_t siblings = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
     uint64_t drain_ns;
 
     divvy_lock_take(&device->lock);
     drain_ns = device->flight.pending_ns ? device->flight.drain_ns : 0;
+    if (drain_ns && siblings)
+        drain_ns = now_ns + device->flight.pending_ns * (siblings + 1);
     divvy_lock_give(&device->lock);
     return drain_ns;
 }
@@ -419,7 +426,7 @@ static bool gate_try_leased(struct divvy_compute_device *device, struct passing 
     budget_ns = lease_budget_ns(device, &passing->say.lease);
     if (passing->work_ns > budget_ns / 2)
         passing->work_ns = budget_ns / 2 > passing->least_ns ? budget_ns / 2 : passing->least_ns;
-    drain_ns = flight_drain_ns(device);
+    drain_ns = flight_drain_ns(device, now_ns);
     passing->open_ns =
         divvy_compute_lease_wait(&passing->say.lease, now_ns, drain_ns, passing->least_ns, &passing->work_ns);
     if (passing->open_ns > now_ns) {

@@ -14,6 +14,9 @@
 #include <string.h>
 
 #define LOOK_EVERY_NS DIVVY_NS_PER_SECOND
+/* Siblings share what may be in flight, so they are to be known soon; the look costs a cache line for each process. */
+#define SIBLINGS_EVERY_NS (10 * DIVVY_NS_PER_MS)
+#define SIBLING_REST_NS   DIVVY_NS_PER_SECOND
 /* Points of utilisation above the own share that mean somebody else, twice in a row: the two are not measured over quite
  * the same time. */
 #define STRANGER_POINTS 15u
@@ -25,20 +28,28 @@ void divvy_compute_set_neighbour_probe(int (*probe)(CUdevice device)) {
     __atomic_store_n(&neighbour_probe, probe, __ATOMIC_RELEASE);
 }
 
-/* Processes of the tenant, this one apart, that have launched something since the last look. */
-static unsigned siblings_count(struct divvy_compute_device *device) {
+/*
+ * Processes of the tenant, this one apart, that compute: they launched, wait or have work in flight, now or within the last second.
+ */
+static unsigned siblings_count(struct divvy_compute_device *device, uint64_t now_ns) {
     struct divvy_page *page = divvy_process.page;
     size_t page_device = (size_t)(device->page - page->devices);
+    uint64_t high = __atomic_load_n(&page->slots_high, __ATOMIC_RELAXED);
     unsigned active = 0;
 
-    for (uint32_t i = 0; i < DIVVY_PAGE_SLOTS; i++) {
+    for (uint32_t i = 0; i < high && i < DIVVY_PAGE_SLOTS; i++) {
+        const struct divvy_page_usage *usage = &page->slots[i].usage[page_device];
+        struct divvy_compute_sibling *sibling = &device->known[i];
         uint64_t launches;
 
         if (i == divvy_process.slot || !__atomic_load_n(&page->slots[i].owner.low, __ATOMIC_RELAXED))
             continue;
-        launches = __atomic_load_n(&page->slots[i].usage[page_device].launches, __ATOMIC_RELAXED);
-        active += launches != device->sibling_launches[i];
-        device->sibling_launches[i] = launches;
+        launches = __atomic_load_n(&usage->launches, __ATOMIC_RELAXED);
+        if (launches != sibling->launches || __atomic_load_n(&usage->waiting, __ATOMIC_RELAXED) ||
+            __atomic_load_n(&usage->drain_ns, __ATOMIC_RELAXED) > now_ns)
+            sibling->active_ns = now_ns;
+        sibling->launches = launches;
+        active += sibling->active_ns && now_ns < sibling->active_ns + SIBLING_REST_NS;
     }
     return active;
 }
@@ -99,14 +110,20 @@ static unsigned strangers_count(struct divvy_compute_device *device, uint64_t no
     return device->stranger_looks >= STRANGER_LOOKS;
 }
 
-void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns) {
-    uint64_t looked_ns = __atomic_load_n(&device->looked_ns, __ATOMIC_RELAXED);
+/* Whether this thread is the one to look, every_ns after the last. */
+static bool look_begins(uint64_t *looked_ns, uint64_t now_ns, uint64_t every_ns, uint64_t *ret_before_ns) {
+    *ret_before_ns = __atomic_load_n(looked_ns, __ATOMIC_RELAXED);
+    return now_ns >= *ret_before_ns + every_ns &&
+           __atomic_compare_exchange_n(looked_ns, ret_before_ns, now_ns, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
 
-    if (now_ns < looked_ns + LOOK_EVERY_NS ||
-        !__atomic_compare_exchange_n(&device->looked_ns, &looked_ns, now_ns, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
+void divvy_compute_neighbours_look(struct divvy_compute_device *device, uint64_t now_ns) {
+    uint64_t before_ns;
+
+    if (look_begins(&device->siblings_ns, now_ns, SIBLINGS_EVERY_NS, &before_ns))
+        __atomic_store_n(&device->siblings, siblings_count(device, now_ns), __ATOMIC_RELAXED);
+    if (!look_begins(&device->looked_ns, now_ns, LOOK_EVERY_NS, &before_ns))
         return;
     divvy_compute_threads_sweep();
-    __atomic_store_n(&device->siblings, siblings_count(device), __ATOMIC_RELAXED);
-    __atomic_store_n(&device->strangers, looked_ns ? strangers_count(device, now_ns, looked_ns) : 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&device->strangers, before_ns ? strangers_count(device, now_ns, before_ns) : 0, __ATOMIC_RELAXED);
 }

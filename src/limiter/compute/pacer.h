@@ -61,6 +61,7 @@ static inline uint64_t divvy_pacer_rescale(uint64_t paid_ns, uint64_t now_ns, ui
 struct divvy_pacer_flight {
     uint64_t pending_ns;
     uint64_t drain_ns;
+    uint64_t newest_ns;   /* estimate of what was launched last */
     uint64_t progress_ns; /* when work was last seen to complete, or began after idleness */
     uint64_t patience_ns; /* how long without progress before work is let through anyway */
 };
@@ -78,6 +79,15 @@ static inline void divvy_pacer_flight_add(struct divvy_pacer_flight *flight, uin
         flight->drain_ns = now_ns;
     flight->drain_ns += work_ns;
     flight->pending_ns += work_ns;
+    flight->newest_ns = work_ns;
+}
+
+/*
+ * Whether more is pending than estimates say: all but the newest should be done when little remains. Where several processes share
+ * the device each of them gets on more slowly than it thinks, and would pile up work.
+ */
+static inline bool divvy_pacer_flight_is_behind(const struct divvy_pacer_flight *flight, uint64_t room_ns) {
+    return flight->pending_ns > flight->newest_ns + room_ns;
 }
 
 /* Work with estimate work_ns is known to be complete. */
@@ -102,17 +112,18 @@ static inline bool divvy_pacer_flight_is_stuck(const struct divvy_pacer_flight *
 /*
  * When the next work (estimate work_ns) may be queued behind what is in flight: a moment not after now_ns means now.
  * Short work fits when the total stays within the budget; long work when what remains is half of it. Work that is overdue,
- * and everything before work of a length not yet known (`unknown`), is polled for.
+ * and everything before work of a length not yet known (`unknown`), is polled for; `shared`: also what is behind.
  */
 static inline uint64_t divvy_pacer_flight_wait(const struct divvy_pacer_flight *flight, uint64_t now_ns,
-                                               uint64_t work_ns, uint64_t budget_ns, bool unknown) {
+                                               uint64_t work_ns, uint64_t budget_ns, bool unknown,
+                                               bool shared) {
     uint64_t room_ns = work_ns < budget_ns / 2 ? budget_ns - work_ns : budget_ns / 2;
 
     if (flight->pending_ns == 0 || (flight->pending_ns <= room_ns && !unknown))
         return now_ns;
     if (flight->drain_ns > now_ns + room_ns)
         return flight->drain_ns - room_ns;
-    if (flight->drain_ns > now_ns && !unknown)
+    if (flight->drain_ns > now_ns && !unknown && !(shared && divvy_pacer_flight_is_behind(flight, room_ns)))
         return now_ns; /* in time as far as is known, and little enough remains */
     return divvy_pacer_flight_is_stuck(flight, now_ns) ? now_ns : now_ns + DIVVY_PACER_POLL_NS;
 }

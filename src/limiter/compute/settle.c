@@ -179,7 +179,8 @@ static bool group_add(struct divvy_compute_device *device, const struct divvy_co
     struct divvy_compute_group *group = segment->group ? group_find(device, segment->group) : NULL;
 
     *ret = (struct divvy_compute_group){
-        .stretch = *stretch, .only = segment->only, .only_key = segment->only_key, .launches = segment->launches};
+        .stretch = *stretch, .only = segment->only, .only_key = segment->only_key, .launches = segment->launches,
+        .crossed = segment->crossed};
     if (!segment->group || (!group && !(group = group_find(device, 0))))
         return true;
     if (group->id == 0) {
@@ -198,6 +199,7 @@ static bool group_add(struct divvy_compute_device *device, const struct divvy_co
     if (group->only != segment->only || group->only_key != segment->only_key)
         group->only = &divvy_compute_mixed;
     group->launches += segment->launches;
+    group->crossed |= segment->crossed;
     if (--group->missing)
         return false;
     *ret = *group;

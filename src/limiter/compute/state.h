@@ -72,6 +72,7 @@ struct divvy_compute_slot {
     uint16_t context;
     uint16_t start; /* event before the segment, held */
     uint8_t shared; /* start is the end of a segment before, and the device had not reached it */
+    uint8_t crossed; /* that one was in another stream: work of this one may have begun before it */
     uint8_t broken; /* something else entered the stream: the next segment needs a start of its own */
     uint8_t loose;  /* the same in the open segment */
     uint8_t first;  /* the first launch is on its way */
@@ -97,6 +98,7 @@ struct divvy_compute_thread {
     CUcontext context;
     uint32_t context_generation;
     uint16_t context_index;
+    CUstream last_stream; /* of last_end */
     uint16_t last_end; /* the newest event after a segment, held: where the next one may start; NONE */
     uint8_t context_known;
     uint8_t device;  /* index in the page, 255: none */
@@ -141,6 +143,7 @@ struct divvy_compute_segment {
     uint16_t context;
     uint16_t start, end;
     bool leased; /* as in the thread */
+    bool crossed; /* as in slots: it may have taken longer than from `start` to `end` */
 };
 
 /* Segments of several streams that one thread filled in turn. */
@@ -149,8 +152,15 @@ struct divvy_compute_group {
     struct divvy_compute_cost *only; /* as in slots */
     uint64_t only_key;
     uint32_t launches;
+    bool crossed; /* one of its segments is */
     uint32_t id; /* 0: free */
     uint32_t missing;
+};
+
+/* Another process of the tenant, by slot. */
+struct divvy_compute_sibling {
+    uint64_t launches;  /* at the last look */
+    uint64_t active_ns; /* when it was last seen to compute; 0: never */
 };
 
 struct divvy_compute_device {
@@ -181,7 +191,8 @@ struct divvy_compute_device {
     uint64_t queue_ns;    /* when its first was last awake; atomic */
     uint32_t segment_count; /* atomic */
     struct divvy_compute_segment segments[DIVVY_COMPUTE_SEGMENTS];
-    uint64_t sibling_launches[DIVVY_PAGE_SLOTS];
+    uint64_t siblings_ns; /* when siblings were last looked for; atomic. `known` belongs to whoever moved it */
+    struct divvy_compute_sibling known[DIVVY_PAGE_SLOTS];
 };
 
 /* A launch on its way through the slow path. */

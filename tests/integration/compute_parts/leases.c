@@ -23,6 +23,7 @@
 #define PAUSE_NS (8 * MS) /* between the end of one tenant's lease and the other's begin */
 #define DRAIN_NS (4 * MS) /* the last work of a lease is done by then, however slow the host */
 #define TURNS    60u
+#define PROCESSES 3u
 
 static char folder[] = "/tmp/divvy-leases-XXXXXX";
 static const char *load, *libraries;
@@ -30,8 +31,9 @@ static unsigned failures;
 
 struct tenant {
     char path[128];
-    pid_t process;
-    int output;
+    pid_t processes[PROCESSES];
+    int outputs[PROCESSES];
+    unsigned count;
     struct divvy_control *control;
     int control_fd, bell_fd;
     unsigned rings;
@@ -77,14 +79,16 @@ static void lease_put(struct tenant *tenant, uint32_t mode, uint64_t begin_ns, u
 
 static uint64_t busy_ns(const struct tenant *tenant) {
     divvy_simgpu_process_t processes[8];
+    uint64_t sum_ns = 0;
     size_t total = 0;
 
     if (divvy_simgpu_processes(0, processes, 8, &total) < 0)
         return 0;
     for (size_t i = 0; i < total && i < 8; i++)
-        if (processes[i].pid == tenant->process)
-            return processes[i].busy_ns;
-    return 0;
+        for (unsigned j = 0; j < tenant->count; j++)
+            if (processes[i].pid == tenant->processes[j])
+                sum_ns += processes[i].busy_ns;
+    return sum_ns;
 }
 
 static bool tenant_make(struct tenant *tenant, unsigned number, const uint8_t uuid[16]) {
@@ -113,11 +117,12 @@ static bool tenant_make(struct tenant *tenant, unsigned number, const uint8_t uu
 
 static bool tenant_start(struct tenant *tenant, const char *scenario) {
     int pipes[2];
+    pid_t child;
 
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return false;
-    tenant->process = fork();
-    if (tenant->process == 0) {
+    child = fork();
+    if (child == 0) {
         char text[256];
 
         dup2(pipes[1], 1);
@@ -130,16 +135,18 @@ static bool tenant_start(struct tenant *tenant, const char *scenario) {
         _exit(127);
     }
     close(pipes[1]);
-    tenant->output = pipes[0];
-    return tenant->process > 0;
+    tenant->outputs[tenant->count] = pipes[0];
+    tenant->processes[tenant->count] = child;
+    tenant->count += child > 0;
+    return child > 0;
 }
 
 static void tenant_stop(struct tenant *tenant) {
-    if (tenant->process > 0) {
-        kill(tenant->process, SIGKILL);
-        (void)waitpid(tenant->process, NULL, 0);
+    for (unsigned i = 0; i < tenant->count; i++) {
+        kill(tenant->processes[i], SIGKILL);
+        (void)waitpid(tenant->processes[i], NULL, 0);
+        close(tenant->outputs[i]);
     }
-    close(tenant->output);
 }
 
 static void turns(struct tenant *tenants) {
@@ -254,8 +261,9 @@ static bool ready(struct tenant *tenants) {
 
         lease_put(&tenants[i], DIVVY_CONTROL_LEASED, now_ns, now_ns + 20000 * MS);
         __atomic_store_n(&tenants[i].control->heartbeat_ns, (int64_t)now_ns, __ATOMIC_RELAXED);
-        if (read(tenants[i].output, text, sizeof text) != (ssize_t)sizeof text)
-            return false;
+        for (unsigned j = 0; j < tenants[i].count; j++)
+            if (read(tenants[i].outputs[j], text, sizeof text) != (ssize_t)sizeof text)
+                return false;
     }
     for (unsigned i = 0; i < 2; i++) {
         lease_put(&tenants[i], DIVVY_CONTROL_LEASED, 0, 0);
@@ -286,7 +294,8 @@ int main(int argc, char **argv) {
         return 1;
     }
     if (!tenant_make(&tenants[0], 0, facts->uuid) || !tenant_make(&tenants[1], 1, facts->uuid) ||
-        !tenant_start(&tenants[0], "kernels-100us") || !tenant_start(&tenants[1], "four-streams") || !ready(tenants)) {
+        !tenant_start(&tenants[0], "kernels-100us") || !tenant_start(&tenants[1], "four-streams") ||
+        !tenant_start(&tenants[1], "kernels-1ms") || !tenant_start(&tenants[1], "synchronous") || !ready(tenants)) {
         expect(false, "tenants start");
     } else {
         turns_check(tenants);

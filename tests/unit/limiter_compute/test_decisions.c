@@ -106,14 +106,14 @@ static void flight_admits_within_the_budget(void **unused) {
     uint64_t now = 1000 * MS;
 
     (void)unused;
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 50 * MS, MS, false), now);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 50 * MS, MS, false, false), now);
     divvy_pacer_flight_add(&flight, now, MS / 2);
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS / 2, MS, false), now);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS / 2, MS, false, false), now);
     divvy_pacer_flight_add(&flight, now, MS / 2);
     /* full: half of it has to drain first */
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS / 2, MS, false), now + MS / 2);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS / 2, MS, false, false), now + MS / 2);
     /* it should have drained in part, though nothing was seen: time alone tells so much */
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now + MS / 2, MS / 2, MS, false), now + MS / 2);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now + MS / 2, MS / 2, MS, false, false), now + MS / 2);
     divvy_pacer_flight_done(&flight, now + MS / 4, MS / 2);
     assert_int_equal(flight.pending_ns, MS / 2);
     assert_int_equal(flight.drain_ns, now + MS / 4 + MS / 2);
@@ -125,7 +125,7 @@ static void flight_lets_long_work_follow_near_its_end(void **unused) {
 
     (void)unused;
     divvy_pacer_flight_add(&flight, now, 5 * MS);
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 5 * MS, MS, false), now + 5 * MS - MS / 2);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 5 * MS, MS, false, false), now + 5 * MS - MS / 2);
 }
 
 static void flight_is_patient_but_not_for_ever(void **unused) {
@@ -135,11 +135,11 @@ static void flight_is_patient_but_not_for_ever(void **unused) {
     (void)unused;
     divvy_pacer_flight_add(&flight, now, 2 * MS);
     now += 3 * MS; /* overdue */
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS, MS, false), now + DIVVY_PACER_POLL_NS);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS, MS, false, false), now + DIVVY_PACER_POLL_NS);
     now += DIVVY_PACER_PATIENCE_MIN_NS;
     assert_true(divvy_pacer_flight_is_stuck(&flight, now));
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS, MS, false), now);
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS, MS, true), now);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS, MS, false, false), now);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, MS, MS, true, false), now);
     divvy_pacer_flight_forced(&flight, now);
     assert_false(divvy_pacer_flight_is_stuck(&flight, now + DIVVY_PACER_PATIENCE_MIN_NS));
     assert_true(divvy_pacer_flight_is_stuck(&flight, now + 2 * DIVVY_PACER_PATIENCE_MIN_NS));
@@ -149,9 +149,9 @@ static void flight_is_patient_but_not_for_ever(void **unused) {
     divvy_pacer_flight_done(&flight, now, MS);
     assert_int_equal(flight.patience_ns, DIVVY_PACER_PATIENCE_MIN_NS);
     /* work of unknown length goes alone */
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 1000, MS, true), now + DIVVY_PACER_POLL_NS);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 1000, MS, true, false), now + DIVVY_PACER_POLL_NS);
     divvy_pacer_flight_done(&flight, now, MS);
-    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 1000, MS, true), now);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 1000, MS, true, false), now);
 }
 
 /* --- union -------------------------------------------------------------------------------------------------------- */
