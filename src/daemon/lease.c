@@ -79,7 +79,7 @@ struct device {
     int64_t contended_ns; /* when last somebody else came while it was held */
     int64_t begin_ns, end_ns;
     uint32_t previous;  /* whose drain decides when the holder's lease begins; NOBODY */
-    int64_t previous_end_ns;
+    int64_t previous_begin_ns, previous_end_ns;
     uint64_t lease_id;
     uint32_t seats;     /* tenants on it */
     uint32_t sensitive; /* of them, those of class high and critical */
@@ -190,9 +190,17 @@ static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct s
     return true;
 }
 
-/* What it has in flight is done by then, as far as it can tell; never before now. */
-static int64_t seat_drain_ns(const struct seat *seat, int64_t now_ns) {
-    return seat->last_known && seat->last.drain_ns > now_ns ? seat->last.drain_ns : now_ns;
+/*
+ * What it has in flight is done by then, as far as can be told; never before now. Several processes that share the device know
+ * little of how far they got; but all that they launched since their lease began, at begin_ns, takes its time from there.
+ */
+static int64_t seat_drain_ns(const struct seat *seat, int64_t begin_ns, int64_t now_ns) {
+    int64_t drain_ns = seat->last_known && seat->last.drain_ns > now_ns ? seat->last.drain_ns : now_ns;
+    int64_t done_ns = begin_ns + (int64_t)(seat->seen_ns - seat->begin_seen_ns);
+
+    if (seat->last_known && seat->last.busy_processes > 1 && drain_ns > done_ns)
+        drain_ns = done_ns > now_ns ? done_ns : now_ns;
+    return drain_ns;
 }
 
 static bool seat_is_busy(const struct seat *seat, int64_t now_ns) {
@@ -344,6 +352,7 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
         device->open = pick.kind == DIVVY_NODE_LEASE_OPEN && !seat->stuck;
         if (pick.tenant != before) {
             device->previous = before;
+            device->previous_begin_ns = device->begin_ns;
             device->previous_end_ns = from_ns;
             device->begin_ns = from_ns > now_ns ? from_ns - EARLY_NS : now_ns;
             lease->health.handovers += before != DIVVY_NODE_SCHED_NOBODY;
@@ -399,7 +408,7 @@ static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, 
 static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
                                 int64_t end_ns, int64_t now_ns) {
     struct device *device = &lease->devices[index];
-    int64_t drain_ns = seat_drain_ns(seat, now_ns), from_ns = end_ns > drain_ns ? end_ns : drain_ns;
+    int64_t drain_ns = seat_drain_ns(seat, device->begin_ns + EARLY_NS, now_ns), from_ns = end_ns > drain_ns ? end_ns : drain_ns;
 
     if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);
@@ -421,7 +430,7 @@ static int64_t device_put_off(struct divvy_lease *lease, uint32_t index, struct 
     device->previous = DIVVY_NODE_SCHED_NOBODY;
     if (!left || !seat_read(lease, previous, left, false, now_ns))
         return now_ns;
-    drain_ns = seat_drain_ns(left, now_ns);
+    drain_ns = seat_drain_ns(left, device->previous_begin_ns + EARLY_NS, now_ns);
     if (drain_ns > most_ns)
         drain_ns = most_ns;
     if (drain_ns > now_ns + DRAINED_NS && drain_ns > device->begin_ns + DRAINED_NS) {
