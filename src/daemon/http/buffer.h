@@ -13,8 +13,7 @@ struct divvy_http_buffer {
 
 void divvy_http_buffer_add(struct divvy_http_buffer *buffer, const char *text);
 void divvy_http_buffer_add_bytes(struct divvy_http_buffer *buffer, const char *bytes, size_t length);
-void divvy_http_buffer_format(struct divvy_http_buffer *buffer, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void divvy_http_buffer_format(struct divvy_http_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A number as short as it can be: whole ones up to 2^53 without an exponent, others with 15 digits. */
 void divvy_http_buffer_number(struct divvy_http_buffer *buffer, double value);
 /* `text` with a backslash before each byte of `special`; line breaks become "\n" where `special` has one. */

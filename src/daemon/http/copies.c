@@ -38,8 +38,8 @@ void divvy_http_copies_free(struct divvy_http_copies *copies) {
 }
 
 int divvy_http_answer_tenants(struct divvy_http_request *request, const char *key,
-                              json_t *(*make)(const struct divvy_node_tenant *tenant,
-                                              const struct divvy_node_device *devices, size_t count),
+                              json_t *(*make)(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
+                                              size_t count),
                               bool (*take)(const struct divvy_node_tenant *tenant)) {
     struct divvy_http_copies copies;
     json_t *list = json_array();

@@ -21,8 +21,8 @@ void divvy_http_copies_free(struct divvy_http_copies *copies);
  * {key: list} of make(tenant, devices, count) for all tenants that take() wants (NULL: all), as the answer 200; or a failure.
  */
 int divvy_http_answer_tenants(struct divvy_http_request *request, const char *key,
-                              json_t *(*make)(const struct divvy_node_tenant *tenant,
-                                              const struct divvy_node_device *devices, size_t count),
+                              json_t *(*make)(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
+                                              size_t count),
                               bool (*take)(const struct divvy_node_tenant *tenant));
 
 /* Copies of a tenant, if whoever asks may see it, and its devices. -ENOENT. */

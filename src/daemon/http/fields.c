@@ -99,14 +99,14 @@ int divvy_http_field_u64(const struct divvy_http_fields *fields, const char *nam
     if (!json_is_integer(value))
         return wrong(error, fields, name, "must be a whole number");
     if (number < 0 || (uint64_t)number < min || (uint64_t)number > max)
-        return divvy_error_set(error, -EINVAL, "%s%s must be from %llu to %llu", fields->prefix, name,
-                               (unsigned long long)min, (unsigned long long)max);
+        return divvy_error_set(error, -EINVAL, "%s%s must be from %llu to %llu", fields->prefix, name, (unsigned long long)min,
+                               (unsigned long long)max);
     *ret_value = (uint64_t)number;
     return 0;
 }
 
-int divvy_http_field_permille(const struct divvy_http_fields *fields, const char *name, uint32_t none,
-                              uint32_t *ret_permille, struct divvy_error *error) {
+int divvy_http_field_permille(const struct divvy_http_fields *fields, const char *name, uint32_t none, uint32_t *ret_permille,
+                              struct divvy_error *error) {
     const json_t *value = json_object_get(fields->object, name);
     double permille;
 

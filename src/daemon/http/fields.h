@@ -39,9 +39,8 @@ int divvy_http_field_u64(const struct divvy_http_fields *fields, const char *nam
 int divvy_http_field_u64_or_null(const struct divvy_http_fields *fields, const char *name, uint64_t min, uint64_t max,
                                  uint64_t none, uint64_t *ret_value, struct divvy_error *error);
 /* Percent, above 0 and at most 100, in steps of 0.1; null gives `none`. */
-int divvy_http_field_permille(const struct divvy_http_fields *fields, const char *name, uint32_t none,
-                              uint32_t *ret_permille, struct divvy_error *error);
-int divvy_http_field_flag(const struct divvy_http_fields *fields, const char *name, bool *ret_value,
-                          struct divvy_error *error);
+int divvy_http_field_permille(const struct divvy_http_fields *fields, const char *name, uint32_t none, uint32_t *ret_permille,
+                              struct divvy_error *error);
+int divvy_http_field_flag(const struct divvy_http_fields *fields, const char *name, bool *ret_value, struct divvy_error *error);
 
 #endif

@@ -49,10 +49,10 @@ static void body_check(const char *text, size_t size, void (*check)(const json_t
     json_error_t error;
     json_t *body = divvy_http_json_parse(text, size, &error);
 
-    if (body && json_is_object(body))
-        check(body);
-    else if (!body)
+    if (!body)
         must(error.text[0] != '\0');
+    else if (json_is_object(body))
+        check(body);
     json_decref(body);
 }
 

@@ -25,10 +25,10 @@ struct divvy_http_options {
      */
     int socket_fd;
 
-    const char *listen;     /* HOST:PORT or [IPV6]:PORT; empty: no TCP. Port 0: one that is free, logged */
-    const char *token_file; /* one bearer token a line, '#' comments; each is an admin credential */
+    const char *listen;             /* HOST:PORT or [IPV6]:PORT; empty: no TCP. Port 0: one that is free, logged */
+    const char *token_file;         /* one bearer token a line, '#' comments; each is an admin credential */
     const char *tls_cert, *tls_key; /* PEM; both or none */
-    bool allow_plaintext;   /* beyond loopback, tokens without TLS are let through */
+    bool allow_plaintext;           /* beyond loopback, tokens without TLS are let through */
 
     /*
      * Tokens of pods (Kubernetes service accounts). Without a key none is believed, unless jwt_unverified: then their claims
@@ -38,16 +38,16 @@ struct divvy_http_options {
     const char *jwt_audience; /* must be among the token's; empty: any */
     bool jwt_unverified;
 
-    bool hide_others;         /* users see their own tenants only, not everybody's */
-    uint32_t connections_max; /* of each listener; 0: 2048 */
+    bool hide_others;              /* users see their own tenants only, not everybody's */
+    uint32_t connections_max;      /* of each listener; 0: 2048 */
     uint32_t connections_per_peer; /* from one address or one uid; 0: 512 */
     uint32_t request_timeout_s;    /* for a request to come in, and for its answer to be taken; 0: 30 */
 
-    const char *metrics_path;      /* file that grows and is rotated; empty: none */
+    const char *metrics_path; /* file that grows and is rotated; empty: none */
     int64_t metrics_interval_ns;
-    bool metrics_json;             /* else line protocol */
-    const char *metrics_labels;    /* JSON object {pod label: tag name}, or empty */
-    const char *pool;              /* tag of metrics; the node's name is in the state's settings */
+    bool metrics_json;          /* else line protocol */
+    const char *metrics_labels; /* JSON object {pod label: tag name}, or empty */
+    const char *pool;           /* tag of metrics; the node's name is in the state's settings */
 };
 
 struct divvy_http;

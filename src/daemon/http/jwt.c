@@ -1,7 +1,6 @@
 /* JSON Web Tokens of pods. What is not understood is refused; the algorithm is the key's, never the token's choice. */
 #include "daemon/http/jwt.h"
 
-#include "base/cleanup.h"
 #include "daemon/http/fields.h"
 
 #include <errno.h>
@@ -11,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEYS_MAX 16
@@ -32,8 +32,7 @@ static bool key_is_es256(const EVP_PKEY *key) {
            strcmp(group, "prime256v1") == 0;
 }
 
-int divvy_http_jwt_keys_new(const char *pem, size_t length, struct divvy_http_jwt_keys **ret_keys,
-                            struct divvy_error *error) {
+int divvy_http_jwt_keys_new(const char *pem, size_t length, struct divvy_http_jwt_keys **ret_keys, struct divvy_error *error) {
     struct divvy_http_jwt_keys *keys = calloc(1, sizeof *keys);
     BIO *bio = length < INT32_MAX ? BIO_new_mem_buf(pem, (int)length) : NULL;
     int result = 0;
@@ -149,17 +148,21 @@ static bool signature_fits(EVP_PKEY *key, bool is_ec, const char *text, size_t l
 }
 
 static json_t *part_json(const char *part, size_t length) {
-    cleanup_free uint8_t *bytes = malloc(length + 1);
-    int count = bytes ? divvy_http_base64url_decode(part, length, bytes, length + 1) : -ENOMEM;
+    uint8_t *bytes = malloc(length + 1);
     json_error_t error;
     json_t *json = NULL;
+    int count;
 
+    if (!bytes)
+        return NULL;
+    count = divvy_http_base64url_decode(part, length, bytes, length + 1);
     if (count > 0)
         json = divvy_http_json_parse((const char *)bytes, (size_t)count, &error);
     if (json && !json_is_object(json)) {
         json_decref(json);
         json = NULL;
     }
+    free(bytes);
     return json;
 }
 
@@ -187,9 +190,7 @@ static bool audience_fits(const json_t *claims, const char *audience) {
         return true;
     if (json_is_string(found))
         return strcmp(json_string_value(found), audience) == 0;
-    json_array_foreach(found, i, one)
-        if (json_is_string(one) && strcmp(json_string_value(one), audience) == 0)
-            return true;
+    json_array_foreach(found, i, one) if (json_is_string(one) && strcmp(json_string_value(one), audience) == 0) return true;
     return false;
 }
 
@@ -253,8 +254,8 @@ int divvy_http_jwt_pod(const struct divvy_http_jwt_keys *keys, const char *audie
         *ret_fault = "Authentication failed: the token cannot be read";
     else if (json_object_get(header, "crit"))
         *ret_fault = "Authentication failed: the token asks for extensions";
-    else if (keys && !signature_is_good(keys, token, (size_t)(second - token),
-                                        json_string_value(json_object_get(header, "alg"))))
+    else if (keys &&
+             !signature_is_good(keys, token, (size_t)(second - token), json_string_value(json_object_get(header, "alg"))))
         *ret_fault = "Authentication failed: the token's signature is not good";
     else if (!(*ret_fault = times_fault(claims, now_s))) {
         if (!audience_fits(claims, audience))

@@ -83,8 +83,7 @@ void divvy_http_links_reap(struct divvy_http *http, int64_t now_ns) {
         int phase = atomic_load(&link->phase);
 
         /* The library itself ends connections on which nothing moves; these move, but too slowly. */
-        if ((phase == DIVVY_HTTP_READING && age_ns > 2 * limit_ns) ||
-            (phase == DIVVY_HTTP_SENDING && age_ns > 4 * limit_ns))
+        if ((phase == DIVVY_HTTP_READING && age_ns > 2 * limit_ns) || (phase == DIVVY_HTTP_SENDING && age_ns > 4 * limit_ns))
             (void)shutdown(link->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&http->link_lock);

@@ -53,6 +53,14 @@ int divvy_http_file_read(const char *path, bool secret, char **ret_text, size_t 
     return 0;
 }
 
+/* The descriptor, which is no longer closed at the end of its scope. */
+static int fd_take(int *fd) {
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
 /* 0 when the name is free now. */
 static int unix_clear(const struct sockaddr_un *address, struct divvy_error *error) {
     cleanup_close int fd = -1;
@@ -95,9 +103,7 @@ int divvy_http_listen_unix(const char *path, uint32_t mode, struct divvy_error *
         (void)unlink(path);
         return result;
     }
-    result = fd;
-    fd = -1;
-    return result;
+    return fd_take(&fd);
 }
 
 static bool address_is_loopback(const struct sockaddr *address) {
@@ -113,7 +119,7 @@ static int tcp_bind(const struct addrinfo *found, const char *text, bool *ret_lo
     cleanup_close int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr_storage bound;
     socklen_t length = sizeof bound;
-    int one = 1, zero = 0, result;
+    int one = 1, zero = 0;
 
     if (fd < 0)
         return divvy_error_set_errno(error, -errno, "socket");
@@ -126,9 +132,7 @@ static int tcp_bind(const struct addrinfo *found, const char *text, bool *ret_lo
     *ret_loopback = address_is_loopback((const struct sockaddr *)&bound);
     *ret_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
                                                   : ((struct sockaddr_in *)(void *)&bound)->sin_port);
-    result = fd;
-    fd = -1;
-    return result;
+    return fd_take(&fd);
 }
 
 int divvy_http_listen_tcp(const char *text, bool *ret_loopback, uint16_t *ret_port, struct divvy_error *error) {

@@ -61,9 +61,9 @@ static double asked(const struct view *view) {
     return permille < DIVVY_NODE_PERMILLE_NONE ? permille / 1000.0 : NAN;
 }
 
-#define VALUE(name, expression)                                                                                        \
-    static double name(const struct view *v) {                                                                         \
-        return (double)(expression);                                                                                   \
+#define VALUE(name, expression)                                                                                                \
+    static double name(const struct view *v) {                                                                                 \
+        return (double)(expression);                                                                                           \
     }
 VALUE(one, v ? 1 : 1)
 VALUE(ready, v->health->ready)
@@ -96,7 +96,7 @@ VALUE(pcie_tx, known(v->device->pcie_tx_kb, 1000))
 
 VALUE(processes, v->tenant->process_count)
 VALUE(frozen, v->tenant->frozen)
-VALUE(created, (double)(v->tenant->created_ns / 1000000) * 1e-3)
+VALUE(created, (double)v->tenant->created_ns * 1e-9)
 VALUE(saved, v->tenant->frozen_count)
 VALUE(resumed, v->tenant->resumed_count)
 
@@ -125,13 +125,12 @@ static const struct metric metrics[] = {
     {"divvy_leases_granted_total", "counter", "Leases of GPU time given to tenants.", OF_NODE, granted},
     {"divvy_leases_revoked_total", "counter", "Leases taken back before their end.", OF_NODE, revoked},
     {"divvy_handovers_total", "counter", "Changes of a device from one tenant to another.", OF_NODE, handovers},
-    {"divvy_scheduler_decision_mean_seconds", "gauge", "Mean time of a decision over the last second.", OF_NODE,
-     decision_mean},
+    {"divvy_scheduler_decision_mean_seconds", "gauge", "Mean time of a decision over the last second.", OF_NODE, decision_mean},
     {"divvy_scheduler_decision_max_seconds", "gauge", "Longest decision of the last second.", OF_NODE, decision_max},
-    {"divvy_lease_thread_late_mean_seconds", "gauge", "How far the lease thread woke behind its timer, mean of the last second.",
-     OF_NODE, late_mean},
-    {"divvy_lease_thread_late_max_seconds", "gauge", "How far the lease thread woke behind its timer, worst of the last second.",
-     OF_NODE, late_max},
+    {"divvy_lease_thread_late_mean_seconds", "gauge",
+     "How far the lease thread woke behind its timer, mean of the last second.", OF_NODE, late_mean},
+    {"divvy_lease_thread_late_max_seconds", "gauge",
+     "How far the lease thread woke behind its timer, worst of the last second.", OF_NODE, late_max},
     {"divvy_bells_total", "counter", "Times that a sleeping tenant asked for GPU time.", OF_NODE, bells},
     {"divvy_usage_pages_refused_total", "counter", "Reads of tenants' usage pages that could not be believed.", OF_NODE,
      pages_broken},
@@ -266,8 +265,7 @@ char *divvy_metrics_render(const struct divvy_metrics_figures *figures, size_t *
     struct view view = {.all = figures, .health = figures->health};
 
     for (const struct metric *metric = metrics; metric < metrics + METRICS; metric++) {
-        divvy_http_buffer_format(&out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
-                                 metric->type);
+        divvy_http_buffer_format(&out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name, metric->type);
         if (metric->scope == OF_NODE)
             sample(&out, metric, &view);
         for (size_t i = 0; metric->scope == OF_DEVICE && i < figures->device_count; i++) {

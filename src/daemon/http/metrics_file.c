@@ -24,7 +24,7 @@ struct divvy_metrics_file {
     pthread_cond_t change;
     bool is_stopping, has_thread;
     pthread_t thread;
-    uint64_t version; /* of the settings */
+    uint64_t version;        /* of the settings */
     char path[PATH_MAX - 8]; /* empty: no file */
     char pool[DIVVY_NODE_ID_BYTES];
     int64_t interval_ns;

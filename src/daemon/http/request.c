@@ -68,10 +68,10 @@ int divvy_http_fail_errno(struct divvy_http_request *request, int error_number, 
     static const struct {
         int number, status;
     } map[] = {
-        {ENOENT, 404}, {ESRCH, 404},      {EEXIST, 409},     {EBUSY, 409},      {EALREADY, 409}, {EPERM, 403},
-        {EACCES, 403}, {EINVAL, 422},     {ERANGE, 422},     {ENOTUNIQ, 422},   {EDQUOT, 409},   {EOPNOTSUPP, 501},
-        {ENOSYS, 501}, {ETIMEDOUT, 503},  {ENODEV, 503},     {ENOSPC, 503},   {ENOMEM, 503},
-        {EAGAIN, 503}, {ESHUTDOWN, 503},  {ENAMETOOLONG, 422}, {E2BIG, 422},    {EMFILE, 503},   {ENFILE, 503},
+        {ENOENT, 404},    {ESRCH, 404},        {EEXIST, 409}, {EBUSY, 409},    {EALREADY, 409}, {EPERM, 403},
+        {EACCES, 403},    {EINVAL, 422},       {ERANGE, 422}, {ENOTUNIQ, 422}, {EDQUOT, 409},   {EOPNOTSUPP, 501},
+        {ENOSYS, 501},    {ETIMEDOUT, 503},    {ENODEV, 503}, {ENOSPC, 503},   {ENOMEM, 503},   {EAGAIN, 503},
+        {ESHUTDOWN, 503}, {ENAMETOOLONG, 422}, {E2BIG, 422},  {EMFILE, 503},   {ENFILE, 503},
     };
     int status = 500;
 

@@ -52,7 +52,7 @@ struct divvy_http_request {
     uint64_t body_seen; /* with what was dropped */
     bool body_refused;  /* too large, or no memory */
 
-    bool is_refused; /* before the body came: there is an answer already */
+    bool is_refused;        /* before the body came: there is an answer already */
     bool is_run, is_asleep; /* the handler was called; the connection waits for a worker or an event */
     int64_t deadline_ns;    /* of a handler that waits; CLOCK_MONOTONIC, 0 not set */
     uint64_t wait_after;    /* of events */
@@ -60,8 +60,8 @@ struct divvy_http_request {
     int status;
     char *answer; /* malloc'd */
     size_t answer_length;
-    const char *answer_type; /* static */
-    char allow[64];          /* header Allow, or empty */
+    const char *answer_type;          /* static */
+    char allow[64];                   /* header Allow, or empty */
     struct divvy_http_stream *stream; /* instead of `answer` */
     struct MHD_Response *response;    /* instead of both */
 

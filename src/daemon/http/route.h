@@ -19,7 +19,7 @@ enum divvy_http_right {
 
 struct divvy_http_route {
     const char *method;
-    const char *pattern; /* "/api/v1/tenants/{id}": a part in braces is any text without '/' */
+    const char *pattern;                                /* "/api/v1/tenants/{id}": a part in braces is any text without '/' */
     int (*handler)(struct divvy_http_request *request); /* returns the status of the answer, or DIVVY_HTTP_LATER */
     enum divvy_http_right right;
     const char *operation; /* operationId in the OpenAPI document */

@@ -4,6 +4,7 @@
 #include "wire/channel_server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,48 @@ static bool is_own_client(struct divvy_http_request *request, const char *client
     return *end == '\0' && pid > 0 && pid <= INT32_MAX && is_own_process(request, (int32_t)pid);
 }
 
+static void process_tell(struct divvy_http_request *request, int32_t host_pid, enum divvy_channel_kind kind) {
+    struct divvy_channel_order order = {.kind = kind};
+    char client_id[DIVVY_CHANNEL_CLIENT_ID_BYTES];
+
+    snprintf(client_id, sizeof client_id, "worker_%d", host_pid);
+    if (divvy_channel_server_is_there(request->http->channel, client_id))
+        (void)divvy_channel_server_command(request->http->channel, client_id, &order, NULL, NULL);
+}
+
+void divvy_http_channel_freeze(struct divvy_http_request *request, const char *tenant, bool frozen) {
+    struct divvy_node_process *processes = NULL;
+    size_t count = 0;
+
+    if (divvy_daemon_processes(request->daemon, tenant, &processes, &count) < 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        process_tell(request, processes[i].host_pid, frozen ? DIVVY_CHANNEL_SUSPEND : DIVVY_CHANNEL_RESUME);
+    free(processes);
+}
+
+/* A process that comes, or comes back, while its tenant is frozen. */
+static void newcomer_freeze(struct divvy_http_request *request, const char *client_id) {
+    long pid = strncmp(client_id, "worker_", 7) == 0 ? strtol(client_id + 7, NULL, 10) : 0;
+    struct divvy_http_copies copies;
+
+    if (pid > 0 && pid <= INT32_MAX && divvy_http_copies_get(request, &copies) == 0) {
+        for (size_t i = 0; i < copies.tenant_count; i++) {
+            struct divvy_node_process *processes = NULL;
+            size_t count = 0;
+
+            if (!copies.tenants[i].frozen ||
+                divvy_daemon_processes(request->daemon, copies.tenants[i].id, &processes, &count) < 0)
+                continue;
+            for (size_t j = 0; j < count; j++)
+                if (processes[j].host_pid == pid)
+                    process_tell(request, (int32_t)pid, DIVVY_CHANNEL_SUSPEND);
+            free(processes);
+        }
+        divvy_http_copies_free(&copies);
+    }
+}
+
 int divvy_http_get_channel_events(struct divvy_http_request *request) {
     const char *accept = divvy_http_header(request, "Accept");
     uint64_t wait_s = 0;
@@ -62,6 +105,7 @@ int divvy_http_get_channel_events(struct divvy_http_request *request) {
         return divvy_http_fail(request, 400, "the client id is not well formed");
     if (result < 0)
         return divvy_http_fail(request, 503, "no place for this client: %s", strerror(-result));
+    newcomer_freeze(request, request->id);
     request->status = 200;
     return 200;
 }

@@ -37,12 +37,11 @@ int divvy_http_get_node(struct divvy_http_request *request) {
         simulated = simulated && devices[i].simulated;
     free(devices);
     divvy_daemon_health(request->daemon, &health);
-    return divvy_http_answer(
-        request, 200,
-        json_pack("{s:s, s:s, s:b, s:b, s:I, s:f, s:s, s:I}", "name", settings->node, "version", DIVVY_VERSION, "simulated",
-                  (int)simulated, "ready", (int)health.ready, "pid", (json_int_t)getpid(), "uptime_seconds",
-                  (double)(health.uptime_ns / 1000000) / 1000.0, "socket", request->http->socket_path, "devices",
-                  (json_int_t)count));
+    return divvy_http_answer(request, 200,
+                             json_pack("{s:s, s:s, s:b, s:b, s:I, s:f, s:s, s:I}", "name", settings->node, "version",
+                                       DIVVY_VERSION, "simulated", (int)simulated, "ready", (int)health.ready, "pid",
+                                       (json_int_t)getpid(), "uptime_seconds", (double)health.uptime_ns * 1e-9, "socket",
+                                       request->http->socket_path, "devices", (json_int_t)count));
 }
 
 int divvy_http_get_node_devices(struct divvy_http_request *request) {

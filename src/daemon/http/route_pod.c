@@ -8,8 +8,7 @@
 #include <string.h>
 
 /* A failure that these routes tell with status 200. */
-static int envelope_fail(struct divvy_http_request *request, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static int envelope_fail(struct divvy_http_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static int envelope_fail(struct divvy_http_request *request, const char *format, ...) {
     char text[512];
     va_list arguments;
@@ -106,8 +105,7 @@ int divvy_http_get_pod(struct divvy_http_request *request) {
     info = divvy_http_pod_info(&tenant, devices, count, settings->autofreeze_ns[tenant.qos]);
     free(devices);
     snprintf(message, sizeof message, "Pod %s information retrieved successfully", tenant.pod);
-    return divvy_http_answer(request, 200,
-                             json_pack("{s:b, s:o, s:s}", "success", 1, "data", info, "message", message));
+    return divvy_http_answer(request, 200, json_pack("{s:b, s:o, s:s}", "success", 1, "data", info, "message", message));
 }
 
 int divvy_http_post_process(struct divvy_http_request *request) {
@@ -128,15 +126,15 @@ int divvy_http_post_process(struct divvy_http_request *request) {
     if (result == -ENOENT)
         return envelope_fail(request, "Pod %s not found in namespace %s", request->peer.pod, request->peer.namespace);
     if (result == 0)
-        result = divvy_daemon_process_register(request->daemon, &request->peer, tenant.id, (int32_t)container_pid, &process,
-                                               &error);
+        result =
+            divvy_daemon_process_register(request->daemon, &request->peer, tenant.id, (int32_t)container_pid, &process, &error);
     if (result == -ETIMEDOUT)
         return envelope_fail(request, "Process initialization timed out after 5 seconds");
     if (result < 0)
         return envelope_fail(request, "Failed to initialize process: %s", error.text[0] ? error.text : strerror(-result));
-    return divvy_http_answer(
-        request, 200,
-        json_pack("{s:b, s:{s:I, s:I, s:s, s:s, s:s}, s:s}", "success", 1, "data", "host_pid", (json_int_t)process.host_pid,
-                  "container_pid", (json_int_t)container_pid, "container_name", container, "pod_name", tenant.pod,
-                  "namespace", tenant.namespace, "message", "Process initialized successfully"));
+    return divvy_http_answer(request, 200,
+                             json_pack("{s:b, s:{s:I, s:I, s:s, s:s, s:s}, s:s}", "success", 1, "data", "host_pid",
+                                       (json_int_t)process.host_pid, "container_pid", (json_int_t)container_pid,
+                                       "container_name", container, "pod_name", tenant.pod, "namespace", tenant.namespace,
+                                       "message", "Process initialized successfully"));
 }

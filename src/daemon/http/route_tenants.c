@@ -149,11 +149,14 @@ static int operation_check(struct divvy_http_request *request) {
 
 static int tenant_freeze(struct divvy_http_request *request, bool frozen) {
     struct divvy_error error = {0};
+    int result;
 
     if (operation_check(request) != 0)
         return request->status;
-    return tenant_after(request, divvy_daemon_tenant_freeze(request->daemon, &request->peer, request->id, frozen, &error),
-                        &error);
+    result = divvy_daemon_tenant_freeze(request->daemon, &request->peer, request->id, frozen, &error);
+    if (result == 0)
+        divvy_http_channel_freeze(request, request->id, frozen);
+    return tenant_after(request, result, &error);
 }
 
 int divvy_http_freeze_tenant(struct divvy_http_request *request) {
@@ -224,8 +227,8 @@ int divvy_http_post_tenant_process(struct divvy_http_request *request) {
         return divvy_http_fail_errno(request, result, &error);
     if (tenant_get(request, &tenant) != 0)
         return request->status;
-    result = divvy_daemon_process_register(request->daemon, &request->peer, request->id, (int32_t)container_pid, &process,
-                                           &error);
+    result =
+        divvy_daemon_process_register(request->daemon, &request->peer, request->id, (int32_t)container_pid, &process, &error);
     if (result < 0)
         return divvy_http_fail_errno(request, result, &error);
     return divvy_http_answer(request, 201, divvy_http_process_json(&process));

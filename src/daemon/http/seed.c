@@ -33,8 +33,8 @@ json_t *divvy_http_device_info(const struct divvy_node_device *device) {
     return json_pack("{s:s, s:o, s:o, s:I, s:i, s:n, s:o, s:f, s:o, s:{s:s, s:s}, s:b, s:s, s:n, s:n, s:s, s:s}", "UUID",
                      lower(device->uuid_text, uuid), "Vendor", text(device->vendor), "Model", text(device->model), "Index",
                      (json_int_t)device->index, "NUMANode", device->numa_node, "Topology", "TotalMemoryBytes",
-                     divvy_http_u64_json(device->memory_bytes), "MaxTflops", device->max_tflops,
-                     "VirtualizationCapabilities", capabilities, "Properties", "pciBusId", device->pci_bus_id, "simulated",
+                     divvy_http_u64_json(device->memory_bytes), "MaxTflops", device->max_tflops, "VirtualizationCapabilities",
+                     capabilities, "Properties", "pciBusId", device->pci_bus_id, "simulated",
                      device->simulated ? "true" : "false", "Healthy", (int)device->healthy, "ParentUUID", "", "DeviceNode",
                      "DeviceEnv", "IsolationMode", "soft", "IsolationPolicy", "dynamic");
 }
@@ -102,8 +102,8 @@ static json_t *worker_info(const struct divvy_node_tenant *tenant, const struct 
                      tenant->id, "Namespace", tenant->namespace, "WorkerName", name, "AllocatedDevices",
                      uuids(tenant, devices, count, true), "Status", "Running", "QoS", divvy_node_qos_name(tenant->qos),
                      "IsolationMode", "soft", "Requests", resource(tenant, devices, count), "Limits",
-                     resource(tenant, devices, count), "WorkloadName", "", "WorkloadNamespace", "", "PartitionTemplateID",
-                     "", "Labels", "Annotations", "WorkerRunningInfo", "DeletedAt", 0);
+                     resource(tenant, devices, count), "WorkloadName", "", "WorkloadNamespace", "", "PartitionTemplateID", "",
+                     "Labels", "Annotations", "WorkerRunningInfo", "DeletedAt", 0);
 }
 
 json_t *divvy_http_worker_allocation(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
@@ -132,19 +132,16 @@ static json_t *process_metrics(const struct divvy_node_tenant *tenant, const str
 
     knows_memory = knows_memory || process_count == 1;
     snprintf(pid, sizeof pid, "%d", process->host_pid);
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:n}", "DeviceUUID", lower(device->uuid_text, uuid), "WorkerUID",
-                     tenant->id, "ProcessID", pid, "MemoryBytes",
-                     knows_memory ? divvy_http_u64_json(bytes) : json_null(), "MemoryPercentage",
-                     knows_memory && of > 0 ? json_real((double)bytes * 100 / (double)of) : json_null(), "ComputeTflops",
-                     knows_share && device->max_tflops > 0
-                         ? json_real(binding->share_permille * device->max_tflops / 1000.0)
-                         : json_null(),
-                     "ComputePercentage", knows_share ? json_real(binding->share_permille / 10.0) : json_null(),
-                     "ExtraMetrics");
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:n}", "DeviceUUID", lower(device->uuid_text, uuid), "WorkerUID", tenant->id,
+        "ProcessID", pid, "MemoryBytes", knows_memory ? divvy_http_u64_json(bytes) : json_null(), "MemoryPercentage",
+        knows_memory && of > 0 ? json_real((double)bytes * 100 / (double)of) : json_null(), "ComputeTflops",
+        knows_share && device->max_tflops > 0 ? json_real(binding->share_permille * device->max_tflops / 1000.0) : json_null(),
+        "ComputePercentage", knows_share ? json_real(binding->share_permille / 10.0) : json_null(), "ExtraMetrics");
 }
 
-json_t *divvy_http_worker_metrics(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
-                                  size_t count, const struct divvy_node_process *processes, size_t process_count) {
+json_t *divvy_http_worker_metrics(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count,
+                                  const struct divvy_node_process *processes, size_t process_count) {
     json_t *metrics = json_object();
 
     for (uint32_t i = 0; i < tenant->binding_count; i++) {
@@ -165,8 +162,7 @@ json_t *divvy_http_worker_metrics(const struct divvy_node_tenant *tenant, const 
     return metrics;
 }
 
-json_t *divvy_http_limiter_json(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
-                                size_t count) {
+json_t *divvy_http_limiter_json(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count) {
     return json_pack("{s:s, s:o, s:o}", "worker_uid", tenant->id, "requests", resource(tenant, devices, count), "limits",
                      resource(tenant, devices, count));
 }

@@ -15,8 +15,8 @@ json_t *divvy_http_device_info(const struct divvy_node_device *device);
 json_t *divvy_http_worker_allocation(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
                                      size_t count);
 /* {device: {pid: WorkerMetrics}} of all devices of the tenant. */
-json_t *divvy_http_worker_metrics(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices,
-                                  size_t count, const struct divvy_node_process *processes, size_t process_count);
+json_t *divvy_http_worker_metrics(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count,
+                                  const struct divvy_node_process *processes, size_t process_count);
 /* {"worker_uid", "requests", "limits"}. */
 json_t *divvy_http_limiter_json(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count);
 /* PodInfo's data: all bindings of one tenant; optional values are left out. auto_freeze_ns 0: never. */

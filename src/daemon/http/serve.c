@@ -80,8 +80,8 @@ static void bearer_read(struct divvy_http_request *request, const char *header) 
         request->credential = DIVVY_HTTP_CREDENTIAL_ADMIN;
     } else if (!strchr(token, '.')) {
         credential_bad(request, "Authentication failed");
-    } else if (divvy_http_auth_pod(http->auth, token, time(NULL), listener->is_unix || listener->is_loopback, &pod,
-                                   &fault) != 0) {
+    } else if (divvy_http_auth_pod(http->auth, token, time(NULL), listener->is_unix || listener->is_loopback, &pod, &fault) !=
+               0) {
         credential_bad(request, fault);
     } else {
         memcpy(request->peer.pod, pod.pod, sizeof pod.pod);
@@ -117,10 +117,8 @@ static void credential_find(struct divvy_http_request *request) {
 /* 0, or the status of the refusal. */
 static int right_check(struct divvy_http_request *request) {
     static const enum divvy_http_credential needed[DIVVY_HTTP_FOR_MAX] = {
-        [DIVVY_HTTP_FOR_ANYBODY] = DIVVY_HTTP_CREDENTIAL_NONE,
-        [DIVVY_HTTP_FOR_READERS] = DIVVY_HTTP_CREDENTIAL_LOCAL,
-        [DIVVY_HTTP_FOR_PODS] = DIVVY_HTTP_CREDENTIAL_POD,
-        [DIVVY_HTTP_FOR_USERS] = DIVVY_HTTP_CREDENTIAL_USER,
+        [DIVVY_HTTP_FOR_ANYBODY] = DIVVY_HTTP_CREDENTIAL_NONE, [DIVVY_HTTP_FOR_READERS] = DIVVY_HTTP_CREDENTIAL_LOCAL,
+        [DIVVY_HTTP_FOR_PODS] = DIVVY_HTTP_CREDENTIAL_POD,     [DIVVY_HTTP_FOR_USERS] = DIVVY_HTTP_CREDENTIAL_USER,
         [DIVVY_HTTP_FOR_ADMINS] = DIVVY_HTTP_CREDENTIAL_ADMIN,
     };
     enum divvy_http_credential least = needed[request->route->right];
@@ -134,7 +132,8 @@ static int right_check(struct divvy_http_request *request) {
     if (request->credential == DIVVY_HTTP_CREDENTIAL_NONE || request->credential == DIVVY_HTTP_CREDENTIAL_LOCAL)
         return divvy_http_fail(request, 401, "Missing authorization header");
     return divvy_http_fail(request, 403, "this is for %s",
-                           least == DIVVY_HTTP_CREDENTIAL_ADMIN ? "administrators" : "users of the unix socket and administrators");
+                           least == DIVVY_HTTP_CREDENTIAL_ADMIN ? "administrators"
+                                                                : "users of the unix socket and administrators");
 }
 
 /* Length that the client says its body has; 0 when it does not say. */

@@ -61,14 +61,14 @@ static int listener_run(struct divvy_http *http, struct divvy_http_listener *lis
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, DIVVY_HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT,
         http->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->per_peer, MHD_OPTION_CONNECTION_TIMEOUT,
         http->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(16 * 1024), MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
-        (size_t)1024, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        divvy_http_link_notify, listener, MHD_OPTION_NOTIFY_COMPLETED, divvy_http_serve_done, listener,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_THREAD_STACK_SIZE, (size_t)(256 * 1024), MHD_OPTION_ARRAY, tls,
-        MHD_OPTION_END);
+        (size_t)1024, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_NOTIFY_CONNECTION, divvy_http_link_notify,
+        listener, MHD_OPTION_NOTIFY_COMPLETED, divvy_http_serve_done, listener, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)(256 * 1024), MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (listener->mhd)
         return 0;
-    return divvy_error_set(error, -EINVAL, listener->is_tls ? "the HTTP server does not take the certificate and its key"
-                                                            : "the HTTP library cannot be started");
+    return divvy_error_set(error, -EINVAL,
+                           listener->is_tls ? "the HTTP server does not take the certificate and its key"
+                                            : "the HTTP library cannot be started");
 }
 
 static int listener_add(struct divvy_http *http, int fd, const struct divvy_http_listener *like, struct divvy_error *error) {
@@ -173,8 +173,8 @@ static int parts_start(struct divvy_http *http, const struct divvy_http_options 
     int result = tls_read(options, &http->tls_cert, &http->tls_key, error);
 
     if (result == 0)
-        result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience,
-                                     options->jwt_unverified, &http->auth, error);
+        result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience, options->jwt_unverified,
+                                     &http->auth, error);
     if (result == 0 && (result = divvy_channel_server_new(NULL, &http->channel)) < 0)
         divvy_error_set_errno(error, result, "the two-way channel cannot be started");
     if (result == 0)
@@ -295,8 +295,8 @@ int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options
     struct divvy_metrics_file_settings settings;
     struct divvy_http_auth *auth = NULL, *old;
     char *cert = NULL, *key = NULL;
-    int result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience,
-                                     options->jwt_unverified, &auth, error);
+    int result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience, options->jwt_unverified,
+                                     &auth, error);
 
     if (result == 0)
         result = tls_read(options, &cert, &key, error);

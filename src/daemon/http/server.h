@@ -67,9 +67,9 @@ struct divvy_http {
     pthread_mutex_t sleep_lock;
     pthread_cond_t sleep_work;
     struct divvy_http_request *work_first, **work_last;
-    struct divvy_http_request *waiting;    /* long polls */
-    struct divvy_http_stream *streams;     /* streams that have nothing to send */
-    uint64_t event_last;                   /* newest number seen */
+    struct divvy_http_request *waiting; /* long polls */
+    struct divvy_http_stream *streams;  /* streams that have nothing to send */
+    uint64_t event_last;                /* newest number seen */
     bool is_stopping;
     pthread_t workers[DIVVY_HTTP_WORKERS];
     uint32_t worker_count;
@@ -109,6 +109,11 @@ bool divvy_http_sleep_work(struct divvy_http_request *request);
 bool divvy_http_sleep_wait(struct divvy_http_request *request);
 /* Wake all that sleep, for good, and end the threads. */
 void divvy_http_sleep_stop(struct divvy_http *http);
+
+/* --- the two-way channel (route_channel.c) -------------------------------------------------------------------------- */
+
+/* The tenant was frozen or thawed: those of its processes that follow the channel are told, since they may have no page. */
+void divvy_http_channel_freeze(struct divvy_http_request *request, const char *tenant, bool frozen);
 
 /* --- streams (stream.c) --------------------------------------------------------------------------------------------- */
 

@@ -53,18 +53,17 @@ static json_t *binding_json(const struct divvy_node_binding *binding, const stru
     const struct divvy_node_device *device = binding->device < count ? &devices[binding->device] : NULL;
     bool capped = binding->compute_permille < DIVVY_NODE_PERMILLE_NONE;
 
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:f, s:o, s:o, s:I, s:o, s:s}", "uuid",
-        text_or_null(device ? device->uuid_text : NULL), "index", device ? json_integer(device->index) : json_null(),
-        "memory_limit_bytes",
-        binding->limit_bytes == DIVVY_NODE_MEMORY_NONE ? json_null() : divvy_http_u64_json(binding->limit_bytes),
-        "memory_used_bytes", divvy_http_u64_json(binding->used_bytes), "memory_peak_bytes",
-        divvy_http_u64_json(binding->peak_bytes), "refused", divvy_http_u64_json(binding->refused), "compute_percent",
-        capped ? json_real(binding->compute_permille / 10.0) : json_null(), "soft", (int)binding->soft, "weight",
-        (json_int_t)binding->weight, "share_percent", binding->share_permille / 10.0, "busy_ns",
-        divvy_http_u64_json(binding->busy_ns), "waited_ns", divvy_http_u64_json(binding->waited_ns), "waiting",
-        (json_int_t)binding->waiting, "launches", divvy_http_u64_json(binding->launches), "mode",
-        divvy_http_mode_name(binding->mode));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:f, s:o, s:o, s:I, s:o, s:s}", "uuid",
+                     text_or_null(device ? device->uuid_text : NULL), "index",
+                     device ? json_integer(device->index) : json_null(), "memory_limit_bytes",
+                     binding->limit_bytes == DIVVY_NODE_MEMORY_NONE ? json_null() : divvy_http_u64_json(binding->limit_bytes),
+                     "memory_used_bytes", divvy_http_u64_json(binding->used_bytes), "memory_peak_bytes",
+                     divvy_http_u64_json(binding->peak_bytes), "refused", divvy_http_u64_json(binding->refused),
+                     "compute_percent", capped ? json_real(binding->compute_permille / 10.0) : json_null(), "soft",
+                     (int)binding->soft, "weight", (json_int_t)binding->weight, "share_percent", binding->share_permille / 10.0,
+                     "busy_ns", divvy_http_u64_json(binding->busy_ns), "waited_ns", divvy_http_u64_json(binding->waited_ns),
+                     "waiting", (json_int_t)binding->waiting, "launches", divvy_http_u64_json(binding->launches), "mode",
+                     divvy_http_mode_name(binding->mode));
 }
 
 json_t *divvy_http_tenant_json(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count) {
@@ -86,8 +85,8 @@ json_t *divvy_http_tenant_json(const struct divvy_node_tenant *tenant, const str
                      (json_int_t)tenant->process_count, "devices", bindings);
 }
 
-json_t *divvy_http_device_json(const struct divvy_node_device *devices, size_t place,
-                               const struct divvy_node_tenant *tenants, size_t tenant_count) {
+json_t *divvy_http_device_json(const struct divvy_node_device *devices, size_t place, const struct divvy_node_tenant *tenants,
+                               size_t tenant_count) {
     const struct divvy_node_device *device = &devices[place];
     uint64_t promised = 0;
     json_int_t on_it = 0;
@@ -103,23 +102,20 @@ json_t *divvy_http_device_json(const struct divvy_node_device *devices, size_t p
                 __builtin_add_overflow(promised, binding->limit_bytes, &promised))
                 promised = UINT64_MAX;
         }
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}",
-                     "uuid", device->uuid_text, "index", (json_int_t)device->index, "model", text_or_null(device->model),
-                     "vendor", text_or_null(device->vendor), "pci_bus_id", text_or_null(device->pci_bus_id), "simulated",
-                     (int)device->simulated, "healthy", (int)device->healthy, "numa_node",
-                     device->numa_node < 0 ? json_null() : json_integer(device->numa_node), "memory_bytes",
-                     divvy_http_u64_json(device->memory_bytes), "memory_used_bytes",
-                     divvy_http_known_json(device->memory_used_bytes), "memory_promised_bytes",
-                     divvy_http_u64_json(promised), "max_tflops",
-                     device->max_tflops > 0 ? json_real(device->max_tflops) : json_null(), "utilisation_percent",
-                     divvy_http_known_real_json(device->utilisation_permille, 10.0), "temperature_c",
-                     divvy_http_known_json(device->temperature_c), "power_w",
-                     divvy_http_known_real_json(device->power_mw, 1000.0), "clock_sm_mhz",
-                     divvy_http_known_json(device->clock_sm_mhz), "clock_memory_mhz",
-                     divvy_http_known_json(device->clock_memory_mhz), "pcie_rx_kb_per_second",
-                     divvy_http_known_json(device->pcie_rx_kb), "pcie_tx_kb_per_second",
-                     divvy_http_known_json(device->pcie_tx_kb), "clock_graphics_mhz",
-                     divvy_http_known_json(device->clock_graphics_mhz), "tenants", on_it);
+    return json_pack(
+        "{s:s, s:I, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "uuid",
+        device->uuid_text, "index", (json_int_t)device->index, "model", text_or_null(device->model), "vendor",
+        text_or_null(device->vendor), "pci_bus_id", text_or_null(device->pci_bus_id), "simulated", (int)device->simulated,
+        "healthy", (int)device->healthy, "numa_node", device->numa_node < 0 ? json_null() : json_integer(device->numa_node),
+        "memory_bytes", divvy_http_u64_json(device->memory_bytes), "memory_used_bytes",
+        divvy_http_known_json(device->memory_used_bytes), "memory_promised_bytes", divvy_http_u64_json(promised), "max_tflops",
+        device->max_tflops > 0 ? json_real(device->max_tflops) : json_null(), "utilisation_percent",
+        divvy_http_known_real_json(device->utilisation_permille, 10.0), "temperature_c",
+        divvy_http_known_json(device->temperature_c), "power_w", divvy_http_known_real_json(device->power_mw, 1000.0),
+        "clock_sm_mhz", divvy_http_known_json(device->clock_sm_mhz), "clock_memory_mhz",
+        divvy_http_known_json(device->clock_memory_mhz), "pcie_rx_kb_per_second", divvy_http_known_json(device->pcie_rx_kb),
+        "pcie_tx_kb_per_second", divvy_http_known_json(device->pcie_tx_kb), "clock_graphics_mhz",
+        divvy_http_known_json(device->clock_graphics_mhz), "tenants", on_it);
 }
 
 json_t *divvy_http_process_json(const struct divvy_node_process *process) {

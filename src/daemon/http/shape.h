@@ -10,8 +10,8 @@
 
 json_t *divvy_http_tenant_json(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count);
 /* tenants: all of the node, for what is promised of the device. */
-json_t *divvy_http_device_json(const struct divvy_node_device *devices, size_t place,
-                               const struct divvy_node_tenant *tenants, size_t tenant_count);
+json_t *divvy_http_device_json(const struct divvy_node_device *devices, size_t place, const struct divvy_node_tenant *tenants,
+                               size_t tenant_count);
 json_t *divvy_http_process_json(const struct divvy_node_process *process);
 json_t *divvy_http_event_json(const struct divvy_node_event *event);
 

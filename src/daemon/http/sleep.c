@@ -83,8 +83,8 @@ static void waiting_wake(struct divvy_http *http, bool all, int64_t now_ns) {
     struct divvy_http_request **place = &http->waiting, *request;
 
     while ((request = *place)) {
-        bool due = all || http->event_last > request->wait_after ||
-                   (request->deadline_ns != 0 && now_ns >= request->deadline_ns);
+        bool due =
+            all || http->event_last > request->wait_after || (request->deadline_ns != 0 && now_ns >= request->deadline_ns);
 
         if (!due) {
             place = &request->next;

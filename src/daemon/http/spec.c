@@ -73,8 +73,8 @@ static int binding_read(const json_t *object, size_t place, const struct divvy_n
     if (result == 0 && (result = gpu_read(&fields, devices, count, &device, error)) == -ENOENT)
         return divvy_error_set(error, -EINVAL, "%sgpu is missing", prefix);
     if (result == 0)
-        result = optional(divvy_http_field_u64_or_null(&fields, "memory_limit_bytes", 1, INT64_MAX,
-                                                       DIVVY_NODE_MEMORY_NONE, &limit, error));
+        result = optional(
+            divvy_http_field_u64_or_null(&fields, "memory_limit_bytes", 1, INT64_MAX, DIVVY_NODE_MEMORY_NONE, &limit, error));
     if (result == 0)
         result = optional(divvy_http_field_permille(&fields, "compute_percent", DIVVY_NODE_PERMILLE_NONE, &permille, error));
     if (result == 0)
@@ -109,8 +109,8 @@ static int bindings_read(const json_t *body, const struct divvy_node_device *dev
 
 int divvy_http_spec_read(const json_t *body, const struct divvy_node_device *devices, size_t count,
                          struct divvy_node_spec *ret_spec, bool *ret_owner_set, struct divvy_error *error) {
-    static const char *const names[] = {"id",        "qos",       "keeper_pid", "pod",
-                                        "namespace", "container", "owner_uid",  "devices", NULL};
+    static const char *const names[] = {"id",        "qos",       "keeper_pid", "pod", "namespace",
+                                        "container", "owner_uid", "devices",    NULL};
     const struct divvy_http_fields fields = {body, ""};
     struct divvy_node_spec spec = {.qos = DIVVY_NODE_QOS_MEDIUM, .source = DIVVY_NODE_FROM_API};
     uint64_t keeper = 0, owner = 0;
@@ -160,28 +160,28 @@ int divvy_http_change_read(const json_t *body, const struct divvy_node_device *d
 
     if (result == 0)
         result = optional(gpu_read(&fields, devices, count, &place, error));
-    /* Each reader leaves the change alone when its field is not there, and says so. */
-#define TAKE(bit, call)                                                                                                \
-    if (result == 0) {                                                                                                 \
-        result = (call);                                                                                               \
-        if (result == 0)                                                                                               \
-            found |= (bit);                                                                                            \
-        result = optional(result);                                                                                     \
+        /* Each reader leaves the change alone when its field is not there, and says so. */
+#define TAKE(bit, call)                                                                                                        \
+    if (result == 0) {                                                                                                         \
+        result = (call);                                                                                                       \
+        if (result == 0)                                                                                                       \
+            found |= (bit);                                                                                                    \
+        result = optional(result);                                                                                             \
     }
     TAKE(DIVVY_NODE_CHANGE_MEMORY, divvy_http_field_u64_or_null(&fields, "memory_limit_bytes", 1, INT64_MAX,
                                                                 DIVVY_NODE_MEMORY_NONE, &change.limit_bytes, error))
-    TAKE(DIVVY_NODE_CHANGE_COMPUTE, divvy_http_field_permille(&fields, "compute_percent", DIVVY_NODE_PERMILLE_NONE,
-                                                              &change.compute_permille, error))
+    TAKE(DIVVY_NODE_CHANGE_COMPUTE,
+         divvy_http_field_permille(&fields, "compute_percent", DIVVY_NODE_PERMILLE_NONE, &change.compute_permille, error))
     TAKE(DIVVY_NODE_CHANGE_SOFT, divvy_http_field_flag(&fields, "soft", &change.soft, error))
-    TAKE(DIVVY_NODE_CHANGE_WEIGHT,
-         divvy_http_field_u64(&fields, "weight", 1, DIVVY_NODE_SCHED_WEIGHT_MAX, &weight, error))
+    TAKE(DIVVY_NODE_CHANGE_WEIGHT, divvy_http_field_u64(&fields, "weight", 1, DIVVY_NODE_SCHED_WEIGHT_MAX, &weight, error))
     TAKE(DIVVY_NODE_CHANGE_QOS, qos_read(&fields, &change.qos, error))
 #undef TAKE
     if (result < 0)
         return result;
     if (found == 0)
-        return divvy_error_set(error, -EINVAL, "nothing to change: give memory_limit_bytes, compute_percent, soft, "
-                                               "weight or qos");
+        return divvy_error_set(error, -EINVAL,
+                               "nothing to change: give memory_limit_bytes, compute_percent, soft, "
+                               "weight or qos");
     change.fields = found;
     change.device = place;
     change.weight = (uint32_t)weight;

@@ -7,8 +7,7 @@
 static bool stream_sleep_locked(struct divvy_http_stream *stream) {
     struct divvy_http *http = stream->http;
 
-    if (http->is_stopping || stream->is_woken ||
-        (stream->wants_events && http->event_last > stream->event_seen))
+    if (http->is_stopping || stream->is_woken || (stream->wants_events && http->event_last > stream->event_seen))
         return false;
     stream->is_asleep = true;
     stream->next = http->streams;
@@ -46,6 +45,7 @@ static ssize_t stream_read(void *argument, uint64_t position, char *buffer, size
     bool ends;
 
     (void)position;
+    divvy_daemon_touch(http->daemon); /* whoever follows is somebody who is here */
     pthread_mutex_lock(&http->sleep_lock);
     stream->is_woken = false;
     ends = http->is_stopping;

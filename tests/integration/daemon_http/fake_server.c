@@ -52,6 +52,8 @@ int main(int argc, char **argv) {
     options.token_file = value_of(argc, argv, "token_file");
     options.jwt_key_file = value_of(argc, argv, "jwt_key_file");
     options.jwt_unverified = value_of(argc, argv, "jwt_unverified") != NULL;
+    options.connections_per_peer = 4096;
+    options.connections_max = 4096;
     options.request_timeout_s = timeout ? (uint32_t)atoi(timeout) : 0;
     state = fake_new();
     fake_can_snapshot(state, value_of(argc, argv, "snapshot") != NULL);

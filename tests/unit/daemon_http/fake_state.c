@@ -47,9 +47,9 @@ const char *divvy_node_state_name(enum divvy_node_tenant_state state) {
 
 const char *divvy_node_event_name(enum divvy_node_event_kind kind) {
     static const char *const names[DIVVY_NODE_EVENT_KIND_MAX] = {
-        "tenant-created", "tenant-adopted",  "tenant-changed", "tenant-frozen", "tenant-resumed", "tenant-removed",
-        "process-started", "process-ended",  "memory-refused", "long-kernel",   "device-lost",    "device-back",
-        "page-broken",    "daemon",
+        "tenant-created", "tenant-adopted",  "tenant-changed", "tenant-frozen",  "tenant-resumed",
+        "tenant-removed", "process-started", "process-ended",  "memory-refused", "long-kernel",
+        "device-lost",    "device-back",     "page-broken",    "daemon",
     };
 
     return (unsigned)kind < DIVVY_NODE_EVENT_KIND_MAX ? names[kind] : NULL;
@@ -308,8 +308,8 @@ int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_d
     return status;
 }
 
-void fake_tenant_add(struct divvy_daemon *daemon, const char *id, const char *namespace, const char *pod,
-                     const char *container, enum divvy_node_qos qos, uint32_t owner_uid, int32_t pid, uint64_t used_bytes) {
+void fake_tenant_add(struct divvy_daemon *daemon, const char *id, const char *namespace, const char *pod, const char *container,
+                     enum divvy_node_qos qos, uint32_t owner_uid, int32_t pid, uint64_t used_bytes) {
     struct divvy_daemon_peer peer = {.admin = true};
     struct divvy_node_spec spec = {.qos = qos, .owner_uid = owner_uid, .binding_count = 1};
     struct divvy_node_tenant tenant, *kept;
@@ -368,8 +368,8 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
     return status;
 }
 
-int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               bool frozen, struct divvy_error *error) {
+int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id, bool frozen,
+                               struct divvy_error *error) {
     struct divvy_node_tenant *tenant = NULL;
     int status = begin(daemon, peer, id, &tenant, error);
 
@@ -442,8 +442,8 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
     return status;
 }
 
-uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32_t wait_ms,
-                             struct divvy_node_event *ret_events, uint32_t room) {
+uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32_t wait_ms, struct divvy_node_event *ret_events,
+                             uint32_t room) {
     struct timespec until;
     uint32_t count = 0;
 

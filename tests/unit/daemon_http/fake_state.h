@@ -17,8 +17,8 @@ void fake_ready(struct divvy_daemon *daemon, bool ready);
 void fake_can_snapshot(struct divvy_daemon *daemon, bool can);
 
 /* A tenant with these names, a process with this pid, and memory in use on device 0. */
-void fake_tenant_add(struct divvy_daemon *daemon, const char *id, const char *namespace, const char *pod,
-                     const char *container, enum divvy_node_qos qos, uint32_t owner_uid, int32_t pid, uint64_t used_bytes);
+void fake_tenant_add(struct divvy_daemon *daemon, const char *id, const char *namespace, const char *pod, const char *container,
+                     enum divvy_node_qos qos, uint32_t owner_uid, int32_t pid, uint64_t used_bytes);
 void fake_memory_used(struct divvy_daemon *daemon, uint32_t device, uint64_t bytes);
 /* What the last operation was given; a copy that lives until the next call. For one thread. */
 const struct divvy_daemon_peer *fake_last_peer(struct divvy_daemon *daemon);

@@ -31,9 +31,9 @@ static char folder[] = "/tmp/divvy-http-parts-XXXXXX";
 static void test_percent_decode(void **unused) {
     static const struct {
         const char *coded, *text; /* NULL: refused */
-    } cases[] = {{"", ""},        {"abc", "abc"}, {"a%2Fb", "a/b"}, {"%2f%2F", "//"}, {"%", NULL},   {"%2", NULL},
-                 {"%zz", NULL},   {"%00", NULL},  {"a%0", NULL},    {"%25", "%"},     {"+", "+"},    {"%41%", NULL},
-                 {"%c3%a4", "ä"}, {"%-1", NULL},  {"% 1", NULL}};
+    } cases[] = {{"", ""},     {"abc", "abc"}, {"a%2Fb", "a/b"}, {"%2f%2F", "//"}, {"%", NULL},
+                 {"%2", NULL}, {"%zz", NULL},  {"%00", NULL},    {"a%0", NULL},    {"%25", "%"},
+                 {"+", "+"},   {"%41%", NULL}, {"%c3%a4", "ä"},  {"%-1", NULL},    {"% 1", NULL}};
     char text[16];
 
     (void)unused;
@@ -186,8 +186,8 @@ static char *encode64(const uint8_t *bytes, size_t length) {
     char *text = calloc(1, length * 4 / 3 + 4), *at = text;
 
     for (size_t i = 0; i < length; i += 3) {
-        uint32_t bits = (uint32_t)bytes[i] << 16 | (i + 1 < length ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                        (i + 2 < length ? bytes[i + 2] : 0);
+        uint32_t bits =
+            (uint32_t)bytes[i] << 16 | (i + 1 < length ? (uint32_t)bytes[i + 1] << 8 : 0) | (i + 2 < length ? bytes[i + 2] : 0);
 
         for (size_t j = 0; j < 4 && i + j < length + 1; j++)
             *at++ = digits[bits >> (18 - 6 * j) & 63];
@@ -197,7 +197,8 @@ static char *encode64(const uint8_t *bytes, size_t length) {
 
 /* A signed token; `key` NULL: with an empty signature. */
 static char *token_make(const char *header, const char *claims, EVP_PKEY *key) {
-    char *first = encode64((const uint8_t *)header, strlen(header)), *second = encode64((const uint8_t *)claims, strlen(claims));
+    char *first = encode64((const uint8_t *)header, strlen(header)),
+         *second = encode64((const uint8_t *)claims, strlen(claims));
     char *token = calloc(1, strlen(first) + strlen(second) + 2048), *third = NULL;
     uint8_t signature[1024], raw[64];
     size_t length = sizeof signature;
@@ -305,9 +306,10 @@ static void test_pod_tokens(void **unused) {
     token_try(auth, rs, "{\"exp\":1000100,\"aud\":\"other\"," POD "}", rsa, "audience");
     token_try(auth, rs, "{\"exp\":1000100," POD "}", rsa, "audience");
     token_try(auth, rs, "{\"exp\":1000100,\"aud\":\"divvy\"}", rsa, "no pod");
-    token_try(auth, rs, "{\"exp\":1000100,\"aud\":\"divvy\",\"kubernetes.io\":{\"namespace\":\"..\",\"pod\":{\"name\":\"x\"}}}", rsa,
-              "no pod");
-    token_try(auth, rs, "{\"exp\":1000100,\"aud\":\"divvy\",\"kubernetes.io\":{\"namespace\":\"a/b\",\"pod\":{\"name\":\"x\"}}}", rsa,
+    token_try(auth, rs, "{\"exp\":1000100,\"aud\":\"divvy\",\"kubernetes.io\":{\"namespace\":\"..\",\"pod\":{\"name\":\"x\"}}}",
+              rsa, "no pod");
+    token_try(auth, rs,
+              "{\"exp\":1000100,\"aud\":\"divvy\",\"kubernetes.io\":{\"namespace\":\"a/b\",\"pod\":{\"name\":\"x\"}}}", rsa,
               "no pod");
     for (size_t i = 0; i < 3; i++) {
         static const char *const odd[] = {"a.b", "a.b.c.d", "!.!.!"};
@@ -380,8 +382,16 @@ static void test_token_file(void **unused) {
 }
 
 static void test_listen(void **unused) {
-    static const char *const bad[] = {"", "8001", "localhost", "localhost:", "localhost:x", "localhost:65536",
-                                      "::1:80", "[::1]80", "no-such-host.invalid:80", "localhost:-1"};
+    static const char *const bad[] = {"",
+                                      "8001",
+                                      "localhost",
+                                      "localhost:",
+                                      "localhost:x",
+                                      "localhost:65536",
+                                      "::1:80",
+                                      "[::1]80",
+                                      "no-such-host.invalid:80",
+                                      "localhost:-1"};
     struct divvy_error error;
     bool loopback = false;
     uint16_t port = 0;
@@ -438,7 +448,8 @@ static void test_metrics(void **unused) {
         "\ndivvy_device_memory_bytes{gpu=\"GPU-a0a0a0a0-0000-0000-0000-000000000000\"} 85899345920\n",
         "\ndivvy_device_memory_promised_bytes{gpu=\"GPU-a0a0a0a0-0000-0000-0000-000000000000\"} 17179869184\n",
         "\ndivvy_device_tenants{gpu=\"GPU-a1a1a1a1-0000-0000-0000-000000000001\"} 0\n",
-        "\ndivvy_tenant_share_ratio{tenant=\"prod/we\\\"b\\\\0/main\",gpu=\"GPU-a0a0a0a0-0000-0000-0000-000000000000\"} 0.497\n",
+        "\ndivvy_tenant_share_ratio{tenant=\"prod/we\\\"b\\\\0/main\",gpu=\"GPU-a0a0a0a0-0000-0000-0000-000000000000\"} "
+        "0.497\n",
         "\ndivvy_tenant_throttled_seconds_total{tenant=\"idle one\",gpu=\"GPU-a0a0a0a0-0000-0000-0000-000000000000\"} 1.5\n",
         "\nprocess_resident_memory_bytes 10485760\n",
         "\n# TYPE divvy_tenant_memory_refused_total counter\n",

@@ -24,8 +24,8 @@
 #define TOKEN  "a-token-of-the-tests-0001"
 #define BEARER "Authorization: Bearer " TOKEN "\r\n"
 /* {"alg":"none"} {"exp":4102444800,"kubernetes.io":{"namespace":"prod","pod":{"name":"web-0","uid":"u-1"}}} */
-#define POD_TOKEN                                                                                                      \
-    "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDAsImt1YmVybmV0ZXMuaW8iOnsibmFtZXNwYWNlIjoicHJvZCIsInBvZCI6eyJuYW1lIjoid2Vi" \
+#define POD_TOKEN                                                                                                              \
+    "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDAsImt1YmVybmV0ZXMuaW8iOnsibmFtZXNwYWNlIjoicHJvZCIsInBvZCI6eyJuYW1lIjoid2Vi"     \
     "LTAiLCJ1aWQiOiJ1LTEifX19."
 #define POD_BEARER "Authorization: Bearer " POD_TOKEN "\r\n"
 
@@ -153,7 +153,8 @@ static void raw(const char *bytes, size_t length, int status) {
 }
 
 static void test_raw_bytes(void **unused) {
-    static const char chunked[] = "POST /api/v1/tenants HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char chunked[] =
+        "POST /api/v1/tenants HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     char *bytes = malloc(300000);
     unsigned seed = 12345;
     size_t length;
@@ -307,7 +308,10 @@ static void test_tcp_with_tokens(void **unused) {
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         expect_tcp(changes[i].method, changes[i].url, NULL, changes[i].body, 401, NULL);
         expect_tcp(changes[i].method, changes[i].url, BEARER, changes[i].body,
-                   i == 0 ? 201 : strcmp(changes[i].method, "DELETE") == 0 ? 204 : 200, NULL);
+                   i == 0                                     ? 201
+                   : strcmp(changes[i].method, "DELETE") == 0 ? 204
+                                                              : 200,
+                   NULL);
     }
     assert_true(fake_last_peer(state)->admin);
     assert_false(fake_last_peer(state)->known);
@@ -338,9 +342,10 @@ static void test_refuses_to_start(void **unused) {
     assert_int_equal(start((struct divvy_http_options){.listen = "0.0.0.0:0", .token_file = token_path}, &error), -EINVAL);
     assert_non_null(strstr(error.text, "without TLS"));
     assert_int_equal(start((struct divvy_http_options){.listen = "0.0.0.0:0", .jwt_unverified = true}, &error), -EINVAL);
-    assert_int_equal(start((struct divvy_http_options){.listen = "0.0.0.0:0", .token_file = token_path, .allow_plaintext = true,
-                                                       .jwt_unverified = true},
-                           &error),
+    assert_int_equal(start(
+                         (struct divvy_http_options){
+                             .listen = "0.0.0.0:0", .token_file = token_path, .allow_plaintext = true, .jwt_unverified = true},
+                         &error),
                      -EINVAL);
     assert_non_null(strstr(error.text, "not verified"));
     assert_int_equal(start((struct divvy_http_options){.listen = "127.0.0.1:0", .tls_cert = token_path}, &error), -EINVAL);
@@ -459,8 +464,8 @@ static void test_pods(void **unused) {
     expect_tcp("PATCH", "/api/v1/tenants/prod%2Fweb-0%2Fmain", POD_BEARER, "{\"soft\":true}", 403, NULL);
     expect_tcp("GET", "/api/v1/pod", POD_BEARER, NULL, 200, "not found"); /* no container named: none fits */
     expect_tcp("GET", "/api/v1/limiter/events/worker_77?wait=1", POD_BEARER, NULL, 403, "another process");
-    expect_tcp("POST", "/api/v1/limiter/result", POD_BEARER,
-               "{\"task_id\":\"x\",\"client_id\":\"worker_77\",\"success\":true}", 403, "another process");
+    expect_tcp("POST", "/api/v1/limiter/result", POD_BEARER, "{\"task_id\":\"x\",\"client_id\":\"worker_77\",\"success\":true}",
+               403, "another process");
     expect_tcp("POST", "/api/v1/trap", POD_BEARER,
                "{\"trap_id\":\"t\",\"process_id\":77,\"frame\":{\"OutOfMemory\":{\"requested_bytes\":5}}}", 404, "77");
     /* The list of pods is the administrator's. */
@@ -483,10 +488,15 @@ static void test_trap(void **unused) {
     fake_tenant_add(state, "low", "", "", "", DIVVY_NODE_QOS_LOW, 0, 101, UINT64_C(6) << 30);
     fake_tenant_add(state, "equal", "", "", "", DIVVY_NODE_QOS_HIGH, 0, 102, UINT64_C(7) << 30);
     start_well((struct divvy_http_options){0});
-#define TRAP(pid, bytes) (snprintf(body, sizeof body, "{\"trap_id\":\"t-1\",\"process_id\":%d,\"frame\":{\"OutOfMemory\":{"    \
-                                   "\"requested_bytes\":%llu}},\"timeout_seconds\":5}", pid, (unsigned long long)(bytes)), body)
+#define TRAP(pid, bytes)                                                                                                       \
+    (snprintf(body, sizeof body,                                                                                               \
+              "{\"trap_id\":\"t-1\",\"process_id\":%d,\"frame\":{\"OutOfMemory\":{"                                            \
+              "\"requested_bytes\":%llu}},\"timeout_seconds\":5}",                                                             \
+              pid, (unsigned long long)(bytes)),                                                                               \
+     body)
     expect("POST", "/api/v1/trap", NULL, NULL, 501, "checkpoint");
-    expect("POST", "/api/v1/trap", NULL, TRAP(100, 1 << 20), 200, "{\"trap_id\":\"t-1\",\"action\":\"Resume\",\"timestamp\":\"2");
+    expect("POST", "/api/v1/trap", NULL, TRAP(100, 1 << 20), 200,
+           "{\"trap_id\":\"t-1\",\"action\":\"Resume\",\"timestamp\":\"2");
     expect("POST", "/api/v1/trap", NULL, TRAP(100, UINT64_C(5) << 30), 200, "\"action\":{\"Fatal\":\"the request is beyond");
     expect("POST", "/api/v1/trap", NULL, TRAP(999, 1), 404, "no process 999");
     expect("POST", "/api/v1/trap", NULL, "{\"trap_id\":\"t\"}", 422, "process_id is missing");
@@ -534,8 +544,9 @@ static void test_stream(void **unused) {
 
     (void)unused;
     start_well((struct divvy_http_options){0});
-    length = snprintf(request, sizeof request,
-                      "GET /api/v1/events?after=0 HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\nLast-Event-ID: 1\r\n\r\n");
+    length =
+        snprintf(request, sizeof request,
+                 "GET /api/v1/events?after=0 HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\nLast-Event-ID: 1\r\n\r\n");
     for (size_t i = 0; i < 40; i++) {
         fds[i] = client_unix(socket_path);
         assert_int_equal(client_send(fds[i], request, (size_t)length), 0);
@@ -580,8 +591,10 @@ static void *stop_later(void *unused) {
 static void test_stop_while_waiting(void **unused) {
     static const char stream[] = "GET /api/v1/events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
     static const char poll[] = "GET /api/v1/events?after=1&wait=60 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    static const char channel[] = "GET /api/v1/limiter/events/worker_9?wait=25 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    static const char slow[] = "POST /api/v1/tenants/t/snapshot HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    static const char channel[] =
+        "GET /api/v1/limiter/events/worker_9?wait=25 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    static const char slow[] =
+        "POST /api/v1/tenants/t/snapshot HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     struct client_answer answer;
     int fds[4], slow_fds[8];
     pthread_t thread;
@@ -623,7 +636,8 @@ static void test_stop_while_waiting(void **unused) {
 
 /* Slow operations do not keep others waiting, however many there are. */
 static void test_slow_operations(void **unused) {
-    static const char slow[] = "POST /api/v1/tenants/t/snapshot HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    static const char slow[] =
+        "POST /api/v1/tenants/t/snapshot HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     struct client_answer answer;
     int fds[12];
 
@@ -651,7 +665,8 @@ static void test_slow_operations(void **unused) {
 /* --- channel -------------------------------------------------------------------------------------------------------- */
 
 static void test_channel(void **unused) {
-    static const char stream[] = "GET /api/v1/limiter/events/worker_4242 HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
+    static const char stream[] =
+        "GET /api/v1/limiter/events/worker_4242 HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
     struct divvy_channel_order order = {.kind = DIVVY_CHANNEL_SUSPEND};
     struct divvy_channel_outcome outcome = {0};
     char id[DIVVY_CHANNEL_TASK_ID_BYTES], body[256];
@@ -670,8 +685,9 @@ static void test_channel(void **unused) {
     assert_non_null(strstr(answer.text, "\"kind\":\"Suspend\""));
     assert_non_null(strstr(answer.text, id));
     client_answer_free(&answer);
-    snprintf(body, sizeof body, "{\"task_id\":\"%s\",\"client_id\":\"worker_4242\",\"success\":true,\"result\":{\"id\":%llu,"
-                                "\"success\":true,\"message\":null},\"error\":null,\"timestamp\":\"2026-01-01T00:00:00Z\"}",
+    snprintf(body, sizeof body,
+             "{\"task_id\":\"%s\",\"client_id\":\"worker_4242\",\"success\":true,\"result\":{\"id\":%llu,"
+             "\"success\":true,\"message\":null},\"error\":null,\"timestamp\":\"2026-01-01T00:00:00Z\"}",
              id, (unsigned long long)number);
     expect("POST", "/api/v1/limiter/result", NULL, body, 200, NULL);
     assert_int_equal(divvy_channel_server_wait(divvy_http_channel(server), "worker_4242", id, 1000000000, &outcome), 0);
@@ -686,11 +702,24 @@ static void test_channel(void **unused) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_bad_requests),    TEST(test_errors_of_the_state), TEST(test_raw_bytes),  TEST(test_slow_client),
-        TEST(test_limit_of_a_user), TEST(test_tcp_open_on_loopback), TEST(test_tcp_with_tokens),
-        TEST(test_refuses_to_start), TEST(test_other_user),         TEST(test_hide_others), TEST(test_pods),
-        TEST(test_no_pods),         TEST(test_trap),                TEST(test_long_poll),  TEST(test_stream),
-        TEST(test_stop_while_waiting), TEST(test_slow_operations),  TEST(test_channel),
+        TEST(test_bad_requests),
+        TEST(test_errors_of_the_state),
+        TEST(test_raw_bytes),
+        TEST(test_slow_client),
+        TEST(test_limit_of_a_user),
+        TEST(test_tcp_open_on_loopback),
+        TEST(test_tcp_with_tokens),
+        TEST(test_refuses_to_start),
+        TEST(test_other_user),
+        TEST(test_hide_others),
+        TEST(test_pods),
+        TEST(test_no_pods),
+        TEST(test_trap),
+        TEST(test_long_poll),
+        TEST(test_stream),
+        TEST(test_stop_while_waiting),
+        TEST(test_slow_operations),
+        TEST(test_channel),
     };
     FILE *file;
     int result;

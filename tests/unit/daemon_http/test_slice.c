@@ -90,11 +90,12 @@ static const json_t *device_of(const struct client_answer *answer, size_t place)
 }
 
 static void test_life(void **unused) {
-    struct client_answer answer = ask("POST", "/api/v1/tenants",
-                                      "{\"id\":\"a/b\",\"qos\":\"High\",\"devices\":[{\"gpu\":\"GPU-A0A0A0A0-0000-0000-0000-000000000000\","
-                                      "\"memory_limit_bytes\":1073741824,\"compute_percent\":33.3},{\"gpu\":1,\"soft\":true,"
-                                      "\"weight\":7}]}",
-                                      201);
+    struct client_answer answer =
+        ask("POST", "/api/v1/tenants",
+            "{\"id\":\"a/b\",\"qos\":\"High\",\"devices\":[{\"gpu\":\"GPU-A0A0A0A0-0000-0000-0000-000000000000\","
+            "\"memory_limit_bytes\":1073741824,\"compute_percent\":33.3},{\"gpu\":1,\"soft\":true,"
+            "\"weight\":7}]}",
+            201);
 
     (void)unused;
     assert_string_equal(text_of(&answer, "id"), "a/b");
