@@ -191,7 +191,7 @@ static void idle_clients(struct bench *bench, const struct bench_server *server,
     for (unsigned i = 0; i < IDLE; i++) {
         char text[4096];
 
-        /* All that came meanwhile must be keep-alives, and the stream must stand. */
+        /* All that came meanwhile must be keep-alive comments, and the stream must stand. */
         while (recv(fds[i], text, sizeof text - 1, MSG_DONTWAIT) > 0)
             if (strncmp(strchr(text, ':') ? strchr(text, ':') : "", ": keep-alive", 12) != 0)
                 bench_fail(bench, "an idle stream said something else");

@@ -212,7 +212,9 @@ void divvy_cli_table_add(struct divvy_cli_table *table, const char *text,
         table->dropped = true;
         return;
     }
-    table->cells[table->count++] = (struct cell){copy, tint};
+    table->cells[table->count].text = copy;
+    table->cells[table->count].tint = tint;
+    table->count++;
 }
 
 #define COLUMNS_MAX        16

@@ -27,7 +27,7 @@
 #define DIVVY_WIRE_CLIENT_HEALTHY_NS    (15 * DIVVY_NS_PER_SECOND)
 #define DIVVY_WIRE_CLIENT_REQUEST_NS    (30 * DIVVY_NS_PER_SECOND)
 #define DIVVY_WIRE_CLIENT_CONNECT_NS    (15 * DIVVY_NS_PER_SECOND)
-/* A stream that is silent for three keep-alives is dead. */
+/* A stream that is silent for three keep-alive intervals is dead. */
 #define DIVVY_WIRE_CLIENT_SILENCE_NS    (45 * DIVVY_NS_PER_SECOND)
 
 #define DIVVY_WIRE_CLIENT_TOKEN_BYTES   8192
