@@ -10,11 +10,11 @@ if(TARGET daemon_http_fake)
         COMMAND ${PYTHON3} ${http_tests}/openapi.py ${PROJECT_SOURCE_DIR}/docs/openapi.json $<TARGET_FILE:http_fake_server>)
     add_test(NAME integration/http_promtool COMMAND ${PYTHON3} ${http_tests}/promtool.py $<TARGET_FILE:http_fake_server>)
     set_tests_properties(integration/http_openapi integration/http_promtool
-        PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77)
+        PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
 if(TARGET daemon_http_fake AND TARGET divvyd AND TARGET simgpu_nvml)
     add_test(NAME integration/http_daemon
         COMMAND ${PYTHON3} ${http_tests}/daemon.py $<TARGET_FILE:divvyd> ${PROJECT_SOURCE_DIR}/docs/openapi.json
             $<TARGET_FILE:http_fake_server>)
-    set_tests_properties(integration/http_daemon PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77)
+    set_tests_properties(integration/http_daemon PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
