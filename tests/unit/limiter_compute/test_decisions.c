@@ -272,6 +272,35 @@ static void estimator_follows_a_function_that_has_grown(void **unused) {
     assert_int_equal(divvy_estimator_update(&estimator, 5000000, 0), 5000000);
 }
 
+/* Beside siblings the device is slower than estimates: the newest work may be running, the one before must be done. */
+static void shared_flight_does_not_pile_up(void **unused) {
+    struct divvy_pacer_flight flight = {0};
+    uint64_t now = 1000 * MS;
+
+    (void)unused;
+    divvy_pacer_flight_add(&flight, now, 5 * MS);
+    now += 5 * MS - MS / 4;
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 5 * MS, MS, false, true), now);
+    divvy_pacer_flight_add(&flight, now, 5 * MS);
+    now = flight.drain_ns - MS / 4; /* nothing has completed */
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 5 * MS, MS, false, false), now);
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 5 * MS, MS, false, true), now + DIVVY_PACER_POLL_NS);
+    divvy_pacer_flight_done(&flight, now, 5 * MS);
+    flight.drain_ns = now + MS / 4;
+    assert_int_equal(divvy_pacer_flight_wait(&flight, now, 5 * MS, MS, false, true), now);
+}
+
+/* Samples that overlapped others can be next to nothing; the estimate is not. */
+static void estimator_is_not_fooled_by_overlap(void **unused) {
+    struct divvy_estimator estimator = {0};
+    uint64_t cost_ns = 0;
+
+    (void)unused;
+    for (unsigned i = 0; i < 200; i++)
+        cost_ns = divvy_estimator_update(&estimator, i % 4 ? 1000 : 800000, 2);
+    assert_true(cost_ns >= 200000 / 6 * 3 / 4);
+}
+
 static void estimator_ignores_stretched_samples_beside_neighbours(void **unused) {
     struct divvy_estimator estimator = {0};
     uint64_t estimate = 0;
@@ -358,6 +387,8 @@ int main(void) {
         cmocka_unit_test(union_forgets_only_old_gaps),
         cmocka_unit_test(estimator_finds_the_mean),
         cmocka_unit_test(estimator_follows_a_function_that_has_grown),
+        cmocka_unit_test(shared_flight_does_not_pile_up),
+        cmocka_unit_test(estimator_is_not_fooled_by_overlap),
         cmocka_unit_test(estimator_ignores_stretched_samples_beside_neighbours),
         cmocka_unit_test(charge_lies_within_its_bounds),
         cmocka_unit_test(charge_is_exact_where_the_device_was_busy),
