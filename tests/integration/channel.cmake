@@ -8,3 +8,10 @@ add_test(NAME integration/channel
     COMMAND channel_hypervisor ${CMAKE_BINARY_DIR}/tests/compute_load ${CMAKE_BINARY_DIR}/tests/limiter_probe
         $<TARGET_FILE:channel_forker> ${CMAKE_BINARY_DIR}/lib ${DIVVY_SANITIZE})
 set_tests_properties(integration/channel PROPERTIES LABELS integration TIMEOUT 300 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
+# The same through a real daemon.
+if(TARGET divvyd AND NOT DIVVY_SANITIZE)
+    add_test(NAME integration/channel_daemon
+        COMMAND ${CMAKE_CURRENT_LIST_DIR}/channel_parts/daemon.sh ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/lib
+            ${CMAKE_BINARY_DIR}/tests)
+    set_tests_properties(integration/channel_daemon PROPERTIES LABELS integration TIMEOUT 180 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
+endif()
