@@ -26,7 +26,7 @@
 
 #define LEAD_NS        (800 * US)
 #define RECHECK_NS     (250 * US)
-#define EARLY_NS       (150 * US) /* about what it takes to wake up and launch */
+#define EARLY_NS       (200 * US) /* about what it takes to wake up and launch */
 #define DRAINED_NS     (100 * US) /* a drain no longer than this behind the next lease's begin is not worth another */
 #define GRACE_NS       (10 * MS)
 #define POLL_NS        (1 * MS)

@@ -20,6 +20,9 @@ static bool used;         /* a key was entered */
 /* So many chunks in a row are measured launch by launch where that brings no good sample. */
 #define SUSPICION_CHUNKS 16u
 
+/* So many measurements around hand-overs without a better one between, and they are taken for want of others. */
+#define EDGES_MAX 16u
+
 /* No launch is cheaper; also, credit must run out some time. */
 #define COST_MIN_NS 100u
 
@@ -65,6 +68,7 @@ static void lesson_reset(struct divvy_compute_lesson *lesson) {
     __atomic_store_n(&lesson->launched, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->samples, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->suspect, 0, __ATOMIC_RELAXED);
+    lesson->edges = 0;
     lesson->vague = false;
 }
 
@@ -97,8 +101,12 @@ void divvy_compute_cost_forget(uint64_t key) {
 }
 
 static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson, uint64_t sample_ns,
-                        unsigned neighbours) {
+                        const struct divvy_estimator_stretch *stretch) {
+    unsigned neighbours = stretch->neighbours;
     uint64_t cost_ns;
+
+    if (stretch->leased && !lesson->vague && divvy_estimator_is_outlier(&lesson->estimator, sample_ns))
+        return;
 
     if (lesson->vague)
         memset(&lesson->estimator, 0, sizeof(lesson->estimator));
@@ -145,6 +153,17 @@ static bool is_whole(const struct divvy_compute_group *group, const struct divvy
            (lesson->sum_segments == 0 && group->stretch.most_ns >= group->stretch.span_ns - group->stretch.span_ns / 32);
 }
 
+/*
+ * Around a hand-over another tenant may have been on the device as well. Nothing is learned there while there are better samples;
+ * kernels as long as a lease never have any.
+ */
+static bool edge_says_nothing(const struct divvy_compute_group *group, struct divvy_compute_lesson *lesson) {
+    if (group->stretch.edge)
+        return lesson->edges++ < EDGES_MAX && lesson->estimator.count > 0;
+    lesson->edges = 0;
+    return false;
+}
+
 void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
     struct divvy_compute_cost *cost = group->only;
     struct divvy_compute_lesson *lesson;
@@ -155,18 +174,18 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
     lesson = divvy_compute_cost_lesson(cost);
     divvy_lock_take(&lock);
     __atomic_store_n(&lesson->suspect, 0, __ATOMIC_RELAXED);
-    if (cost->key != group->only_key) {
-        /* another function took the place meanwhile */
+    if (cost->key != group->only_key || edge_says_nothing(group, lesson)) {
+        /* another function took the place meanwhile, or somebody the device */
     } else if (lesson->estimator.count == 0) {
-        cost_sample(cost, lesson, first_sample(group), group->stretch.neighbours);
-        lesson->vague = !divvy_estimator_is_tight(&group->stretch);
+        cost_sample(cost, lesson, first_sample(group), &group->stretch);
+        lesson->vague = !divvy_estimator_is_tight(&group->stretch) || group->stretch.edge;
     } else if (divvy_estimator_is_tight(&group->stretch) && is_whole(group, lesson)) {
-        cost_sample(cost, lesson, work_ns / group->launches, group->stretch.neighbours);
+        cost_sample(cost, lesson, work_ns / group->launches, &group->stretch);
     } else if (divvy_estimator_is_tight(&group->stretch)) {
         lesson->sum_ns += work_ns;
         lesson->sum_launches += group->launches;
         if (++lesson->sum_segments >= OVERLAPPING_SEGMENTS) {
-            cost_sample(cost, lesson, lesson->sum_ns / lesson->sum_launches, group->stretch.neighbours);
+            cost_sample(cost, lesson, lesson->sum_ns / lesson->sum_launches, &group->stretch);
             lesson->sum_ns = 0;
             lesson->sum_launches = lesson->sum_segments = 0;
         }

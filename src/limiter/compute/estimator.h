@@ -46,6 +46,19 @@ static inline bool divvy_estimator_has_grown(struct divvy_estimator *estimator, 
 }
 
 /*
+ * Under leases others are on the device only when a hand-over went wrong, but then for a whole turn: samples so far above the
+ * usual are not believed until they are the usual. They stay in the ring, so that they can become that.
+ */
+static inline bool divvy_estimator_is_outlier(struct divvy_estimator *estimator, uint64_t sample_ns) {
+    if (estimator->count < DIVVY_ESTIMATOR_RING || sample_ns / 7 * 4 <= divvy_estimator_low_ns(estimator) ||
+        sample_ns / 7 * 4 <= estimator->mean_ns)
+        return false;
+    estimator->ring[estimator->next] = sample_ns;
+    estimator->next = (estimator->next + 1) % DIVVY_ESTIMATOR_RING;
+    return true;
+}
+
+/*
  * Take a sample: GPU time of one launch. Returns the estimate from now on: the moving mean (kernels whose length varies
  * are charged their average); beside neighbours, whose time slices stretch samples, the low quantile. Turns do not stretch the mean
  * by more than their number, so a quantile far below that is of samples that overlapped others, which say little each by itself.
@@ -89,6 +102,8 @@ struct divvy_estimator_stretch {
     uint64_t gap_ns;      /* the device is known to have been idle for this much of it, before the first launch came */
     uint64_t doubt_ns;    /* and may have been idle for so much more */
     unsigned neighbours;  /* processes that share the device in time slices */
+    bool edge;            /* one of them only perhaps, around a hand-over of the device */
+    bool leased;          /* under a lease: nobody else on the device, unless a hand-over went wrong */
 };
 
 #define DIVVY_ESTIMATOR_CARRY_MAX_NS UINT64_C(20000000)

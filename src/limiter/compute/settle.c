@@ -199,6 +199,7 @@ static bool group_add(struct divvy_compute_device *device, const struct divvy_co
     if (group->only != segment->only || group->only_key != segment->only_key)
         group->only = &divvy_compute_mixed;
     group->launches += segment->launches;
+    group->stretch.edge |= stretch->edge;
     group->crossed |= segment->crossed;
     if (--group->missing)
         return false;
@@ -251,6 +252,8 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
         stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
         stretch.neighbours = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
         stretch.neighbours += segment->edge;
+        stretch.edge = segment->edge != 0;
+        stretch.leased = segment->leased;
         if (!segment->leased)
             stretch.neighbours += __atomic_load_n(&device->strangers, __ATOMIC_RELAXED);
     } else {

@@ -57,6 +57,7 @@ struct divvy_compute_lesson {
     uint32_t launched;     /* was launched at least once; atomic, a hint */
     uint32_t samples;      /* the estimator's count; atomic, a hint */
     uint32_t suspect;      /* measured work was far from its estimate: measure the next launch alone; atomic, a hint */
+    uint32_t edges;        /* measured around hand-overs since there was a better sample */
     bool vague;            /* all samples so far were mere guesses within wide bounds */
 };
 
