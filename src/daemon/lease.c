@@ -408,7 +408,8 @@ static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, 
 static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
                                 int64_t end_ns, int64_t now_ns) {
     struct device *device = &lease->devices[index];
-    int64_t drain_ns = seat_drain_ns(seat, device->begin_ns + EARLY_NS, now_ns), from_ns = end_ns > drain_ns ? end_ns : drain_ns;
+    int64_t drain_ns = seat_drain_ns(seat, device->begin_ns + EARLY_NS, now_ns);
+    int64_t from_ns = drain_ns > end_ns - DIVVY_CONTROL_LAST_NS ? drain_ns : end_ns - DIVVY_CONTROL_LAST_NS;
 
     if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);

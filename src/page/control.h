@@ -8,8 +8,9 @@
  * process at the gate can wait for (a new lease, another mode, another share). A lease may be written before it begins, so
  * that the hand-over is not late by the time of a wake-up: who waits sleeps until begin_ns. Outside the interval nothing new is
  * launched. Inside, work is launched that will begin on the device before end_ns as far as the process can tell (what it has in
- * flight comes first), in chunks no longer than what is left; so at end_ns little more than the rest of one kernel drains, and
- * is charged, and the next tenant's lease can begin at that moment.
+ * flight comes first), in chunks no longer than what is left; and nothing longer than DIVVY_CONTROL_LAST_NS that would begin within
+ * that time of the end. So at end_ns little more than the rest of one kernel drains, and is charged, and the next tenant's lease
+ * can begin at that moment.
  *
  *   DIVVY_CONTROL_SELF     no leases: the limiter paces itself at compute_permille
  *   DIVVY_CONTROL_OPEN     nothing is waited for and nothing measured: alone on the device, no cap
@@ -42,6 +43,7 @@
 #define DIVVY_CONTROL_HEARTBEAT_NS    INT64_C(100000000)
 #define DIVVY_CONTROL_STALE_NS        INT64_C(500000000)
 #define DIVVY_CONTROL_FROZEN_STALE_NS INT64_C(10000000000)
+#define DIVVY_CONTROL_LAST_NS         INT64_C(400000) /* before the end of a lease, see above */
 #define DIVVY_CONTROL_FOREVER_NS      INT64_MAX /* of end_ns: until it is taken back */
 
 enum divvy_control_mode {

@@ -67,6 +67,9 @@ uint64_t divvy_compute_lease_wait(const struct divvy_control_lease *lease, uint6
         return UINT64_MAX;
     if (now_ns < begin_ns)
         return begin_ns;
+    if (least_ns > DIVVY_CONTROL_LAST_NS && end_ns - start_ns < DIVVY_CONTROL_LAST_NS &&
+        end_ns - begin_ns > 2 * DIVVY_CONTROL_LAST_NS)
+        return UINT64_MAX;
     if (*work_ns > end_ns - start_ns)
         *work_ns = end_ns - start_ns > least_ns ? end_ns - start_ns : least_ns;
     return now_ns;
