@@ -26,7 +26,7 @@
 /* However many processes share a lease: with less in flight the device would run dry between two looks. */
 #define BUDGET_LEAST_NS UINT64_C(200000)
 /* Work that takes so much longer than estimated is not watched closely any more. */
-#define OVERDUE_NS UINT64_C(2000000)
+#define OVERDUE_NS UINT64_C(20000000)
 /* A longer gap before a launch may have come after the launch as well: the host was away. */
 #define GAP_KNOWN_NS UINT64_C(20000)
 /* Doubt about so little is not worth a question to the driver. */
@@ -371,13 +371,16 @@ static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns
     return open_ns;
 }
 
-/* When what is in flight will be done; 0: nothing is. Other processes of the tenant take turns with this one. */
-static uint64_t flight_drain_ns(struct divvy_compute_device *device, uint64_t now_ns) {
+/*
+ * When what is in flight will be done; 0: nothing is. Other processes of the tenant take turns with this one, which puts that off;
+ * *ret_alone_ns is when it would be without them: from then on it is worth looking.
+ */
+static uint64_t flight_drain_ns(struct divvy_compute_device *device, uint64_t now_ns, uint64_t *ret_alone_ns) {
     uint64_t siblings = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
     uint64_t drain_ns;
 
     divvy_lock_take(&device->lock);
-    drain_ns = device->flight.pending_ns ? device->flight.drain_ns : 0;
+    drain_ns = *ret_alone_ns = device->flight.pending_ns ? device->flight.drain_ns : 0;
     if (drain_ns && siblings)
         drain_ns = now_ns + device->flight.pending_ns * (siblings + 1);
     divvy_lock_give(&device->lock);
@@ -414,24 +417,24 @@ static uint64_t shut_look_ns(uint64_t open_ns, uint64_t drain_ns, uint64_t now_n
     if (drain_ns == 0)
         return open_ns;
     if (drain_ns <= now_ns)
-        look_ns = now_ns + (drain_ns + OVERDUE_NS > now_ns ? DIVVY_PACER_POLL_NS : OVERDUE_NS / 2);
+        look_ns = now_ns + (drain_ns + OVERDUE_NS > now_ns ? DIVVY_PACER_POLL_NS : OVERDUE_NS / 20);
     return look_ns < open_ns ? look_ns : open_ns;
 }
 
 static bool gate_try_leased(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
-    uint64_t budget_ns, drain_ns;
+    uint64_t budget_ns, drain_ns, alone_ns;
 
     if (passing->say.lease.mode == DIVVY_CONTROL_OPEN)
         return true;
     budget_ns = lease_budget_ns(device, &passing->say.lease);
     if (passing->work_ns > budget_ns / 2)
         passing->work_ns = budget_ns / 2 > passing->least_ns ? budget_ns / 2 : passing->least_ns;
-    drain_ns = flight_drain_ns(device, now_ns);
+    drain_ns = flight_drain_ns(device, now_ns, &alone_ns);
     passing->open_ns =
         divvy_compute_lease_wait(&passing->say.lease, now_ns, drain_ns, passing->least_ns, &passing->work_ns);
     if (passing->open_ns > now_ns) {
         passing->is_shut = true;
-        passing->open_ns = shut_look_ns(passing->open_ns, drain_ns, now_ns);
+        passing->open_ns = shut_look_ns(passing->open_ns, alone_ns, now_ns);
         return false;
     }
     passing->open_ns = flight_open(device, now_ns, passing->work_ns, budget_ns, is_unknown(passing->cost));
