@@ -42,6 +42,7 @@
 #define BELL_PAUSE_NS  (200 * US)
 #define BELL_FLOOD     500u /* rings in a second; beyond, the bell is heard a hundred times a second */
 #define BELL_FLOOD_PAUSE_NS (10 * MS)
+#define EXCESS_MAX_NS  (5 * MS) /* more is no error of measurement */
 #define EPOLL_BATCH    64
 #define WAKE_EVENT     UINT64_MAX
 #define TIMER_EVENT    (UINT64_MAX - 1)
@@ -57,6 +58,10 @@ struct seat {
     int64_t probe_step_ns;
     uint64_t seen_ns; /* GPU time, charged and in flight, that the scheduler has been told of */
     uint64_t begin_seen_ns; /* the same when its lease began */
+    /* The last time that it had the device: from when the one before was done until it was done itself; end 0: not known. */
+    int64_t window_begin_ns, window_end_ns;
+    uint64_t window_seen_ns; /* seen_ns when that began */
+    uint64_t excess_ns;      /* charged beyond what such times had: taken off what comes */
     uint64_t signature;
     int64_t moved_ns; /* when the signature last changed */
     struct divvy_usage_device last;
@@ -178,6 +183,12 @@ static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct s
         /* No device does more than a second's work in a second: a page that claims so lies, to its own loss. */
         if (more_ns > (uint64_t)(10000 * MS))
             more_ns = (uint64_t)(10000 * MS);
+        if (seat->excess_ns) {
+            uint64_t less_ns = more_ns < seat->excess_ns ? more_ns : seat->excess_ns;
+
+            seat->excess_ns -= less_ns;
+            more_ns -= less_ns;
+        }
         (void)divvy_node_sched_charge(lease->devices[seat->binding.device].sched, tenant->info.number, (int64_t)more_ns,
                                       now_ns);
         seat->seen_ns = used_ns;
@@ -325,6 +336,32 @@ static void device_probe(struct divvy_lease *lease, uint32_t index, int64_t now_
     }
 }
 
+/*
+ * Measured time errs, by a percent where kernels are short. But leases are exclusive: what was used in one is no more than the
+ * time from the hand-over before it to the one behind. Where caps give out the whole device, it would idle for what is charged
+ * too much.
+ */
+static void window_judge(struct seat *seat) {
+    uint64_t used_ns = seat->seen_ns - seat->window_seen_ns;
+    int64_t had_ns = seat->window_end_ns - seat->window_begin_ns;
+
+    if (seat->window_end_ns && seat->last_known && seat->last.inflight_ns == 0 && had_ns > 0 && used_ns > (uint64_t)had_ns &&
+        used_ns - (uint64_t)had_ns < (uint64_t)EXCESS_MAX_NS)
+        seat->excess_ns += used_ns - (uint64_t)had_ns;
+    seat->window_end_ns = 0;
+}
+
+static void window_begin(struct seat *seat, int64_t ns) {
+    window_judge(seat);
+    seat->window_begin_ns = ns;
+    seat->window_seen_ns = seat->seen_ns;
+}
+
+/* The holder is done then; told before the next one is picked. */
+static void window_end(struct seat *seat, int64_t ns, bool is_known) {
+    seat->window_end_ns = is_known ? ns : 0;
+}
+
 /* Give the device to whoever is next; a lease begins no earlier than from_ns. Returns when to look again. */
 static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t from_ns, int64_t now_ns) {
     struct device *device = &lease->devices[index];
@@ -358,6 +395,7 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
             lease->health.handovers += before != DIVVY_NODE_SCHED_NOBODY;
             seat->moved_ns = from_ns > now_ns ? from_ns : now_ns;
             seat->begin_seen_ns = seat->seen_ns;
+            window_begin(seat, from_ns > now_ns ? from_ns : now_ns);
         }
         if (pick.tenant == before) {
             device->begin_ns = now_ns;
@@ -382,7 +420,6 @@ static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct 
     struct device *device = &lease->devices[index];
 
     idle_charge(device, tenant, seat, now_ns);
-
     (void)seat_sleep(lease, tenant, seat, now_ns);
     device->holder = DIVVY_NODE_SCHED_NOBODY;
     return device_grant(lease, index, now_ns, now_ns);
@@ -413,6 +450,7 @@ static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struc
 
     if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);
+    window_end(seat, from_ns, from_ns <= end_ns + GRACE_NS);
     if (from_ns > end_ns + GRACE_NS)
         from_ns = end_ns + GRACE_NS;
     idle_charge(device, tenant, seat, now_ns);
@@ -437,6 +475,8 @@ static int64_t device_put_off(struct divvy_lease *lease, uint32_t index, struct 
     if (drain_ns > now_ns + DRAINED_NS && drain_ns > device->begin_ns + DRAINED_NS) {
         device->end_ns += drain_ns - EARLY_NS - device->begin_ns;
         device->begin_ns = drain_ns - EARLY_NS;
+        window_end(left, drain_ns, drain_ns < most_ns && left->window_end_ns != 0);
+        seat->window_begin_ns = drain_ns;
         seat->moved_ns = drain_ns;
         lease_put(lease, device, tenant, seat);
     }
