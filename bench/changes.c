@@ -54,7 +54,8 @@ static size_t trace_at(uint64_t ns) {
     return i;
 }
 
-static pid_t greedy_start(const struct node *node, const char *id, const struct node_wish *wish, FILE **ret_out) {
+static pid_t greedy_start(const struct node *node, const char *id, const struct node_wish *wish,
+                          FILE **ret_out) {
     const char *arguments[] = {"--kernel-us", "1000", "--seconds", "600", "--json", NULL};
     char folder[256];
 
@@ -79,7 +80,8 @@ static double taken_after_ms(uint64_t ns) {
     for (size_t i = trace_at(ns); i < trace_count; i++) {
         size_t k = trace_at(trace[i].ns + 5 * MS);
 
-        if ((trace[k].second_ns - trace[i].second_ns) * 10 >= (trace[k].ns - trace[i].ns) * 9 && k > i)
+        if ((trace[k].second_ns - trace[i].second_ns) * 10 >= (trace[k].ns - trace[i].ns) * 9 &&
+            k > i)
             return (double)(trace[i].ns - ns) / 1e6;
     }
     return 1000;
@@ -90,7 +92,8 @@ static double back_after_ms(uint64_t ns) {
     size_t from = trace_at(ns);
 
     for (size_t i = from; i < trace_count; i++)
-        if (trace[i].ns > ns + 2 * MS && (double)(trace[i].first_ns - trace[from].first_ns) >= 0.45 * (double)(trace[i].ns - ns))
+        if (trace[i].ns > ns + 2 * MS &&
+            (double)(trace[i].first_ns - trace[from].first_ns) >= 0.45 * (double)(trace[i].ns - ns))
             return (double)(trace[i].ns - ns) / 1e6;
     return 1000;
 }
@@ -128,17 +131,18 @@ static void idle_measure(struct bench *bench) {
     if (!taken_count || !back_count)
         bench_fail(bench, "no turn was seen whole");
     bench_stats(taken, taken_count, &stats);
-    bench_row(bench, "one tenant idles: the other has its share after", stats.p95, stats.min, stats.max, "ms", "<= 20",
-              bench_judge(stats.p95, 20));
+    bench_row(bench, "one tenant idles: the other has its share after", stats.p95, stats.min,
+              stats.max, "ms", "<= 20", bench_judge(stats.p95, 20));
     bench_stats(back, back_count, &stats);
-    bench_row(bench, "it comes back: it has its share again after", stats.p95, stats.min, stats.max, "ms", "<= 20",
-              bench_judge(stats.p95, 20));
+    bench_row(bench, "it comes back: it has its share again after", stats.p95, stats.min, stats.max,
+              "ms", "<= 20", bench_judge(stats.p95, 20));
 }
 
 /* --- a limit that changes ---------------------------------------------------------------------------------------------- */
 
 static void limit_measure(struct bench *bench) {
-    const struct node_wish before = {.percent = 20}, after = {.percent = 60}, other = {.percent = 40};
+    const struct node_wish before = {.percent = 20}, after = {.percent = 60},
+                           other = {.percent = 40};
     struct node node;
     FILE *out, *other_out;
     pid_t changed, beside;
@@ -159,7 +163,8 @@ static void limit_measure(struct bench *bench) {
         times[r] = 1000;
         for (size_t i = 0; i < trace_count && times[r] >= 1000; i++) {
             size_t k = trace_at(trace[i].ns + 100 * MS);
-            double share = 100.0 * (double)(trace[k].first_ns - trace[i].first_ns) / (double)(trace[k].ns - trace[i].ns);
+            double share = 100.0 * (double)(trace[k].first_ns - trace[i].first_ns) /
+                           (double)(trace[k].ns - trace[i].ns);
 
             if (share > 55 && share < 65)
                 times[r] = (double)(trace[i].ns - set_ns) / 1e6;
@@ -169,8 +174,8 @@ static void limit_measure(struct bench *bench) {
     greedy_end(&node, beside, other_out);
     node_stop(&node);
     bench_stats(times, repeats, &stats);
-    bench_row(bench, "limit set from 20 to 60 %: within 5 points after", stats.max, stats.min, stats.max, "ms", "<= 500",
-              bench_judge(stats.max, 500));
+    bench_row(bench, "limit set from 20 to 60 %: within 5 points after", stats.max, stats.min,
+              stats.max, "ms", "<= 500", bench_judge(stats.max, 500));
 }
 
 /* --- a daemon that dies ------------------------------------------------------------------------------------------------- */
@@ -217,25 +222,29 @@ static void death_measure(struct bench *bench) {
         times[r] = (double)(bench_now_ns() - start_ns) / 1e6;
         bench_sleep_until_ns(bench_now_ns() + 500 * MS);
     }
-    greedy_end(&node, first, out); /* a call that failed would have ended it with a status of its own */
+    greedy_end(&node, first,
+               out); /* a call that failed would have ended it with a status of its own */
     greedy_end(&node, second, other_out);
     node_stop(&node);
-    bench_row(bench, "daemon killed under load: calls failed in tenants", 0, 0, 0, "", "0", BENCH_RIGHT);
+    bench_row(bench, "daemon killed under load: calls failed in tenants", 0, 0, 0, "", "0",
+              BENCH_RIGHT);
     bench_stats(times, repeats, &stats);
-    bench_row(bench, "restarted: tenants have leases again after", stats.max, stats.min, stats.max, "ms", "<= 1000",
-              bench_judge(stats.max, 1000));
+    bench_row(bench, "restarted: tenants have leases again after", stats.max, stats.min, stats.max,
+              "ms", "<= 1000", bench_judge(stats.max, 1000));
     bench_stats(gaps, repeats, &stats);
-    bench_row(bench, "while it is gone: error of the share of 30 %", stats.mean, stats.min, stats.max, "points", "",
-              BENCH_SHOWN);
+    bench_row(bench, "while it is gone: error of the share of 30 %", stats.mean, stats.min,
+              stats.max, "points", "", BENCH_SHOWN);
 }
 
 int main(int argc, char **argv) {
     static struct bench bench;
     char error[DIVVY_SIMGPU_ERROR_MAX];
 
-    bench_open(&bench, argc, argv, "changes", BENCH_SIM,
-               "How fast shares follow: a tenant idles and comes back (95th percentile of the turns), a limit is set\n"
-               "anew (worst of the repeats), the daemon is killed and comes back (worst of the repeats).");
+    bench_open(
+        &bench, argc, argv, "changes", BENCH_SIM,
+        "How fast shares follow: a tenant idles and comes back (95th percentile of the turns), a "
+        "limit is set\n"
+        "anew (worst of the repeats), the daemon is killed and comes back (worst of the repeats).");
     if (bench.gpu != BENCH_SIM) {
         (void)fputs("changes: works on the simulated GPU only; use --gpu sim\n", stderr);
         return 2;

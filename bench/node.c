@@ -25,13 +25,15 @@ static void daemon_spawn(struct node *node) {
     (void)snprintf(program, sizeof program, "%.*s/bin/divvyd", PATH_MAX - 1, node->bench->build);
     (void)snprintf(base, sizeof base, "%s/tenants", node->folder);
     (void)snprintf(log, sizeof log, "%s/log", node->folder);
-    const char *argv[] = {program, "--gpu", node->bench->gpu == BENCH_SIM ? "sim" : "real",
-                          "--base", base, "--socket", node->socket, NULL};
+    const char *argv[] = {program,      "--gpu", node->bench->gpu == BENCH_SIM ? "sim" : "real",
+                          "--base",     base,    "--socket",
+                          node->socket, NULL};
 
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     (void)posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    status = posix_spawn(&node->pid, program, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    status =
+        posix_spawn(&node->pid, program, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
     (void)posix_spawn_file_actions_destroy(&actions);
     if (status != 0)
         bench_fail(node->bench, "%s: %s", program, strerror(status));
@@ -43,7 +45,8 @@ static void ready_wait(struct node *node) {
 
     while (node_request(node, "GET", "/readyz", NULL, body, sizeof body) != 200) {
         if (bench_now_ns() > until_ns || waitpid(node->pid, NULL, WNOHANG) == node->pid)
-            bench_fail(node->bench, "divvyd does not become ready; its log is %s/log", node->folder);
+            bench_fail(node->bench, "divvyd does not become ready; its log is %s/log",
+                       node->folder);
         bench_sleep_until_ns(bench_now_ns() + 5000000);
     }
 }
@@ -93,8 +96,8 @@ static int socket_open(const struct node *node) {
     return -1;
 }
 
-int node_request(const struct node *node, const char *method, const char *path, const char *body, char *ret_body,
-                 size_t room) {
+int node_request(const struct node *node, const char *method, const char *path, const char *body,
+                 char *ret_body, size_t room) {
     static char text[1 << 20];
     int fd = socket_open(node), status = -1, length;
     size_t got = 0;
@@ -103,10 +106,11 @@ int node_request(const struct node *node, const char *method, const char *path, 
 
     if (fd < 0)
         return -1;
-    length = snprintf(text, sizeof text,
-                      "%s %s HTTP/1.1\r\nHost: divvy\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                      "Content-Length: %zu\r\n\r\n%s",
-                      method, path, body ? strlen(body) : 0, body ? body : "");
+    length = snprintf(
+        text, sizeof text,
+        "%s %s HTTP/1.1\r\nHost: divvy\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        method, path, body ? strlen(body) : 0, body ? body : "");
     if (send(fd, text, (size_t)length, MSG_NOSIGNAL) == length) {
         while (got < sizeof text - 1 && (more = read(fd, text + got, sizeof text - 1 - got)) > 0)
             got += (size_t)more;
@@ -134,12 +138,14 @@ static void wish_write(const struct node_wish *wish, char *text, size_t room) {
         (void)snprintf(text + at, room - at, ",\"soft\":true");
 }
 
-void node_tenant(const struct node *node, const char *id, const struct node_wish *wish, char *ret_folder) {
+void node_tenant(const struct node *node, const char *id, const struct node_wish *wish,
+                 char *ret_folder) {
     char body[512], limits[256], answer[8192], *found;
     int status;
 
     wish_write(wish, limits, sizeof limits);
-    (void)snprintf(body, sizeof body, "{\"id\":\"%s\",\"qos\":\"%s\",\"devices\":[{\"gpu\":\"0\"%s}]}", id,
+    (void)snprintf(body, sizeof body,
+                   "{\"id\":\"%s\",\"qos\":\"%s\",\"devices\":[{\"gpu\":\"0\"%s}]}", id,
                    wish->qos ? wish->qos : "medium", limits);
     status = node_request(node, "POST", "/api/v1/tenants", body, answer, sizeof answer);
     found = strstr(answer, "\"folder\"");
@@ -169,8 +175,8 @@ void node_tenant_remove(const struct node *node, const char *id) {
         bench_fail(node->bench, "DELETE of tenant %s: %d %s", id, status, answer);
 }
 
-pid_t node_run(const struct node *node, const char *folder, const char *program, const char *const arguments[],
-               FILE **ret_out) {
+pid_t node_run(const struct node *node, const char *folder, const char *program,
+               const char *const arguments[], FILE **ret_out) {
     const struct bench_limits limits = {.preload = true, .tenant = folder};
 
     return bench_start(node->bench, &limits, program, arguments, ret_out);

@@ -27,16 +27,17 @@ void node_kill(struct node *node, int signal);
 void node_restart(struct node *node);
 
 /* One request; the answer's body goes to `ret_body`. Returns the status, or -1 when nobody answers. */
-int node_request(const struct node *node, const char *method, const char *path, const char *body, char *ret_body,
-                 size_t room);
+int node_request(const struct node *node, const char *method, const char *path, const char *body,
+                 char *ret_body, size_t room);
 
 /* Makes a tenant; the folder for DIVVY_TENANT_DIR goes to ret_folder (256 bytes). Failure ends the bench. */
-void node_tenant(const struct node *node, const char *id, const struct node_wish *wish, char *ret_folder);
+void node_tenant(const struct node *node, const char *id, const struct node_wish *wish,
+                 char *ret_folder);
 void node_tenant_set(const struct node *node, const char *id, const struct node_wish *wish);
 void node_tenant_remove(const struct node *node, const char *id);
 
 /* bench_start with the limiter, as a process of the tenant. */
-pid_t node_run(const struct node *node, const char *folder, const char *program, const char *const arguments[],
-               FILE **ret_out);
+pid_t node_run(const struct node *node, const char *folder, const char *program,
+               const char *const arguments[], FILE **ret_out);
 
 #endif

@@ -21,7 +21,8 @@ static uint64_t stat_ticks(const struct bench *bench, pid_t pid) {
         bench_fail(bench, "%s cannot be read", path);
     (void)fclose(file);
     at = strrchr(text, ')');
-    if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+    if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                             &user, &system) != 2)
         bench_fail(bench, "%s is not as expected", path);
     return user + system;
 }
@@ -52,7 +53,8 @@ int main(int argc, char **argv) {
     struct node node;
 
     bench_open(&bench, argc, argv, "node_size", BENCH_SIM,
-               "What 1,000 registered tenants, 50 of them running, cost the daemon: processor time and memory.");
+               "What 1,000 registered tenants, 50 of them running, cost the daemon: processor time "
+               "and memory.");
     registered = bench.quick ? 100 : 1000;
     running = bench.quick ? 5 : RUNNING_MAX;
     node_start(&node, &bench);
@@ -69,8 +71,8 @@ int main(int argc, char **argv) {
     ticks = stat_ticks(&bench, node.pid);
     begin_ns = bench_now_ns();
     bench_sleep_until_ns(begin_ns + window_ns);
-    percent = 100.0 * (double)(stat_ticks(&bench, node.pid) - ticks) / (double)sysconf(_SC_CLK_TCK) /
-              ((double)(bench_now_ns() - begin_ns) / 1e9);
+    percent = 100.0 * (double)(stat_ticks(&bench, node.pid) - ticks) /
+              (double)sysconf(_SC_CLK_TCK) / ((double)(bench_now_ns() - begin_ns) / 1e9);
     mib = resident_mib(&bench, node.pid);
     for (unsigned int i = 0; i < running; i++)
         (void)kill(pids[i], SIGTERM);
@@ -81,8 +83,10 @@ int main(int argc, char **argv) {
         bench_finish(&bench, pids[i], "examples/throughput");
     }
     node_stop(&node);
-    bench_row(&bench, "daemon's processor time, of one core", percent, percent, percent, "%", "<= 5", bench_judge(percent, 5));
+    bench_row(&bench, "daemon's processor time, of one core", percent, percent, percent, "%",
+              "<= 5", bench_judge(percent, 5));
     bench_row(&bench, "daemon's memory", mib, mib, mib, "MiB", "<= 64", bench_judge(mib, 64));
-    bench_row(&bench, "tenants registered, a connection each", rate, rate, rate, "1/s", "", BENCH_SHOWN);
+    bench_row(&bench, "tenants registered, a connection each", rate, rate, rate, "1/s", "",
+              BENCH_SHOWN);
     return bench_close(&bench);
 }

@@ -13,30 +13,36 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define TENANTS_MAX  32
-#define WINDOWS_MAX  64
+#define TENANTS_MAX   32
+#define WINDOWS_MAX   64
 #define PROCESSES_MAX 2
 
 struct part {
-    unsigned int percent, weight;   /* hard cap, weight; 0 not given */
-    unsigned int kernel_us, graph;  /* graph: kernels in it, 0 single launches */
-    unsigned int processes;         /* 0 is 1 */
+    unsigned int percent, weight;  /* hard cap, weight; 0 not given */
+    unsigned int kernel_us, graph; /* graph: kernels in it, 0 single launches */
+    unsigned int processes;        /* 0 is 1 */
 };
 
 static const struct scene {
     const char *name;
-    unsigned int count;  /* tenants; those beyond the parts given are like the last */
+    unsigned int count; /* tenants; those beyond the parts given are like the last */
     struct part parts[8];
-    bool equal;          /* Jain's index is what counts */
+    bool equal; /* Jain's index is what counts */
 } scenes[] = {
     {"30 / 70", 2, {{30, 0, 1000, 0, 0}, {70, 0, 1000, 0, 0}}, false},
     {"10 / 90", 2, {{10, 0, 1000, 0, 0}, {90, 0, 1000, 0, 0}}, false},
     {"50 / 50", 2, {{50, 0, 1000, 0, 0}, {50, 0, 1000, 0, 0}}, false},
     {"30 / 70, kernels of 50 us / 5 ms", 2, {{30, 0, 50, 0, 0}, {70, 0, 5000, 0, 0}}, false},
     {"30 / 70, kernels of 5 ms / 50 us", 2, {{30, 0, 5000, 0, 0}, {70, 0, 50, 0, 0}}, false},
-    {"30 / 70, graph of 20 / single launches", 2, {{30, 0, 100, 20, 0}, {70, 0, 1000, 0, 0}}, false},
+    {"30 / 70, graph of 20 / single launches",
+     2,
+     {{30, 0, 100, 20, 0}, {70, 0, 1000, 0, 0}},
+     false},
     {"30 / 70, two processes / one", 2, {{30, 0, 1000, 0, 2}, {70, 0, 1000, 0, 0}}, false},
-    {"weights 1:2:4:8", 4, {{0, 1, 1000, 0, 0}, {0, 2, 1000, 0, 0}, {0, 4, 1000, 0, 0}, {0, 8, 1000, 0, 0}}, false},
+    {"weights 1:2:4:8",
+     4,
+     {{0, 1, 1000, 0, 0}, {0, 2, 1000, 0, 0}, {0, 4, 1000, 0, 0}, {0, 8, 1000, 0, 0}},
+     false},
     {"2 equal", 2, {{0, 1, 1000, 0, 0}}, true},
     {"4 equal", 4, {{0, 1, 1000, 0, 0}}, true},
     {"8 equal", 8, {{0, 1, 1000, 0, 0}}, true},
@@ -77,13 +83,15 @@ static uint64_t busy_ns(const struct bench *bench, const struct running *tenant)
 
 /* --- running --------------------------------------------------------------------------------------------------------- */
 
-static void tenant_start(const struct node *node, const struct scene *scene, unsigned int i, double weights,
-                         struct running *tenant) {
+static void tenant_start(const struct node *node, const struct scene *scene, unsigned int i,
+                         double weights, struct running *tenant) {
     const struct part *part = part_of(scene, i);
-    const struct node_wish wish = {.percent = part->percent, .weight = part->weight ? part->weight : 0};
+    const struct node_wish wish = {.percent = part->percent,
+                                   .weight = part->weight ? part->weight : 0};
     char id[32], folder[256], kernel_us[16], graph[16];
-    const char *arguments[] = {"--kernel-us", kernel_us, "--seconds", "600", "--json", part->graph ? "--graph" : NULL,
-                               graph, NULL};
+    const char *arguments[] = {"--kernel-us", kernel_us, "--seconds",
+                               "600",         "--json",  part->graph ? "--graph" : NULL,
+                               graph,         NULL};
 
     (void)snprintf(id, sizeof id, "tenant-%u", i);
     (void)snprintf(kernel_us, sizeof kernel_us, "%u", part->kernel_us);
@@ -91,7 +99,8 @@ static void tenant_start(const struct node *node, const struct scene *scene, uns
     node_tenant(node, id, &wish, folder);
     tenant->count = part->processes ? part->processes : 1;
     for (unsigned int k = 0; k < tenant->count; k++)
-        tenant->pids[k] = node_run(node, folder, "examples/throughput", arguments, &tenant->outs[k]);
+        tenant->pids[k] =
+            node_run(node, folder, "examples/throughput", arguments, &tenant->outs[k]);
     tenant->asked = part->percent ? part->percent : 100.0 * part->weight / weights;
 }
 
@@ -113,9 +122,9 @@ static void tenant_end(const struct node *node, unsigned int i, struct running *
 struct result {
     double errors[TENANTS_MAX * WINDOWS_MAX];
     size_t count;
-    double low, high;          /* signed errors, extremes */
+    double low, high;           /* signed errors, extremes */
     double shares[TENANTS_MAX]; /* over all windows */
-    double busy;               /* percent of the device, all tenants together */
+    double busy;                /* percent of the device, all tenants together */
 };
 
 static void window_add(struct result *result, double error) {
@@ -128,7 +137,8 @@ static void window_add(struct result *result, double error) {
 
 static void windows_measure(const struct bench *bench, struct running *tenants, unsigned int count,
                             unsigned int windows, struct result *result) {
-    uint64_t last[TENANTS_MAX], first[TENANTS_MAX], now_ns = bench_now_ns(), begin_ns = now_ns, last_ns = now_ns, sum = 0;
+    uint64_t last[TENANTS_MAX], first[TENANTS_MAX], now_ns = bench_now_ns(), begin_ns = now_ns,
+                                                    last_ns = now_ns, sum = 0;
 
     *result = (struct result){0};
     for (unsigned int i = 0; i < count; i++)
@@ -139,7 +149,8 @@ static void windows_measure(const struct bench *bench, struct running *tenants, 
         for (unsigned int i = 0; i < count; i++) {
             uint64_t busy = busy_ns(bench, &tenants[i]);
 
-            window_add(result, 100.0 * (double)(busy - last[i]) / (double)(now_ns - last_ns) - tenants[i].asked);
+            window_add(result, 100.0 * (double)(busy - last[i]) / (double)(now_ns - last_ns) -
+                                   tenants[i].asked);
             last[i] = busy;
         }
         last_ns = now_ns;
@@ -161,12 +172,14 @@ static double jain(const double *shares, unsigned int count) {
     return squares > 0 ? sum * sum / (count * squares) : 0;
 }
 
-static void scene_show(struct bench *bench, const struct scene *scene, const struct running *tenants, struct result *result) {
+static void scene_show(struct bench *bench, const struct scene *scene,
+                       const struct running *tenants, struct result *result) {
     struct bench_stats stats;
     char text[128];
 
     for (unsigned int i = 0; i < scene->count; i++) {
-        (void)snprintf(text, sizeof text, "%s: tenant %u, asked %.2f %%", scene->name, i, tenants[i].asked);
+        (void)snprintf(text, sizeof text, "%s: tenant %u, asked %.2f %%", scene->name, i,
+                       tenants[i].asked);
         bench_detail(bench, text, result->shares[i], result->shares[i], result->shares[i], "%");
     }
     bench_stats(result->errors, result->count, &stats);
@@ -174,16 +187,18 @@ static void scene_show(struct bench *bench, const struct scene *scene, const str
         double index = jain(result->shares, scene->count);
 
         (void)snprintf(text, sizeof text, "%s: Jain's index", scene->name);
-        bench_row(bench, text, index, index, index, "", ">= 0.9995", index >= 0.9995 ? BENCH_MET : BENCH_MISSED);
+        bench_row(bench, text, index, index, index, "", ">= 0.9995",
+                  index >= 0.9995 ? BENCH_MET : BENCH_MISSED);
     } else {
         double mean_most = scene->parts[0].percent ? 0.5 : 1.0;
 
         (void)snprintf(text, sizeof text, "%s: mean error", scene->name);
-        bench_row(bench, text, stats.mean, result->low, result->high, "points", mean_most < 1 ? "<= 0.5" : "<= 1",
-                  bench_judge(stats.mean, mean_most));
+        bench_row(bench, text, stats.mean, result->low, result->high, "points",
+                  mean_most < 1 ? "<= 0.5" : "<= 1", bench_judge(stats.mean, mean_most));
         if (mean_most < 1) {
             (void)snprintf(text, sizeof text, "%s: p95", scene->name);
-            bench_row(bench, text, stats.p95, stats.min, stats.max, "points", "<= 1", bench_judge(stats.p95, 1.0));
+            bench_row(bench, text, stats.p95, stats.min, stats.max, "points", "<= 1",
+                      bench_judge(stats.p95, 1.0));
         }
     }
     (void)snprintf(text, sizeof text, "%s: device busy", scene->name);
@@ -216,8 +231,10 @@ int main(int argc, char **argv) {
     const char *only = getenv("BENCH_SCENE"); /* a part of a scene's name: only those */
 
     bench_open(&bench, argc, argv, "tenants", BENCH_SIM,
-               "What tenants of one GPU get of its time through divvyd, in windows of one second: mean size of the\n"
-               "error in points (the spread is the largest error downwards and upwards), its 95th percentile, Jain's\n"
+               "What tenants of one GPU get of its time through divvyd, in windows of one second: "
+               "mean size of the\n"
+               "error in points (the spread is the largest error downwards and upwards), its 95th "
+               "percentile, Jain's\n"
                "index of equal tenants, and how busy all together keep the device.");
     if (bench.gpu != BENCH_SIM) {
         (void)fputs("tenants: measured by the simulated GPU's record; use --gpu sim\n", stderr);

@@ -44,10 +44,13 @@ int divvy_folder_base_open(const char *base, struct divvy_error *error) {
     if (status == 0 && (fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         status = -errno;
     if (status < 0)
-        return divvy_error_set_errno(error, status, "the folder of tenants %.150s cannot be used", base);
+        return divvy_error_set_errno(error, status, "the folder of tenants %.150s cannot be used",
+                                     base);
     if (fstat(fd, &found) < 0 || found.st_uid != geteuid() || (found.st_mode & 0022))
-        return divvy_error_set(error, -EPERM,
-                               "the folder of tenants %.120s belongs to another user, or others may write to it", base);
+        return divvy_error_set(
+            error, -EPERM,
+            "the folder of tenants %.120s belongs to another user, or others may write to it",
+            base);
     status = fd;
     fd = -1;
     return status;
@@ -83,7 +86,8 @@ static int folder_open(int base_fd, const char *name) {
 
 /* Whether a process uses the page in it, without divvyd: each holds a lock on it. */
 static bool page_in_use(int folder_fd) {
-    cleanup_close int fd = openat(folder_fd, "usage", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    cleanup_close int fd =
+        openat(folder_fd, "usage", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
@@ -193,26 +197,31 @@ static int folder_fill(struct divvy_folder *folder, const struct divvy_node_spec
 }
 
 int divvy_folder_create(int base_fd, const char *base, const struct divvy_node_spec *spec,
-                        const struct divvy_node_device *const *devices, struct divvy_folder *ret_folder,
-                        struct divvy_error *error) {
+                        const struct divvy_node_device *const *devices,
+                        struct divvy_folder *ret_folder, struct divvy_error *error) {
     struct divvy_folder folder = {.fd = -1, .control_fd = -1, .bell_fd = -1};
     char name[NAME_BYTES];
     int status;
 
     name_of(spec->id, name);
     if (snprintf(folder.path, sizeof folder.path, "%s/%s", base, name) >= (int)sizeof folder.path)
-        return divvy_error_set(error, -ENAMETOOLONG, "the path of the tenant's folder below %.100s is too long", base);
+        return divvy_error_set(error, -ENAMETOOLONG,
+                               "the path of the tenant's folder below %.100s is too long", base);
     divvy_folder_discard(base_fd, name);
     status = mkdirat(base_fd, name, 0700) < 0 ? -errno : 0;
     if (status == -EEXIST)
-        return divvy_error_set(error, status, "the name '%.128s' is in use by a tenant that runs without divvyd", spec->id);
+        return divvy_error_set(error, status,
+                               "the name '%.128s' is in use by a tenant that runs without divvyd",
+                               spec->id);
     if (status < 0)
-        return divvy_error_set_errno(error, status, "the tenant's folder %.150s cannot be made", folder.path);
+        return divvy_error_set_errno(error, status, "the tenant's folder %.150s cannot be made",
+                                     folder.path);
     folder.fd = folder_open(base_fd, name);
     status = folder.fd < 0 ? folder.fd : folder_fill(&folder, spec, devices);
     if (status < 0) {
         divvy_folder_remove(base_fd, spec->id, &folder);
-        return divvy_error_set_errno(error, status, "the tenant's folder %.150s cannot be filled", folder.path);
+        return divvy_error_set_errno(error, status, "the tenant's folder %.150s cannot be filled",
+                                     folder.path);
     }
     *ret_folder = folder;
     return 0;
@@ -224,7 +233,7 @@ static int spec_from(const struct divvy_control *control, struct divvy_node_spec
     *ret_spec = (struct divvy_node_spec){.qos = (enum divvy_node_qos)control->qos,
                                          .owner_uid = control->owner_uid,
                                          .keeper_pid = (int32_t)control->keeper_pid,
-                                         .source = control->pod[0]      ? DIVVY_NODE_FROM_POD
+                                         .source = control->pod[0]       ? DIVVY_NODE_FROM_POD
                                                    : control->keeper_pid ? DIVVY_NODE_FROM_RUN
                                                                          : DIVVY_NODE_FROM_API};
     if (control->qos >= DIVVY_NODE_QOS_MAX)
@@ -244,13 +253,15 @@ static int spec_from(const struct divvy_control *control, struct divvy_node_spec
         ret_spec->bindings[i].soft = entry->flags & DIVVY_CONTROL_SOFT;
         ret_spec->binding_count = i + 1;
     }
-    if (ret_spec->keeper_pid > 0 && start_ticks(ret_spec->keeper_pid) != control->keeper_start_ticks)
+    if (ret_spec->keeper_pid > 0 &&
+        start_ticks(ret_spec->keeper_pid) != control->keeper_start_ticks)
         ret_spec->keeper_pid = 0; /* it is gone, and its pid may be somebody else's */
     return 0;
 }
 
-int divvy_folder_adopt(int base_fd, const char *base, const char *name, struct divvy_folder *ret_folder,
-                       struct divvy_node_spec *ret_spec, bool *ret_frozen) {
+int divvy_folder_adopt(int base_fd, const char *base, const char *name,
+                       struct divvy_folder *ret_folder, struct divvy_node_spec *ret_spec,
+                       bool *ret_frozen) {
     struct divvy_folder folder = {.fd = -1, .control_fd = -1, .bell_fd = -1};
     char expected[NAME_BYTES];
     int status;

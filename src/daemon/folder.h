@@ -30,15 +30,16 @@ int divvy_folder_base_open(const char *base, struct divvy_error *error);
  * removed first. -ENAMETOOLONG and what the file system says.
  */
 int divvy_folder_create(int base_fd, const char *base, const struct divvy_node_spec *spec,
-                        const struct divvy_node_device *const *devices, struct divvy_folder *ret_folder,
-                        struct divvy_error *error);
+                        const struct divvy_node_device *const *devices,
+                        struct divvy_folder *ret_folder, struct divvy_error *error);
 
 /*
  * Open a folder of that name that a daemon left, and tell what its control page says: spec->bindings[i].device is the entry in
  * the page, whose UUID tells the device. -EPROTO: not to be believed. `ret_frozen`: was frozen by request.
  */
-int divvy_folder_adopt(int base_fd, const char *base, const char *name, struct divvy_folder *ret_folder,
-                       struct divvy_node_spec *ret_spec, bool *ret_frozen);
+int divvy_folder_adopt(int base_fd, const char *base, const char *name,
+                       struct divvy_folder *ret_folder, struct divvy_node_spec *ret_spec,
+                       bool *ret_frozen);
 
 /* Close; the folder stays as it is. Harmless when not open. */
 void divvy_folder_close(struct divvy_folder *folder);

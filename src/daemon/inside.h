@@ -13,8 +13,10 @@
 /* What the daemon holds of a tenant besides its entry in the registry. */
 struct divvy_daemon_held {
     struct divvy_folder folder;
-    struct divvy_usage usage[DIVVY_NODE_DEVICES]; /* of its bindings; the lease thread has readers of its own */
-    uint64_t share_busy_ns[DIVVY_NODE_DEVICES];   /* at the beginning of the second that its share is counted in */
+    struct divvy_usage
+        usage[DIVVY_NODE_DEVICES]; /* of its bindings; the lease thread has readers of its own */
+    uint64_t share_busy_ns
+        [DIVVY_NODE_DEVICES]; /* at the beginning of the second that its share is counted in */
     int64_t share_since_ns[DIVVY_NODE_DEVICES];
     uint64_t refused[DIVVY_NODE_DEVICES]; /* that an event has told of */
     int64_t looked_ns;
@@ -48,13 +50,16 @@ int64_t divvy_daemon_now_ns(void);      /* CLOCK_MONOTONIC */
 int64_t divvy_daemon_realtime_ns(void); /* CLOCK_REALTIME */
 
 /* An event, under the lock. */
-void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant,
-                               const char *format, ...) __attribute__((format(printf, 4, 5)));
+void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                               const char *tenant, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Give the scheduler and the pages a tenant that is in the registry; `folder` is taken over on success. */
-int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, struct divvy_folder *folder);
+int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                             struct divvy_folder *folder);
 /* The tenant goes, with its folder. */
-void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, const char *why);
+void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                              const char *why);
 
 /* Go on with the tenants whose folders lie in the base and whose devices are known by now; how many. */
 uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon);

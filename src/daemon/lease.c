@@ -24,28 +24,31 @@
 #define US INT64_C(1000)
 #define MS INT64_C(1000000)
 
-#define LEAD_NS        (800 * US)
-#define RECHECK_NS     (250 * US)
-#define EARLY_NS       (200 * US) /* about what it takes to wake up and launch */
-#define DRAINED_NS     (100 * US) /* a drain no longer than this behind the next lease's begin is not worth another */
-#define GRACE_NS       (10 * MS)
-#define POLL_NS        (1 * MS)
-#define IDLE_NS        (1 * MS)
-#define FRUITLESS_NS   (20 * MS) /* of leases in a row that it waited through: it is stopped, or stuck */
-#define PROBE_NS       (2 * MS)
-#define PROBE_FIRST_NS (50 * MS)
-#define PROBE_LAST_NS  (1000 * MS)
-#define BUDGET_NS      UINT32_C(1000000)
+#define LEAD_NS    (800 * US)
+#define RECHECK_NS (250 * US)
+#define EARLY_NS   (200 * US) /* about what it takes to wake up and launch */
+#define DRAINED_NS                                                                                 \
+    (100 * US) /* a drain no longer than this behind the next lease's begin is not worth another */
+#define GRACE_NS (10 * MS)
+#define POLL_NS  (3 * MS)
+#define IDLE_NS  (1 * MS)
+#define FRUITLESS_NS                                                                               \
+    (20 * MS) /* of leases in a row that it waited through: it is stopped, or stuck */
+#define PROBE_NS        (2 * MS)
+#define PROBE_FIRST_NS  (50 * MS)
+#define PROBE_LAST_NS   (1000 * MS)
+#define BUDGET_NS       UINT32_C(1000000)
 #define BUDGET_TIGHT_NS UINT32_C(400000) /* while somebody's waits must be short */
-#define OPEN_LOOK_NS   (100 * MS)
-#define PEACE_NS       (2000 * MS) /* alone for so long: nothing is measured any more, and anything may be in flight */
-#define BELL_PAUSE_NS  (200 * US)
-#define BELL_FLOOD     500u /* rings in a second; beyond, the bell is heard a hundred times a second */
+#define OPEN_LOOK_NS    (100 * MS)
+#define PEACE_NS                                                                                   \
+    (2000 * MS) /* alone for so long: nothing is measured any more, and anything may be in flight */
+#define BELL_PAUSE_NS       (200 * US)
+#define BELL_FLOOD          500u /* rings in a second; beyond, the bell is heard a hundred times a second */
 #define BELL_FLOOD_PAUSE_NS (10 * MS)
-#define EXCESS_MAX_NS  (5 * MS) /* more is no error of measurement */
-#define EPOLL_BATCH    64
-#define WAKE_EVENT     UINT64_MAX
-#define TIMER_EVENT    (UINT64_MAX - 1)
+#define EXCESS_MAX_NS       (5 * MS) /* more is no error of measurement */
+#define EPOLL_BATCH         64
+#define WAKE_EVENT          UINT64_MAX
+#define TIMER_EVENT         (UINT64_MAX - 1)
 
 /* A tenant on a device. */
 struct seat {
@@ -54,7 +57,7 @@ struct seat {
     bool present;
     bool stuck;
     int64_t fruitless_ns; /* leases, in a row, without any progress */
-    int64_t probe_ns; /* stuck: when it is given the next try */
+    int64_t probe_ns;     /* stuck: when it is given the next try */
     int64_t probe_step_ns;
     uint64_t seen_ns; /* GPU time, charged and in flight, that the scheduler has been told of */
     uint64_t begin_seen_ns; /* the same when its lease began */
@@ -73,17 +76,17 @@ struct tenant {
     struct seat *seats; /* one per binding */
     uint32_t rings;     /* in the second that began at rings_ns */
     int64_t rings_ns;
-    int64_t bell_ns;    /* not heard before; 0: heard */
+    int64_t bell_ns; /* not heard before; 0: heard */
     struct tenant *next_muted;
 };
 
 struct device {
     struct divvy_node_sched *sched;
-    uint32_t holder; /* DIVVY_NODE_SCHED_NOBODY */
+    uint32_t holder;      /* DIVVY_NODE_SCHED_NOBODY */
     bool open;            /* the holder is alone: its lease has no end */
     int64_t contended_ns; /* when last somebody else came while it was held */
     int64_t begin_ns, end_ns;
-    uint32_t previous;  /* whose drain decides when the holder's lease begins; NOBODY */
+    uint32_t previous; /* whose drain decides when the holder's lease begins; NOBODY */
     int64_t previous_begin_ns, previous_end_ns;
     uint64_t lease_id;
     uint32_t seats;     /* tenants on it */
@@ -128,11 +131,13 @@ static struct seat *seat_of(const struct tenant *tenant, uint32_t device) {
 
 /* --- pages -------------------------------------------------------------------------------------------------------- */
 
-static void page_write(struct tenant *tenant, const struct seat *seat, const struct divvy_control_lease *wanted) {
+static void page_write(struct tenant *tenant, const struct seat *seat,
+                       const struct divvy_control_lease *wanted) {
     struct divvy_control_device *entry = &tenant->info.control->devices[seat->binding.entry];
     bool armed = wanted->mode != DIVVY_CONTROL_OPEN &&
                  (wanted->mode != DIVVY_CONTROL_SELF ||
-                  __atomic_load_n(&entry->compute_permille, __ATOMIC_RELAXED) < DIVVY_PAGE_PERMILLE_UNLIMITED);
+                  __atomic_load_n(&entry->compute_permille, __ATOMIC_RELAXED) <
+                      DIVVY_PAGE_PERMILLE_UNLIMITED);
 
     /* Whoever is to wait must look first; whoever need not look must not be made to wait. */
     if (armed)
@@ -143,14 +148,16 @@ static void page_write(struct tenant *tenant, const struct seat *seat, const str
 }
 
 static void page_shut(struct tenant *tenant, const struct seat *seat) {
-    struct divvy_control_lease shut = {
-        .mode = tenant->info.frozen ? DIVVY_CONTROL_FROZEN : DIVVY_CONTROL_LEASED, .budget_ns = BUDGET_NS};
+    struct divvy_control_lease shut = {.mode = tenant->info.frozen ? DIVVY_CONTROL_FROZEN
+                                                                   : DIVVY_CONTROL_LEASED,
+                                       .budget_ns = BUDGET_NS};
 
     page_write(tenant, seat, &shut);
 }
 
 static void listen_set(struct tenant *tenant, const struct seat *seat, uint32_t listening) {
-    __atomic_store_n(&tenant->info.control->devices[seat->binding.entry].listening, listening, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&tenant->info.control->devices[seat->binding.entry].listening, listening,
+                     __ATOMIC_SEQ_CST);
 }
 
 static const uint8_t *seat_uuid(const struct tenant *tenant, const struct seat *seat) {
@@ -162,11 +169,12 @@ static uint64_t mix(uint64_t hash, uint64_t value) {
 }
 
 /* Read the seat's page and tell the scheduler what was used. False: nothing can be known. */
-static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, bool check_lives,
-                      int64_t now_ns) {
+static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                      bool check_lives, int64_t now_ns) {
     struct divvy_usage_device *use = &seat->last;
-    int error = divvy_usage_read(&seat->usage, tenant->info.folder_fd, tenant->info.owner_uid, seat_uuid(tenant, seat),
-                                 now_ns, check_lives ? &lease->own_pidns : NULL, use);
+    int error = divvy_usage_read(&seat->usage, tenant->info.folder_fd, tenant->info.owner_uid,
+                                 seat_uuid(tenant, seat), now_ns,
+                                 check_lives ? &lease->own_pidns : NULL, use);
     uint64_t used_ns, signature;
 
     seat->last_known = error == 0;
@@ -189,11 +197,12 @@ static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct s
             seat->excess_ns -= less_ns;
             more_ns -= less_ns;
         }
-        (void)divvy_node_sched_charge(lease->devices[seat->binding.device].sched, tenant->info.number, (int64_t)more_ns,
-                                      now_ns);
+        (void)divvy_node_sched_charge(lease->devices[seat->binding.device].sched,
+                                      tenant->info.number, (int64_t)more_ns, now_ns);
         seat->seen_ns = used_ns;
     }
-    signature = mix(mix(mix(mix(0, use->charged_ns), use->inflight_ns), use->launches), (uint64_t)use->last_ns);
+    signature = mix(mix(mix(mix(0, use->charged_ns), use->inflight_ns), use->launches),
+                    (uint64_t)use->last_ns);
     if (signature != seat->signature) {
         seat->signature = signature;
         seat->moved_ns = now_ns;
@@ -206,7 +215,8 @@ static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct s
  * little of how far they got; but all that they launched since their lease began, at begin_ns, takes its time from there.
  */
 static int64_t seat_drain_ns(const struct seat *seat, int64_t begin_ns, int64_t now_ns) {
-    int64_t drain_ns = seat->last_known && seat->last.drain_ns > now_ns ? seat->last.drain_ns : now_ns;
+    int64_t drain_ns =
+        seat->last_known && seat->last.drain_ns > now_ns ? seat->last.drain_ns : now_ns;
     int64_t done_ns = begin_ns + (int64_t)(seat->seen_ns - seat->begin_seen_ns);
 
     if (seat->last_known && seat->last.busy_processes > 1 && drain_ns > done_ns)
@@ -220,7 +230,8 @@ static bool seat_is_busy(const struct seat *seat, int64_t now_ns) {
 
 /* --- who is ready --------------------------------------------------------------------------------------------------- */
 
-static void seat_wake(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns) {
+static void seat_wake(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                      int64_t now_ns) {
     struct device *device = &lease->devices[seat->binding.device];
 
     listen_set(tenant, seat, 0);
@@ -234,7 +245,8 @@ static void seat_wake(struct divvy_lease *lease, struct tenant *tenant, struct s
  * The tenant has nothing to do. False: it turned out to have, at the last moment. Its page is shut first, so that its next launch
  * comes to the gate and rings.
  */
-static bool seat_sleep(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns) {
+static bool seat_sleep(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                       int64_t now_ns) {
     struct device *device = &lease->devices[seat->binding.device];
 
     page_shut(tenant, seat);
@@ -291,9 +303,11 @@ static bool device_is_peaceful(const struct device *device, int64_t now_ns) {
     return device->seats == 1 || now_ns >= device->contended_ns + PEACE_NS;
 }
 
-static void lease_put(struct divvy_lease *lease, struct device *device, struct tenant *tenant, struct seat *seat) {
+static void lease_put(struct divvy_lease *lease, struct device *device, struct tenant *tenant,
+                      struct seat *seat) {
     struct divvy_control_lease written = {
-        .mode = device->open && device_is_peaceful(device, now()) ? DIVVY_CONTROL_OPEN : DIVVY_CONTROL_LEASED,
+        .mode = device->open && device_is_peaceful(device, now()) ? DIVVY_CONTROL_OPEN
+                                                                  : DIVVY_CONTROL_LEASED,
         .begin_ns = device->begin_ns,
         .end_ns = device->open ? DIVVY_CONTROL_FOREVER_NS : device->end_ns,
         .id = ++device->lease_id,
@@ -345,8 +359,8 @@ static void window_judge(struct seat *seat) {
     uint64_t used_ns = seat->seen_ns - seat->window_seen_ns;
     int64_t had_ns = seat->window_end_ns - seat->window_begin_ns;
 
-    if (seat->window_end_ns && seat->last_known && seat->last.inflight_ns == 0 && had_ns > 0 && used_ns > (uint64_t)had_ns &&
-        used_ns - (uint64_t)had_ns < (uint64_t)EXCESS_MAX_NS)
+    if (seat->window_end_ns && seat->last_known && seat->last.inflight_ns == 0 && had_ns > 0 &&
+        used_ns > (uint64_t)had_ns && used_ns - (uint64_t)had_ns < (uint64_t)EXCESS_MAX_NS)
         seat->excess_ns += used_ns - (uint64_t)had_ns;
     seat->window_end_ns = 0;
 }
@@ -363,7 +377,8 @@ static void window_end(struct seat *seat, int64_t ns, bool is_known) {
 }
 
 /* Give the device to whoever is next; a lease begins no earlier than from_ns. Returns when to look again. */
-static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t from_ns, int64_t now_ns) {
+static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t from_ns,
+                            int64_t now_ns) {
     struct device *device = &lease->devices[index];
     uint32_t before = device->holder;
 
@@ -401,22 +416,26 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
             device->begin_ns = now_ns;
             seat->begin_seen_ns = seat->seen_ns;
         }
-        device->end_ns = (from_ns > now_ns ? from_ns : now_ns) + (seat->stuck ? PROBE_NS : pick.length_ns);
+        device->end_ns =
+            (from_ns > now_ns ? from_ns : now_ns) + (seat->stuck ? PROBE_NS : pick.length_ns);
         lease_put(lease, device, tenant, seat);
         return device->open ? now_ns + OPEN_LOOK_NS : now_ns;
     }
 }
 
 /* What the holder let the device idle for counts as had: others could have used it. */
-static void idle_charge(const struct device *device, const struct tenant *tenant, const struct seat *seat, int64_t now_ns) {
-    int64_t held_ns = now_ns - device->begin_ns, used_ns = (int64_t)(seat->seen_ns - seat->begin_seen_ns);
+static void idle_charge(const struct device *device, const struct tenant *tenant,
+                        const struct seat *seat, int64_t now_ns) {
+    int64_t held_ns = now_ns - device->begin_ns,
+            used_ns = (int64_t)(seat->seen_ns - seat->begin_seen_ns);
 
     if (!device->open && used_ns >= 0 && held_ns > used_ns)
-        (void)divvy_node_sched_charge_idle(device->sched, tenant->info.number, held_ns - used_ns, now_ns);
+        (void)divvy_node_sched_charge_idle(device->sched, tenant->info.number, held_ns - used_ns,
+                                           now_ns);
 }
 
-static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
-                              int64_t now_ns) {
+static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct tenant *tenant,
+                              struct seat *seat, int64_t now_ns) {
     struct device *device = &lease->devices[index];
 
     idle_charge(device, tenant, seat, now_ns);
@@ -426,8 +445,8 @@ static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct 
 }
 
 /* The lease that ends was waited through without any progress, and not for the first time. */
-static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t begin_ns,
-                              int64_t now_ns) {
+static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                              int64_t begin_ns, int64_t now_ns) {
     if (seat->moved_ns > begin_ns || !seat->last.waiting) {
         seat->fruitless_ns = 0;
         return false;
@@ -442,11 +461,12 @@ static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, 
 }
 
 /* The holder's lease is over at end_ns: who comes next? */
-static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
-                                int64_t end_ns, int64_t now_ns) {
+static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struct tenant *tenant,
+                                struct seat *seat, int64_t end_ns, int64_t now_ns) {
     struct device *device = &lease->devices[index];
     int64_t drain_ns = seat_drain_ns(seat, device->begin_ns + EARLY_NS, now_ns);
-    int64_t from_ns = drain_ns > end_ns - DIVVY_CONTROL_LAST_NS ? drain_ns : end_ns - DIVVY_CONTROL_LAST_NS;
+    int64_t from_ns =
+        drain_ns > end_ns - DIVVY_CONTROL_LAST_NS ? drain_ns : end_ns - DIVVY_CONTROL_LAST_NS;
 
     if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);
@@ -459,8 +479,8 @@ static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struc
 }
 
 /* What the lease before left running longer than expected puts the present one off. */
-static int64_t device_put_off(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
-                              int64_t now_ns) {
+static int64_t device_put_off(struct divvy_lease *lease, uint32_t index, struct tenant *tenant,
+                              struct seat *seat, int64_t now_ns) {
     struct device *device = &lease->devices[index];
     struct tenant *previous = tenant_of(lease, device->previous);
     struct seat *left = seat_of(previous, index);
@@ -488,14 +508,15 @@ static int64_t earlier(int64_t a, int64_t b) {
 }
 
 /* An open gate stays open until somebody else is ready. */
-static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struct tenant *tenant, struct seat *seat,
-                                int64_t now_ns) {
+static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struct tenant *tenant,
+                                struct seat *seat, int64_t now_ns) {
     struct device *device = &lease->devices[index];
     struct divvy_node_lease pick;
 
     (void)device_pick(lease, device, now_ns, &pick);
     if (pick.kind == DIVVY_NODE_LEASE_OPEN) {
-        bool is_open = tenant->info.control->devices[seat->binding.entry].mode == DIVVY_CONTROL_OPEN;
+        bool is_open =
+            tenant->info.control->devices[seat->binding.entry].mode == DIVVY_CONTROL_OPEN;
 
         (void)seat_read(lease, tenant, seat, false, now_ns);
         if (is_open != device_is_peaceful(device, now_ns))
@@ -598,16 +619,19 @@ static void heartbeat(struct divvy_lease *lease, int64_t now_ns) {
     lease->heartbeat_ns = now_ns + DIVVY_CONTROL_HEARTBEAT_NS;
     for (uint32_t i = 0; i < lease->high; i++)
         if (lease->tenants[i])
-            __atomic_store_n(&lease->tenants[i]->info.control->heartbeat_ns, now_ns, __ATOMIC_RELAXED);
+            __atomic_store_n(&lease->tenants[i]->info.control->heartbeat_ns, now_ns,
+                             __ATOMIC_RELAXED);
 }
 
 static void second_close(struct divvy_lease *lease, int64_t now_ns) {
     if (now_ns < lease->second.since_ns + 1000 * MS)
         return;
     lease->health.decision_ns_mean =
-        lease->second.decisions ? lease->second.decision_sum_ns / (int64_t)lease->second.decisions : 0;
+        lease->second.decisions ? lease->second.decision_sum_ns / (int64_t)lease->second.decisions
+                                : 0;
     lease->health.decision_ns_max = lease->second.decision_max_ns;
-    lease->health.late_ns_mean = lease->second.wakes ? lease->second.late_sum_ns / (int64_t)lease->second.wakes : 0;
+    lease->health.late_ns_mean =
+        lease->second.wakes ? lease->second.late_sum_ns / (int64_t)lease->second.wakes : 0;
     lease->health.late_ns_max = lease->second.late_max_ns;
     memset(&lease->second, 0, sizeof lease->second);
     lease->second.since_ns = now_ns;
@@ -698,13 +722,15 @@ static int lock_init(pthread_mutex_t *lock) {
 
     if (error)
         return -error;
-    (void)pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT); /* whoever holds it must not hold up leases */
+    (void)pthread_mutexattr_setprotocol(
+        &attributes, PTHREAD_PRIO_INHERIT); /* whoever holds it must not hold up leases */
     error = pthread_mutex_init(lock, &attributes);
     (void)pthread_mutexattr_destroy(&attributes);
     return -error;
 }
 
-int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *params, struct divvy_lease **ret_lease) {
+int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *params,
+                    struct divvy_lease **ret_lease) {
     struct epoll_event wake_event = {.events = EPOLLIN, .data.u64 = WAKE_EVENT};
     struct epoll_event timer_event = {.events = EPOLLIN, .data.u64 = TIMER_EVENT};
     struct divvy_lease *lease;
@@ -727,9 +753,11 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
         divvy_node_sched_defaults(&lease->params);
     for (uint32_t i = 0; i < DIVVY_PAGE_DEVICES; i++)
         lease->devices[i].holder = lease->devices[i].previous = DIVVY_NODE_SCHED_NOBODY;
-    if (!lease->tenants || !lease->copy || lease->epoll_fd < 0 || lease->wake_fd < 0 || lease->timer_fd < 0 ||
+    if (!lease->tenants || !lease->copy || lease->epoll_fd < 0 || lease->wake_fd < 0 ||
+        lease->timer_fd < 0 ||
         epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->wake_fd, &wake_event) < 0 ||
-        epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->timer_fd, &timer_event) < 0 || lock_init(&lease->lock)) {
+        epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->timer_fd, &timer_event) < 0 ||
+        lock_init(&lease->lock)) {
         int error = lease->tenants && lease->copy && errno ? -errno : -ENOMEM;
 
         divvy_lease_free(lease);
@@ -796,7 +824,8 @@ void divvy_lease_free(struct divvy_lease *lease) {
     free(lease);
 }
 
-static void seat_remove(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns) {
+static void seat_remove(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                        int64_t now_ns) {
     struct device *device = &lease->devices[seat->binding.device];
 
     if (!seat->present)
@@ -814,7 +843,8 @@ static void seat_remove(struct divvy_lease *lease, struct tenant *tenant, struct
  * A new tenant is taken for ready when its page says so, and listened for otherwise. After a restart of the daemon its page has a
  * past, which is not charged again.
  */
-static int seat_add(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns) {
+static int seat_add(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                    int64_t now_ns) {
     struct device *device;
     int error;
 
@@ -898,7 +928,8 @@ int divvy_lease_tenant_add(struct divvy_lease *lease, const struct divvy_lease_t
     return error;
 }
 
-static void seat_freeze(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, bool frozen, int64_t now_ns) {
+static void seat_freeze(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
+                        bool frozen, int64_t now_ns) {
     struct device *device = &lease->devices[seat->binding.device];
 
     (void)seat_read(lease, tenant, seat, false, now_ns);

@@ -48,7 +48,8 @@ struct divvy_lease_health {
 };
 
 /* Room for `capacity` tenant numbers. 0, -EINVAL, -ENOMEM, and what epoll says. */
-int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *params, struct divvy_lease **ret_lease);
+int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *params,
+                    struct divvy_lease **ret_lease);
 /* Start the thread, with real-time priority where that is allowed. */
 int divvy_lease_start(struct divvy_lease *lease, struct divvy_error *error);
 /* Stop the thread, set every tenant to pace itself, free. NULL is fine. */

@@ -43,18 +43,18 @@ static void unlock(struct divvy_daemon *daemon) {
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
-static void event_enter(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant,
-                        const char *format, va_list arguments) {
+static void event_enter(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                        const char *tenant, const char *format, va_list arguments) {
     char text[DIVVY_NODE_TEXT_BYTES];
 
     (void)vsnprintf(text, sizeof text, format, arguments);
-    daemon->last_event =
-        divvy_node_registry_event(daemon->registry, divvy_daemon_realtime_ns(), kind, tenant ? tenant : "", text);
+    daemon->last_event = divvy_node_registry_event(daemon->registry, divvy_daemon_realtime_ns(),
+                                                   kind, tenant ? tenant : "", text);
     (void)pthread_cond_broadcast(&daemon->event);
 }
 
-void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant,
-                               const char *format, ...) {
+void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                               const char *tenant, const char *format, ...) {
     va_list arguments;
 
     va_start(arguments, format);
@@ -62,8 +62,8 @@ void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_even
     va_end(arguments);
 }
 
-void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant,
-                        const char *format, ...) {
+void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                        const char *tenant, const char *format, ...) {
     va_list arguments;
 
     va_start(arguments, format);
@@ -76,7 +76,8 @@ void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind 
 uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32_t wait_ms,
                              struct divvy_node_event *ret_events, uint32_t room) {
     int64_t until_ns = divvy_daemon_now_ns() + (int64_t)wait_ms * 1000000;
-    struct timespec until = {.tv_sec = (time_t)(until_ns / SECOND_NS), .tv_nsec = (long)(until_ns % SECOND_NS)};
+    struct timespec until = {.tv_sec = (time_t)(until_ns / SECOND_NS),
+                             .tv_nsec = (long)(until_ns % SECOND_NS)};
     uint32_t count;
 
     lock(daemon);
@@ -90,7 +91,8 @@ uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32
 
 /* --- questions ------------------------------------------------------------------------------------------------------ */
 
-int divvy_daemon_devices(struct divvy_daemon *daemon, struct divvy_node_device **ret_devices, size_t *ret_count) {
+int divvy_daemon_devices(struct divvy_daemon *daemon, struct divvy_node_device **ret_devices,
+                         size_t *ret_count) {
     struct divvy_node_device *devices = NULL;
     uint32_t count;
 
@@ -108,7 +110,8 @@ int divvy_daemon_devices(struct divvy_daemon *daemon, struct divvy_node_device *
     return 0;
 }
 
-int divvy_daemon_tenants(struct divvy_daemon *daemon, struct divvy_node_tenant **ret_tenants, size_t *ret_count) {
+int divvy_daemon_tenants(struct divvy_daemon *daemon, struct divvy_node_tenant **ret_tenants,
+                         size_t *ret_count) {
     struct divvy_node_tenant *tenants = NULL, *tenant = NULL;
     uint32_t count, i = 0;
 
@@ -116,7 +119,8 @@ int divvy_daemon_tenants(struct divvy_daemon *daemon, struct divvy_node_tenant *
     count = divvy_node_registry_tenant_count(daemon->registry);
     if (count)
         tenants = calloc(count, sizeof *tenants);
-    while (tenants && i < count && (tenant = divvy_node_registry_tenant_next(daemon->registry, tenant)))
+    while (tenants && i < count &&
+           (tenant = divvy_node_registry_tenant_next(daemon->registry, tenant)))
         tenants[i++] = *tenant;
     unlock(daemon);
     if (count && !tenants)
@@ -126,7 +130,8 @@ int divvy_daemon_tenants(struct divvy_daemon *daemon, struct divvy_node_tenant *
     return 0;
 }
 
-int divvy_daemon_tenant(struct divvy_daemon *daemon, const char *id, struct divvy_node_tenant *ret_tenant) {
+int divvy_daemon_tenant(struct divvy_daemon *daemon, const char *id,
+                        struct divvy_node_tenant *ret_tenant) {
     struct divvy_node_tenant *tenant;
 
     lock(daemon);
@@ -137,15 +142,16 @@ int divvy_daemon_tenant(struct divvy_daemon *daemon, const char *id, struct divv
     return tenant ? 0 : -ENOENT;
 }
 
-int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id, struct divvy_node_process **ret_processes,
-                           size_t *ret_count) {
+int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id,
+                           struct divvy_node_process **ret_processes, size_t *ret_count) {
     struct divvy_node_process *processes = calloc(DIVVY_NODE_PROCESSES_MAX, sizeof *processes);
     int count;
 
     if (!processes)
         return -ENOMEM;
     lock(daemon);
-    count = divvy_node_registry_processes(daemon->registry, id, processes, DIVVY_NODE_PROCESSES_MAX);
+    count =
+        divvy_node_registry_processes(daemon->registry, id, processes, DIVVY_NODE_PROCESSES_MAX);
     unlock(daemon);
     if (count <= 0) {
         free(processes);
@@ -154,7 +160,8 @@ int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id, struct d
     if (count < 0)
         return count;
     *ret_processes = processes;
-    *ret_count = (size_t)count < DIVVY_NODE_PROCESSES_MAX ? (size_t)count : DIVVY_NODE_PROCESSES_MAX;
+    *ret_count =
+        (size_t)count < DIVVY_NODE_PROCESSES_MAX ? (size_t)count : DIVVY_NODE_PROCESSES_MAX;
     return 0;
 }
 
@@ -199,20 +206,24 @@ const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_dae
 
 /* --- devices -------------------------------------------------------------------------------------------------------- */
 
-static bool device_is_among(const struct divvy_node_device *device, const struct divvy_node_device *devices, size_t count) {
+static bool device_is_among(const struct divvy_node_device *device,
+                            const struct divvy_node_device *devices, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (memcmp(device->uuid, devices[i].uuid, sizeof device->uuid) == 0)
             return true;
     return false;
 }
 
-static void device_health_tell(struct divvy_daemon *daemon, const struct divvy_node_device *device, bool healthy) {
-    divvy_daemon_event_locked(daemon, healthy ? DIVVY_NODE_EVENT_DEVICE_BACK : DIVVY_NODE_EVENT_DEVICE_LOST, NULL,
-                              "device %u (%s) %s", device->index, device->uuid_text,
+static void device_health_tell(struct divvy_daemon *daemon, const struct divvy_node_device *device,
+                               bool healthy) {
+    divvy_daemon_event_locked(daemon,
+                              healthy ? DIVVY_NODE_EVENT_DEVICE_BACK : DIVVY_NODE_EVENT_DEVICE_LOST,
+                              NULL, "device %u (%s) %s", device->index, device->uuid_text,
                               healthy ? "answers again" : "is lost");
 }
 
-void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_node_device *devices, size_t count) {
+void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_node_device *devices,
+                               size_t count) {
     lock(daemon);
     for (size_t i = 0; i < count; i++) {
         int index = divvy_node_registry_device_find(daemon->registry, devices[i].uuid_text);
@@ -239,8 +250,8 @@ void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_n
     unlock(daemon);
 }
 
-void divvy_daemon_discover_set(struct divvy_daemon *daemon, int (*discover)(void *data, struct divvy_error *error),
-                              void *data) {
+void divvy_daemon_discover_set(struct divvy_daemon *daemon,
+                               int (*discover)(void *data, struct divvy_error *error), void *data) {
     lock(daemon);
     daemon->discover = discover;
     daemon->discover_data = data;
@@ -306,7 +317,9 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
         status = divvy_liveness_new(daemon, &daemon->liveness, error);
     if (status < 0) {
         divvy_daemon_stop(daemon);
-        return error && error->status ? status : divvy_error_set_errno(error, status, "the daemon cannot begin");
+        return error && error->status
+                   ? status
+                   : divvy_error_set_errno(error, status, "the daemon cannot begin");
     }
     *ret_daemon = daemon;
     return 0;
@@ -367,7 +380,8 @@ void divvy_daemon_touch(struct divvy_daemon *daemon) {
     unlock(daemon);
 }
 
-void divvy_daemon_reload(struct divvy_daemon *daemon, const struct divvy_daemon_settings *settings) {
+void divvy_daemon_reload(struct divvy_daemon *daemon,
+                         const struct divvy_daemon_settings *settings) {
     lock(daemon);
     daemon->settings.overcommit_permille = settings->overcommit_permille;
     daemon->settings.fail_open = settings->fail_open;
@@ -378,12 +392,14 @@ void divvy_daemon_reload(struct divvy_daemon *daemon, const struct divvy_daemon_
 /* --- adoption ------------------------------------------------------------------------------------------------------- */
 
 /* From entries of the page to devices of the registry. -EAGAIN: one is not known yet. */
-static int spec_resolve(struct divvy_daemon *daemon, const struct divvy_control *control, struct divvy_node_spec *spec) {
+static int spec_resolve(struct divvy_daemon *daemon, const struct divvy_control *control,
+                        struct divvy_node_spec *spec) {
     for (uint32_t i = 0; i < spec->binding_count; i++) {
         const struct divvy_page_word *uuid = &control->devices[spec->bindings[i].device].uuid;
         uint32_t count = divvy_node_registry_device_count(daemon->registry), k = 0;
 
-        while (k < count && memcmp(divvy_node_registry_device(daemon->registry, k)->uuid, uuid, sizeof *uuid) != 0)
+        while (k < count && memcmp(divvy_node_registry_device(daemon->registry, k)->uuid, uuid,
+                                   sizeof *uuid) != 0)
             k++;
         if (k == count)
             return -EAGAIN;
@@ -397,15 +413,16 @@ static int adopt_one(struct divvy_daemon *daemon, const char *name) {
     struct divvy_node_spec spec;
     struct divvy_node_tenant *tenant;
     bool frozen;
-    int status = divvy_folder_adopt(daemon->base_fd, daemon->settings.base, name, &folder, &spec, &frozen);
+    int status =
+        divvy_folder_adopt(daemon->base_fd, daemon->settings.base, name, &folder, &spec, &frozen);
 
     if (status < 0)
         return status;
     status = spec_resolve(daemon, folder.control, &spec);
     /* What was promised is kept, whatever the settings say now. */
     if (status == 0)
-        status = divvy_node_registry_tenant_add(daemon->registry, &spec, divvy_daemon_realtime_ns(), UINT32_MAX, &tenant,
-                                                NULL);
+        status = divvy_node_registry_tenant_add(daemon->registry, &spec, divvy_daemon_realtime_ns(),
+                                                UINT32_MAX, &tenant, NULL);
     if (status == 0) {
         tenant->frozen = frozen;
         status = divvy_daemon_tenant_hold(daemon, tenant, &folder);
@@ -415,7 +432,8 @@ static int adopt_one(struct divvy_daemon *daemon, const char *name) {
     if (status < 0)
         divvy_folder_close(&folder);
     else
-        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_ADOPTED, spec.id, "found with its pages, goes on");
+        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_ADOPTED, spec.id,
+                                  "found with its pages, goes on");
     return status;
 }
 

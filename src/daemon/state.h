@@ -19,45 +19,52 @@ struct divvy_daemon;
 
 /* Settings that the state goes by; daemon/config.h reads them from file, flags and environment. */
 struct divvy_daemon_settings {
-    char base[256];               /* folder of folders of tenants; made when missing, mode 0755 (root) or 0700 */
+    char base[256]; /* folder of folders of tenants; made when missing, mode 0755 (root) or 0700 */
     char node[DIVVY_NODE_ID_BYTES]; /* name of the node in metrics and answers */
-    uint32_t overcommit_permille; /* of device memory that may be promised; 1000: no more than there is. UINT32_MAX: no check */
-    bool fail_open;               /* what processes do whose limits cannot be read */
-    int64_t autofreeze_ns[DIVVY_NODE_QOS_MAX]; /* freeze and save an idle tenant of this class after so long; 0 never */
+    uint32_t
+        overcommit_permille; /* of device memory that may be promised; 1000: no more than there is. UINT32_MAX: no check */
+    bool fail_open; /* what processes do whose limits cannot be read */
+    int64_t autofreeze_ns
+        [DIVVY_NODE_QOS_MAX]; /* freeze and save an idle tenant of this class after so long; 0 never */
     struct divvy_node_sched_params sched;
 };
 
 /* Who asks, as the transport knows it: never from what a message claims. */
 struct divvy_daemon_peer {
-    bool admin;   /* root, the daemon's own user, or an admin token */
-    bool known;   /* uid and pid are from SO_PEERCRED */
+    bool admin; /* root, the daemon's own user, or an admin token */
+    bool known; /* uid and pid are from SO_PEERCRED */
     uid_t uid;
-    pid_t pid;    /* in the daemon's pid namespace; 0 unknown */
-    char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES]; /* from a verified token, or empty */
-    char pod_uid[64]; /* from the same token, or empty */
+    pid_t pid; /* in the daemon's pid namespace; 0 unknown */
+    char pod[DIVVY_NODE_ID_BYTES],
+        namespace[DIVVY_NODE_ID_BYTES]; /* from a verified token, or empty */
+    char pod_uid[64];                   /* from the same token, or empty */
 };
 
 /* Figures of the daemon itself. */
 struct divvy_daemon_health {
-    bool ready;                  /* devices known, leftovers adopted */
+    bool ready; /* devices known, leftovers adopted */
     int64_t uptime_ns;
     uint64_t leases_granted, leases_revoked;
-    uint64_t handovers;          /* from one tenant to another */
+    uint64_t handovers;                        /* from one tenant to another */
     int64_t decision_ns_mean, decision_ns_max; /* of the scheduler, over the last second */
-    int64_t wake_late_ns_mean, wake_late_ns_max; /* of the lease thread behind its own timer, over the last second */
-    uint64_t bells;              /* rung */
-    uint64_t pages_broken;       /* reads of usage pages that were refused */
-    uint64_t cpu_ns;             /* of this process */
+    int64_t wake_late_ns_mean,
+        wake_late_ns_max;  /* of the lease thread behind its own timer, over the last second */
+    uint64_t bells;        /* rung */
+    uint64_t pages_broken; /* reads of usage pages that were refused */
+    uint64_t cpu_ns;       /* of this process */
     uint64_t rss_bytes;
 };
 
 /* Copies of all devices or tenants: malloc'd, to be freed by the caller; *ret_count 0 and NULL when there are none. */
-int divvy_daemon_devices(struct divvy_daemon *daemon, struct divvy_node_device **ret_devices, size_t *ret_count);
-int divvy_daemon_tenants(struct divvy_daemon *daemon, struct divvy_node_tenant **ret_tenants, size_t *ret_count);
+int divvy_daemon_devices(struct divvy_daemon *daemon, struct divvy_node_device **ret_devices,
+                         size_t *ret_count);
+int divvy_daemon_tenants(struct divvy_daemon *daemon, struct divvy_node_tenant **ret_tenants,
+                         size_t *ret_count);
 /* -ENOENT. */
-int divvy_daemon_tenant(struct divvy_daemon *daemon, const char *id, struct divvy_node_tenant *ret_tenant);
-int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id, struct divvy_node_process **ret_processes,
-                           size_t *ret_count);
+int divvy_daemon_tenant(struct divvy_daemon *daemon, const char *id,
+                        struct divvy_node_tenant *ret_tenant);
+int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id,
+                           struct divvy_node_process **ret_processes, size_t *ret_count);
 
 /*
  * Make a tenant: registry, folder with control page and bell, scheduler. Who is not admin makes tenants of its own uid only.
@@ -65,35 +72,39 @@ int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id, struct d
  * DIVVY_TENANT_DIR.
  */
 int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
-                               const struct divvy_node_spec *spec, struct divvy_node_tenant *ret_tenant,
-                               struct divvy_error *error);
+                               const struct divvy_node_spec *spec,
+                               struct divvy_node_tenant *ret_tenant, struct divvy_error *error);
 /* The rest: the tenant's own uid or admin; -EPERM, -ENOENT. Changes hold within one lease, at most 20 ms later. */
-int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               const struct divvy_node_change *change, struct divvy_error *error);
-int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               bool frozen, struct divvy_error *error);
+int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, const struct divvy_node_change *change,
+                               struct divvy_error *error);
+int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, bool frozen, struct divvy_error *error);
 /* Its processes are not touched: without a control page they go on at their last limits. -EBUSY: it has processes, unless `force`. */
-int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id, bool force,
-                               struct divvy_error *error);
+int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, bool force, struct divvy_error *error);
 /* Device memory of its processes into host memory and back (driver's checkpoint calls). -EOPNOTSUPP where the driver has none. */
-int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                                 struct divvy_error *error);
-int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               struct divvy_error *error);
+int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                                 const char *id, struct divvy_error *error);
+int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, struct divvy_error *error);
 
 /*
  * A process says that it belongs to a tenant. peer->pid decides which process it is where known; else container_pid is looked
  * up below the tenant's container. -ENOENT, -EPERM, -ESRCH (no such process), -ETIMEDOUT.
  */
-int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                                  int32_t container_pid, struct divvy_node_process *ret_process, struct divvy_error *error);
+int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                                  const char *id, int32_t container_pid,
+                                  struct divvy_node_process *ret_process,
+                                  struct divvy_error *error);
 
 /* Events after number `after`; waits up to wait_ms for the first. How many were copied. */
 uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32_t wait_ms,
                              struct divvy_node_event *ret_events, uint32_t room);
 /* Enter an event of another part of the daemon. */
-void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant, const char *format,
-                        ...) __attribute__((format(printf, 4, 5)));
+void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                        const char *tenant, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health *ret_health);
 const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_daemon *daemon);
@@ -104,15 +115,18 @@ int divvy_daemon_discover(struct divvy_daemon *daemon, struct divvy_error *error
 /* --- for the monitor --------------------------------------------------------------------------------------------- */
 
 /* What a look at the devices found: entered or updated by UUID. Devices that are missing become unhealthy. */
-void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_node_device *devices, size_t count);
+void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_node_device *devices,
+                               size_t count);
 /* What divvy_daemon_discover calls (number of devices or negative errno); -ENODEV until it is set. `data` must outlive `daemon`'s
  * use of it: NULL takes it away. */
-void divvy_daemon_discover_set(struct divvy_daemon *daemon, int (*discover)(void *data, struct divvy_error *error), void *data);
+void divvy_daemon_discover_set(struct divvy_daemon *daemon,
+                               int (*discover)(void *data, struct divvy_error *error), void *data);
 
 /* --- for main ------------------------------------------------------------------------------------------------------ */
 
 /* Make the state; adopt tenants left in settings->base. Starts no thread. */
-int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_daemon **ret_daemon, struct divvy_error *error);
+int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_daemon **ret_daemon,
+                     struct divvy_error *error);
 /* The lease thread: from here on tenants get leases. */
 int divvy_daemon_start(struct divvy_daemon *daemon, struct divvy_error *error);
 /* Leave tenants as they are (they go on self-paced), stop the thread, free everything. */

@@ -28,8 +28,9 @@ static struct divvy_node_tenant_params params_of(const struct divvy_node_tenant 
 }
 
 /* The tenant, if whoever asks may do with it what they will. */
-static int tenant_for(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                      struct divvy_node_tenant **ret_tenant, struct divvy_error *error) {
+static int tenant_for(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                      const char *id, struct divvy_node_tenant **ret_tenant,
+                      struct divvy_error *error) {
     struct divvy_node_tenant *tenant = divvy_node_registry_tenant(daemon->registry, id);
 
     if (!tenant)
@@ -42,7 +43,8 @@ static int tenant_for(struct divvy_daemon *daemon, const struct divvy_daemon_pee
 
 /* --- making --------------------------------------------------------------------------------------------------------- */
 
-int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, struct divvy_folder *folder) {
+int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                             struct divvy_folder *folder) {
     struct divvy_daemon_held *held = calloc(1, sizeof *held);
     struct divvy_lease_tenant lease = {.number = tenant->number,
                                        .control = folder->control,
@@ -58,8 +60,10 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
     for (uint32_t i = 0; i < DIVVY_NODE_DEVICES; i++)
         divvy_usage_init(&held->usage[i], daemon->copy);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
-        lease.bindings[i] = (struct divvy_lease_binding){
-            .device = tenant->bindings[i].device, .entry = i, .params = params_of(tenant, &tenant->bindings[i])};
+        lease.bindings[i] =
+            (struct divvy_lease_binding){.device = tenant->bindings[i].device,
+                                         .entry = i,
+                                         .params = params_of(tenant, &tenant->bindings[i])};
     __atomic_store_n(&folder->control->daemon_pid, (uint64_t)getpid(), __ATOMIC_RELAXED);
     status = divvy_lease_tenant_add(daemon->lease, &lease);
     if (status < 0) {
@@ -76,7 +80,8 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
     return 0;
 }
 
-static int spec_check(const struct divvy_daemon_peer *peer, const struct divvy_node_spec *spec, struct divvy_error *error) {
+static int spec_check(const struct divvy_daemon_peer *peer, const struct divvy_node_spec *spec,
+                      struct divvy_error *error) {
     char path[48];
     struct stat status;
 
@@ -86,9 +91,11 @@ static int spec_check(const struct divvy_daemon_peer *peer, const struct divvy_n
         return 0;
     (void)snprintf(path, sizeof path, "/proc/%d", spec->keeper_pid);
     if (stat(path, &status) < 0)
-        return divvy_error_set(error, -ESRCH, "keeper_pid %d is no process of this machine", spec->keeper_pid);
+        return divvy_error_set(error, -ESRCH, "keeper_pid %d is no process of this machine",
+                               spec->keeper_pid);
     if (!peer->admin && status.st_uid != peer->uid)
-        return divvy_error_set(error, -EPERM, "keeper_pid %d is a process of another user", spec->keeper_pid);
+        return divvy_error_set(error, -EPERM, "keeper_pid %d is a process of another user",
+                               spec->keeper_pid);
     return 0;
 }
 
@@ -108,12 +115,14 @@ static int tenant_create_locked(struct divvy_daemon *daemon, const struct divvy_
         devices[i] = divvy_node_registry_device(daemon->registry, tenant->bindings[i].device);
         whole.bindings[i].weight = tenant->bindings[i].weight;
     }
-    status = divvy_folder_create(daemon->base_fd, daemon->settings.base, &whole, devices, &folder, error);
+    status = divvy_folder_create(daemon->base_fd, daemon->settings.base, &whole, devices, &folder,
+                                 error);
     if (status == 0) {
         status = divvy_daemon_tenant_hold(daemon, tenant, &folder);
         if (status < 0) {
             divvy_folder_remove(daemon->base_fd, spec->id, &folder);
-            (void)divvy_error_set_errno(error, status, "tenant '%.128s' cannot be given leases", spec->id);
+            (void)divvy_error_set_errno(error, status, "tenant '%.128s' cannot be given leases",
+                                        spec->id);
         }
     }
     if (status < 0)
@@ -124,8 +133,8 @@ static int tenant_create_locked(struct divvy_daemon *daemon, const struct divvy_
 }
 
 int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
-                               const struct divvy_node_spec *spec, struct divvy_node_tenant *ret_tenant,
-                               struct divvy_error *error) {
+                               const struct divvy_node_spec *spec,
+                               struct divvy_node_tenant *ret_tenant, struct divvy_error *error) {
     struct divvy_node_tenant *tenant;
     int status = spec_check(peer, spec, error);
 
@@ -134,9 +143,9 @@ int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_d
     lock(daemon);
     status = tenant_create_locked(daemon, spec, &tenant, error);
     if (status == 0) {
-        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_CREATED, tenant->id, "qos %s, %u device%s",
-                                  divvy_node_qos_name(tenant->qos), tenant->binding_count,
-                                  tenant->binding_count == 1 ? "" : "s");
+        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_CREATED, tenant->id,
+                                  "qos %s, %u device%s", divvy_node_qos_name(tenant->qos),
+                                  tenant->binding_count, tenant->binding_count == 1 ? "" : "s");
         *ret_tenant = *tenant;
     }
     unlock(daemon);
@@ -145,9 +154,11 @@ int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_d
 
 /* --- changing ------------------------------------------------------------------------------------------------------- */
 
-static void binding_apply(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant, uint32_t index) {
+static void binding_apply(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant,
+                          uint32_t index) {
     const struct divvy_node_binding *binding = &tenant->bindings[index];
-    struct divvy_control_device *entry = &daemon->held[tenant->number]->folder.control->devices[index];
+    struct divvy_control_device *entry =
+        &daemon->held[tenant->number]->folder.control->devices[index];
     struct divvy_node_tenant_params params = params_of(tenant, binding);
 
     __atomic_store_n(&entry->limit_bytes, binding->limit_bytes, __ATOMIC_RELAXED);
@@ -157,7 +168,8 @@ static void binding_apply(struct divvy_daemon *daemon, const struct divvy_node_t
     (void)divvy_lease_tenant_set(daemon->lease, tenant->number, binding->device, &params);
 }
 
-static void change_describe(const struct divvy_node_change *change, char text[DIVVY_NODE_TEXT_BYTES]) {
+static void change_describe(const struct divvy_node_change *change,
+                            char text[DIVVY_NODE_TEXT_BYTES]) {
     int at = 0;
 
     text[0] = '\0';
@@ -167,20 +179,23 @@ static void change_describe(const struct divvy_node_change *change, char text[DI
         at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "memory %llu bytes ",
                        (unsigned long long)change->limit_bytes);
     if (change->fields & DIVVY_NODE_CHANGE_COMPUTE)
-        at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "compute %u.%u %% ", change->compute_permille / 10,
-                       change->compute_permille % 10);
+        at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "compute %u.%u %% ",
+                       change->compute_permille / 10, change->compute_permille % 10);
     if (change->fields & DIVVY_NODE_CHANGE_SOFT)
-        at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "%s cap ", change->soft ? "soft" : "hard");
+        at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "%s cap ",
+                       change->soft ? "soft" : "hard");
     if (change->fields & DIVVY_NODE_CHANGE_WEIGHT)
         at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "weight %u ", change->weight);
     if (change->fields & DIVVY_NODE_CHANGE_QOS)
-        at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "qos %s ", divvy_node_qos_name(change->qos));
+        at += snprintf(text + at, DIVVY_NODE_TEXT_BYTES - (size_t)at, "qos %s ",
+                       divvy_node_qos_name(change->qos));
     if (at > 0)
         text[at - 1] = '\0';
 }
 
-int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               const struct divvy_node_change *change, struct divvy_error *error) {
+int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, const struct divvy_node_change *change,
+                               struct divvy_error *error) {
     struct divvy_node_tenant *tenant;
     char why[DIVVY_NODE_TEXT_BYTES] = "";
     int status;
@@ -188,7 +203,8 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
     lock(daemon);
     status = tenant_for(daemon, peer, id, &tenant, error);
     if (status == 0) {
-        status = divvy_node_registry_tenant_change(daemon->registry, id, change, daemon->settings.overcommit_permille, why);
+        status = divvy_node_registry_tenant_change(daemon->registry, id, change,
+                                                   daemon->settings.overcommit_permille, why);
         if (status < 0)
             (void)divvy_error_set(error, status, "%s", why[0] ? why : strerror(-status));
     }
@@ -203,8 +219,8 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
     return status;
 }
 
-int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               bool frozen, struct divvy_error *error) {
+int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, bool frozen, struct divvy_error *error) {
     struct divvy_node_tenant *tenant;
     int status;
 
@@ -215,8 +231,9 @@ int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_d
         tenant->state = frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
         daemon->held[tenant->number]->folder.control->frozen = frozen;
         (void)divvy_lease_tenant_freeze(daemon->lease, tenant->number, frozen);
-        divvy_daemon_event_locked(daemon, frozen ? DIVVY_NODE_EVENT_TENANT_FROZEN : DIVVY_NODE_EVENT_TENANT_RESUMED, id,
-                                  frozen ? "gets no GPU time until it is resumed" : "gets GPU time again");
+        divvy_daemon_event_locked(
+            daemon, frozen ? DIVVY_NODE_EVENT_TENANT_FROZEN : DIVVY_NODE_EVENT_TENANT_RESUMED, id,
+            frozen ? "gets no GPU time until it is resumed" : "gets GPU time again");
     }
     unlock(daemon);
     return status;
@@ -224,7 +241,8 @@ int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_d
 
 /* --- going ---------------------------------------------------------------------------------------------------------- */
 
-void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, const char *why) {
+void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                              const char *why) {
     struct divvy_daemon_held *held = daemon->held[tenant->number];
     char id[DIVVY_NODE_ID_BYTES];
 
@@ -240,15 +258,16 @@ void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_ten
     divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_REMOVED, id, "%s", why);
 }
 
-int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id, bool force,
-                               struct divvy_error *error) {
+int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, bool force, struct divvy_error *error) {
     struct divvy_node_tenant *tenant;
     int status;
 
     lock(daemon);
     status = tenant_for(daemon, peer, id, &tenant, error);
     if (status == 0 && tenant->process_count && !force)
-        status = divvy_error_set(error, -EBUSY, "tenant '%.100s' has %u process%s: end them, or use force", id,
+        status = divvy_error_set(error, -EBUSY,
+                                 "tenant '%.100s' has %u process%s: end them, or use force", id,
                                  tenant->process_count, tenant->process_count == 1 ? "" : "es");
     if (status == 0)
         divvy_daemon_tenant_drop(daemon, tenant, force ? "removed by force" : "removed");
@@ -258,8 +277,10 @@ int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_d
 
 /* --- processes ------------------------------------------------------------------------------------------------------ */
 
-int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                                  int32_t container_pid, struct divvy_node_process *ret_process, struct divvy_error *error) {
+int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                                  const char *id, int32_t container_pid,
+                                  struct divvy_node_process *ret_process,
+                                  struct divvy_error *error) {
     struct divvy_node_tenant known, *tenant;
     struct divvy_hostpid_search search = {.container_pid = container_pid,
                                           .peer_pid = peer->pid,
@@ -274,7 +295,8 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
     status = tenant_for(daemon, peer, id, &tenant, error);
     if (status == -EPERM && peer->pod[0]) {
         tenant = divvy_node_registry_tenant(daemon->registry, id);
-        if (tenant && strcmp(peer->pod, tenant->pod) == 0 && strcmp(peer->namespace, tenant->namespace) == 0)
+        if (tenant && strcmp(peer->pod, tenant->pod) == 0 &&
+            strcmp(peer->namespace, tenant->namespace) == 0)
             status = 0;
     }
     if (status == 0)
@@ -288,16 +310,19 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
     status = divvy_node_registry_process_add(daemon->registry, id, &process);
     unlock(daemon);
     if (status < 0 && status != -EEXIST)
-        return divvy_error_set_errno(error, status, "process %d cannot be registered with '%.100s'", container_pid, id);
+        return divvy_error_set_errno(error, status, "process %d cannot be registered with '%.100s'",
+                                     container_pid, id);
     (void)divvy_liveness_watch_process(daemon->liveness, id, process.host_pid, process.start_ticks);
     *ret_process = process;
     return 0;
 }
 
-void divvy_daemon_process_ended(struct divvy_daemon *daemon, const char *id, int32_t host_pid, uint64_t start_ticks) {
+void divvy_daemon_process_ended(struct divvy_daemon *daemon, const char *id, int32_t host_pid,
+                                uint64_t start_ticks) {
     (void)pthread_mutex_lock(&daemon->lock);
     if (divvy_node_registry_process_remove(daemon->registry, id, host_pid, start_ticks) == 0)
-        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_ENDED, id, "process %d ended", host_pid);
+        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_ENDED, id, "process %d ended",
+                                  host_pid);
     (void)pthread_mutex_unlock(&daemon->lock);
 }
 
@@ -313,20 +338,22 @@ void divvy_daemon_keeper_ended(struct divvy_daemon *daemon, const char *id) {
 
 /* --- checkpoints ---------------------------------------------------------------------------------------------------- */
 
-int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                                 struct divvy_error *error) {
+int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                                 const char *id, struct divvy_error *error) {
     struct divvy_node_tenant *tenant;
     int status;
 
     lock(daemon);
     status = tenant_for(daemon, peer, id, &tenant, error);
     unlock(daemon);
-    return status < 0 ? status
-                      : divvy_error_set(error, -EOPNOTSUPP,
-                                        "moving device memory of running processes is not done yet; freeze works");
+    return status < 0
+               ? status
+               : divvy_error_set(
+                     error, -EOPNOTSUPP,
+                     "moving device memory of running processes is not done yet; freeze works");
 }
 
-int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
-                               struct divvy_error *error) {
+int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                               const char *id, struct divvy_error *error) {
     return divvy_daemon_tenant_freeze(daemon, peer, id, false, error);
 }

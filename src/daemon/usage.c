@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* The smallest part of a page that is read: header, devices, and the slots of a small tenant. */
-#define SLOTS_FIRST 4u
+#define SLOTS_FIRST  4u
 #define DRAIN_MAX_NS INT64_C(600000000000)
 
 void divvy_usage_init(struct divvy_usage *usage, struct divvy_page *copy) {
@@ -23,7 +23,8 @@ void divvy_usage_close(struct divvy_usage *usage) {
 }
 
 static int page_open(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) {
-    cleanup_close int fd = openat(folder_fd, "usage", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    cleanup_close int fd =
+        openat(folder_fd, "usage", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat status;
 
     if (fd < 0)
@@ -50,7 +51,8 @@ static bool read_to(const struct divvy_usage *usage, size_t from, size_t to) {
 
 /* Bring the used beginning of the page into `copy`. */
 static int page_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) {
-    size_t bytes = offsetof(struct divvy_page, slots) + usage->slots * sizeof(struct divvy_page_slot);
+    size_t bytes =
+        offsetof(struct divvy_page, slots) + usage->slots * sizeof(struct divvy_page_slot);
     struct stat status;
     uint32_t high;
     int error = usage->fd < 0 ? page_open(usage, folder_fd, owner_uid) : 0;
@@ -58,20 +60,24 @@ static int page_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) 
     if (error)
         return error;
     if (!read_to(usage, 0, bytes) || fstat(usage->fd, &status) < 0 ||
-        (uint64_t)status.st_size != sizeof(struct divvy_page) || divvy_page_validate(usage->copy, sizeof(struct divvy_page)) < 0) {
+        (uint64_t)status.st_size != sizeof(struct divvy_page) ||
+        divvy_page_validate(usage->copy, sizeof(struct divvy_page)) < 0) {
         divvy_usage_close(usage); /* perhaps another file is there next time */
         return -EPROTO;
     }
-    high = usage->copy->slots_high < DIVVY_PAGE_SLOTS ? (uint32_t)usage->copy->slots_high : DIVVY_PAGE_SLOTS;
+    high = usage->copy->slots_high < DIVVY_PAGE_SLOTS ? (uint32_t)usage->copy->slots_high
+                                                      : DIVVY_PAGE_SLOTS;
     if (high > usage->slots) {
-        if (!read_to(usage, bytes, offsetof(struct divvy_page, slots) + high * sizeof(struct divvy_page_slot)))
+        if (!read_to(usage, bytes,
+                     offsetof(struct divvy_page, slots) + high * sizeof(struct divvy_page_slot)))
             return -EPROTO;
         usage->slots = high;
     }
     return 0;
 }
 
-static bool slot_process(const struct divvy_page_slot *slot, struct divvy_usage_process *ret_process) {
+static bool slot_process(const struct divvy_page_slot *slot,
+                         struct divvy_usage_process *ret_process) {
     if (slot->owner.low == 0 && slot->owner.high == 0)
         return false;
     *ret_process = (struct divvy_usage_process){.pid = (uint32_t)slot->owner.low,
@@ -88,8 +94,8 @@ static uint64_t sum(uint64_t a, uint64_t b) {
 }
 
 bool divvy_usage_is_dead(const struct divvy_usage_process *process, uint32_t own_pidns) {
-    return own_pidns && process->pidns == own_pidns && process->pid <= INT32_MAX && kill((pid_t)process->pid, 0) < 0 &&
-           errno == ESRCH;
+    return own_pidns && process->pidns == own_pidns && process->pid <= INT32_MAX &&
+           kill((pid_t)process->pid, 0) < 0 && errno == ESRCH;
 }
 
 static void slot_add(const struct divvy_page_slot *slot, unsigned device, int64_t now_ns,
@@ -110,8 +116,9 @@ static void slot_add(const struct divvy_page_slot *slot, unsigned device, int64_
         sums->last_ns = (int64_t)usage->drain_ns;
 }
 
-int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, const uint8_t uuid[16], int64_t now_ns,
-                     const uint32_t *own_pidns, struct divvy_usage_device *ret_device) {
+int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
+                     const uint8_t uuid[16], int64_t now_ns, const uint32_t *own_pidns,
+                     struct divvy_usage_device *ret_device) {
     int error = page_read(usage, folder_fd, owner_uid), index;
     const struct divvy_page_device *device;
 

@@ -24,12 +24,14 @@ struct divvy_usage_device {
     uint64_t used_bytes, peak_bytes, refused;
     uint64_t charged_ns;  /* GPU time since the tenant began, of processes that ended too */
     uint64_t inflight_ns; /* estimate of what is launched and not known to have completed */
-    int64_t drain_ns;     /* CLOCK_MONOTONIC at which that will be done, by estimates of all processes together */
-    int64_t last_ns;      /* the latest that any of them told: work was launched or seen to complete about then */
+    int64_t
+        drain_ns; /* CLOCK_MONOTONIC at which that will be done, by estimates of all processes together */
+    int64_t
+        last_ns; /* the latest that any of them told: work was launched or seen to complete about then */
     uint64_t waited_ns, launches; /* of the processes that are attached now */
-    uint32_t waiting;     /* threads at the gate */
-    uint32_t processes;   /* slots in use */
-    uint32_t busy_processes; /* of them, with work in flight */
+    uint32_t waiting;             /* threads at the gate */
+    uint32_t processes;           /* slots in use */
+    uint32_t busy_processes;      /* of them, with work in flight */
 };
 
 /* Who owns a slot. */
@@ -52,8 +54,9 @@ bool divvy_usage_is_dead(const struct divvy_usage_process *process, uint32_t own
  * own_pidns slots of dead processes count for nothing; NULL: nobody looks. 0; -ENOENT: no page yet, or the device is not in it; -EPROTO: not a page of
  * owner_uid: refused. Costs about two microseconds with a handful of processes.
  */
-int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, const uint8_t uuid[16], int64_t now_ns,
-                     const uint32_t *own_pidns, struct divvy_usage_device *ret_device);
+int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
+                     const uint8_t uuid[16], int64_t now_ns, const uint32_t *own_pidns,
+                     struct divvy_usage_device *ret_device);
 
 /* The owners of slots in use, up to `room`: how many, or as above. */
 int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,

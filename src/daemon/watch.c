@@ -12,28 +12,32 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MS         INT64_C(1000000)
-#define TURN_NS    (100 * MS)
-#define ASLEEP_NS  (1000 * MS) /* between looks at a tenant that does nothing */
-#define SECOND_NS  (1000 * MS)
-#define LINGER_NS  (500 * MS) /* a tenant without maker and process is kept so long */
+#define MS        INT64_C(1000000)
+#define TURN_NS   (100 * MS)
+#define ASLEEP_NS (1000 * MS) /* between looks at a tenant that does nothing */
+#define SECOND_NS (1000 * MS)
+#define LINGER_NS (500 * MS) /* a tenant without maker and process is kept so long */
+
+/* Its pid here, as the page claims it; 0 where that is not known. */
+static int32_t process_pid(const struct divvy_daemon *daemon,
+                           const struct divvy_usage_process *claim) {
+    uint64_t pid = claim->pidns == daemon->own_pidns ? claim->pid : claim->host_pid;
+
+    return pid <= INT32_MAX ? (int32_t)pid : 0;
+}
 
 /* A process as the page claims it: believed when there is one of that pid, of the tenant's user. */
-static bool process_check(const struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant,
-                          const struct divvy_usage_process *claim, struct divvy_node_process *ret_process) {
+static bool process_check(const struct divvy_node_tenant *tenant,
+                          const struct divvy_usage_process *claim, int32_t host_pid,
+                          struct divvy_node_process *ret_process) {
     char path[48];
     struct stat status;
     FILE *name;
 
-    *ret_process = (struct divvy_node_process){.container_pid = (int32_t)claim->pid,
+    *ret_process = (struct divvy_node_process){.host_pid = host_pid,
+                                               .container_pid = (int32_t)claim->pid,
                                                .start_ticks = claim->start_ticks,
                                                .used_bytes = claim->used_bytes};
-    if (claim->pidns == daemon->own_pidns)
-        ret_process->host_pid = (int32_t)claim->pid;
-    else if (claim->host_pid <= INT32_MAX)
-        ret_process->host_pid = (int32_t)claim->host_pid;
-    if (ret_process->host_pid <= 0)
-        return false;
     (void)snprintf(path, sizeof path, "/proc/%d", ret_process->host_pid);
     if (stat(path, &status) < 0 || status.st_uid != tenant->owner_uid)
         return false;
@@ -47,24 +51,35 @@ static bool process_check(const struct divvy_daemon *daemon, const struct divvy_
     return true;
 }
 
-static void processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, struct divvy_daemon_held *held) {
+/* False: there is no page yet. */
+static bool processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                           struct divvy_daemon_held *held) {
     static struct divvy_usage_process claims[DIVVY_PAGE_SLOTS]; /* of the one watching thread */
-    int count = divvy_usage_processes(&held->usage[0], held->folder.fd, tenant->owner_uid, claims, DIVVY_PAGE_SLOTS);
+    int count = divvy_usage_processes(&held->usage[0], held->folder.fd, tenant->owner_uid, claims,
+                                      DIVVY_PAGE_SLOTS);
 
     for (int i = 0; i < count; i++) {
+        int32_t host_pid = process_pid(daemon, &claims[i]);
         struct divvy_node_process process;
 
-        if (!process_check(daemon, tenant, &claims[i], &process))
+        if (host_pid <= 0 ||
+            divvy_node_registry_process_used(daemon->registry, tenant->id, host_pid,
+                                             claims[i].start_ticks, claims[i].used_bytes) == 0)
+            continue;
+        if (!process_check(tenant, &claims[i], host_pid, &process))
             continue;
         if (divvy_node_registry_process_add(daemon->registry, tenant->id, &process) < 0)
             continue;
-        if (divvy_liveness_watch_process(daemon->liveness, tenant->id, process.host_pid, process.start_ticks) < 0) {
-            (void)divvy_node_registry_process_remove(daemon->registry, tenant->id, process.host_pid, process.start_ticks);
+        if (divvy_liveness_watch_process(daemon->liveness, tenant->id, process.host_pid,
+                                         process.start_ticks) < 0) {
+            (void)divvy_node_registry_process_remove(daemon->registry, tenant->id, process.host_pid,
+                                                     process.start_ticks);
             continue;
         }
-        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_STARTED, tenant->id, "process %d (%s)",
-                                  process.host_pid, process.name);
+        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_STARTED, tenant->id,
+                                  "process %d (%s)", process.host_pid, process.name);
     }
+    return count != -ENOENT;
 }
 
 static void share_count(struct divvy_daemon *daemon, struct divvy_daemon_held *held, uint32_t index,
@@ -75,9 +90,12 @@ static void share_count(struct divvy_daemon *daemon, struct divvy_daemon_held *h
 
     if (held->share_since_ns[index] && passed_ns < SECOND_NS)
         return;
-    used_ns = binding->busy_ns > held->share_busy_ns[index] ? binding->busy_ns - held->share_busy_ns[index] : 0;
-    binding->share_permille =
-        held->share_since_ns[index] && used_ns < (uint64_t)passed_ns * 2 ? (uint32_t)(used_ns * 1000 / (uint64_t)passed_ns) : 0;
+    used_ns = binding->busy_ns > held->share_busy_ns[index]
+                  ? binding->busy_ns - held->share_busy_ns[index]
+                  : 0;
+    binding->share_permille = held->share_since_ns[index] && used_ns < (uint64_t)passed_ns * 2
+                                  ? (uint32_t)(used_ns * 1000 / (uint64_t)passed_ns)
+                                  : 0;
     device = divvy_node_registry_device(daemon->registry, binding->device);
     /* behind an open gate nothing is measured: it is alone, and the device's own figure is its */
     if (binding->mode == DIVVY_CONTROL_OPEN && device->utilisation_permille >= 0)
@@ -87,27 +105,34 @@ static void share_count(struct divvy_daemon *daemon, struct divvy_daemon_held *h
 }
 
 /* True: it wants GPU time, or has used some since the last look. */
-static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, struct divvy_daemon_held *held,
-                         uint32_t index, int64_t now_ns) {
+static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                         struct divvy_daemon_held *held, uint32_t index, bool has_page,
+                         int64_t now_ns) {
     struct divvy_node_binding *binding = &tenant->bindings[index];
     struct divvy_usage_device use = {0};
     struct divvy_control_lease lease;
     bool ready = false, active;
-    int status = divvy_usage_read(&held->usage[index], held->folder.fd, tenant->owner_uid,
-                                  (const uint8_t *)&held->folder.control->devices[index].uuid, now_ns,
-                                  &daemon->own_pidns, &use);
+    int status = -ENOENT;
+
+    if (has_page)
+        status = divvy_usage_read(&held->usage[index], held->folder.fd, tenant->owner_uid,
+                                  (const uint8_t *)&held->folder.control->devices[index].uuid,
+                                  now_ns, &daemon->own_pidns, &use);
 
     if (status == -EPROTO) {
         daemon->pages_broken++;
         if (!held->page_broken)
-            divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PAGE_BROKEN, tenant->id,
-                                      "its usage page is not to be believed; what it uses is not known");
+            divvy_daemon_event_locked(
+                daemon, DIVVY_NODE_EVENT_PAGE_BROKEN, tenant->id,
+                "its usage page is not to be believed; what it uses is not known");
         held->page_broken = true;
     }
     if (divvy_control_lease_read(held->folder.control, index, &lease))
         binding->mode = lease.mode;
-    (void)divvy_lease_stats(daemon->lease, tenant->number, binding->device, &binding->sched, &ready);
-    active = use.charged_ns != binding->busy_ns || use.waiting || (binding->mode == DIVVY_CONTROL_OPEN && use.processes);
+    (void)divvy_lease_stats(daemon->lease, tenant->number, binding->device, &binding->sched,
+                            &ready);
+    active = use.charged_ns != binding->busy_ns || use.waiting ||
+             (binding->mode == DIVVY_CONTROL_OPEN && use.processes);
     if (status == 0) {
         held->page_broken = false;
         binding->used_bytes = use.used_bytes;
@@ -120,7 +145,8 @@ static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *
         if (use.refused > held->refused[index])
             divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_MEMORY_REFUSED, tenant->id,
                                       "%llu allocations refused so far, %llu of %llu bytes used",
-                                      (unsigned long long)use.refused, (unsigned long long)use.used_bytes,
+                                      (unsigned long long)use.refused,
+                                      (unsigned long long)use.used_bytes,
                                       (unsigned long long)binding->limit_bytes);
         held->refused[index] = use.refused;
     }
@@ -128,29 +154,33 @@ static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *
     return active;
 }
 
-static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, int64_t now_ns) {
+static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                        int64_t now_ns) {
     struct divvy_daemon_held *held = daemon->held[tenant->number];
-    bool active = false;
+    bool active = false, has_page;
 
-    if (now_ns < held->looked_ns + ASLEEP_NS && now_ns > tenant->active_ns + 2 * ASLEEP_NS && tenant->active_ns)
+    if (now_ns < held->looked_ns + ASLEEP_NS && now_ns > tenant->active_ns + 2 * ASLEEP_NS &&
+        tenant->active_ns)
         return;
-    if (!tenant->process_count && now_ns < held->looked_ns + ASLEEP_NS / 2)
+    if (!tenant->process_count && now_ns < held->looked_ns + ASLEEP_NS)
         return;
     held->looked_ns = now_ns;
-    processes_look(daemon, tenant, held);
+    has_page = processes_look(daemon, tenant, held);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
-        active |= binding_look(daemon, tenant, held, i, now_ns);
+        active |= binding_look(daemon, tenant, held, i, has_page, now_ns);
     if (active)
         tenant->active_ns = now_ns;
     if (tenant->frozen)
         tenant->state = DIVVY_NODE_TENANT_FROZEN;
     else
-        tenant->state = tenant->active_ns && now_ns < tenant->active_ns + SECOND_NS ? DIVVY_NODE_TENANT_RUNNING
-                                                                                  : DIVVY_NODE_TENANT_IDLE;
+        tenant->state = tenant->active_ns && now_ns < tenant->active_ns + SECOND_NS
+                            ? DIVVY_NODE_TENANT_RUNNING
+                            : DIVVY_NODE_TENANT_IDLE;
 }
 
 /* Nobody made it who still lives, and nobody uses it. */
-static bool tenant_is_left(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant, int64_t now_ns) {
+static bool tenant_is_left(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant,
+                           int64_t now_ns) {
     struct divvy_daemon_held *held = daemon->held[tenant->number];
 
     if (tenant->source != DIVVY_NODE_FROM_RUN || tenant->keeper_pid || tenant->process_count) {

@@ -239,6 +239,9 @@ struct divvy_node_tenant *divvy_node_registry_tenant_next(struct divvy_node_regi
  */
 int divvy_node_registry_process_add(struct divvy_node_registry *registry, const char *id,
                                     const struct divvy_node_process *process);
+/* What a known process uses now. 0, or -ENOENT: it is not known. */
+int divvy_node_registry_process_used(struct divvy_node_registry *registry, const char *id, int32_t host_pid,
+                                     uint64_t start_ticks, uint64_t used_bytes);
 int divvy_node_registry_process_remove(struct divvy_node_registry *registry, const char *id, int32_t host_pid,
                                        uint64_t start_ticks);
 /* Copies up to `room`; returns how many there are, or -ENOENT. */

@@ -43,6 +43,16 @@ int divvy_node_registry_process_add(struct divvy_node_registry *registry, const 
     return 0;
 }
 
+int divvy_node_registry_process_used(struct divvy_node_registry *registry, const char *id, int32_t host_pid,
+                                     uint64_t start_ticks, uint64_t used_bytes) {
+    struct divvy_node_record *record = divvy_node_record_find(registry, id);
+    uint32_t at = record ? find(record, host_pid, start_ticks) : 0;
+    if (!record || at == record->tenant.process_count)
+        return -ENOENT;
+    record->processes[at].used_bytes = used_bytes;
+    return 0;
+}
+
 int divvy_node_registry_process_remove(struct divvy_node_registry *registry, const char *id, int32_t host_pid,
                                        uint64_t start_ticks) {
     struct divvy_node_record *record = divvy_node_record_find(registry, id);

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEMPORARY      "control.new"
-#define READ_TRIES     1000 /* a writer is in the middle of it for nanoseconds, unless it died there */
+#define TEMPORARY           "control.new"
+#define READ_TRIES          1000 /* a writer is in the middle of it for nanoseconds, unless it died there */
 #define NAME_IS_WHOLE(name) (memchr((name), '\0', sizeof(name)) != NULL)
 
 static int result_of(long result, int saved_errno) {
@@ -31,11 +31,13 @@ int divvy_control_validate(const void *memory, size_t bytes) {
     const struct divvy_control *control = memory;
 
     if (bytes != sizeof *control || control->version != DIVVY_CONTROL_VERSION ||
-        control->header_bytes != offsetof(struct divvy_control, devices) || control->page_bytes != sizeof *control ||
-        control->magic != DIVVY_CONTROL_MAGIC || control->device_count != DIVVY_PAGE_DEVICES ||
+        control->header_bytes != offsetof(struct divvy_control, devices) ||
+        control->page_bytes != sizeof *control || control->magic != DIVVY_CONTROL_MAGIC ||
+        control->device_count != DIVVY_PAGE_DEVICES ||
         control->device_bytes != sizeof control->devices[0])
         return -EPROTO;
-    if (!NAME_IS_WHOLE(control->name) || !NAME_IS_WHOLE(control->pod) || !NAME_IS_WHOLE(control->namespace))
+    if (!NAME_IS_WHOLE(control->name) || !NAME_IS_WHOLE(control->pod) ||
+        !NAME_IS_WHOLE(control->namespace))
         return -EPROTO;
     for (unsigned i = 0; i < DIVVY_PAGE_DEVICES; i++)
         if (control->devices[i].mode >= DIVVY_CONTROL_MODE_MAX ||
@@ -46,7 +48,8 @@ int divvy_control_validate(const void *memory, size_t bytes) {
 
 static int map(int fd, bool writable, struct divvy_control **ret_control) {
     int saved = errno;
-    void *memory = mmap(NULL, sizeof **ret_control, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, sizeof **ret_control, PROT_READ | (writable ? PROT_WRITE : 0),
+                        MAP_SHARED, fd, 0);
     int status = memory == MAP_FAILED ? -errno : 0;
 
     errno = saved;
@@ -83,9 +86,11 @@ static void fill(struct divvy_control *control) {
 /* Blocks for the whole file, so that no later store meets a full file system. */
 static int reserve(int fd) {
     int saved = errno;
-    int status = result_of(syscall(SYS_fallocate, fd, 0, 0L, (long)sizeof(struct divvy_control)), saved);
+    int status =
+        result_of(syscall(SYS_fallocate, fd, 0, 0L, (long)sizeof(struct divvy_control)), saved);
 
-    return status == -EOPNOTSUPP ? divvy_core_sys_ftruncate(fd, sizeof(struct divvy_control)) : status;
+    return status == -EOPNOTSUPP ? divvy_core_sys_ftruncate(fd, sizeof(struct divvy_control))
+                                 : status;
 }
 
 int divvy_control_create(int folder_fd, struct divvy_control **ret_control, int *ret_fd) {
@@ -96,7 +101,8 @@ int divvy_control_create(int folder_fd, struct divvy_control **ret_control, int 
     fd = divvy_core_sys_openat(folder_fd, TEMPORARY, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
     if (fd < 0)
         return fd;
-    status = result_of(syscall(SYS_fchmod, fd, 0644), saved); /* whatever the umask is: tenants must read it */
+    status = result_of(syscall(SYS_fchmod, fd, 0644),
+                       saved); /* whatever the umask is: tenants must read it */
     if (status == 0)
         status = reserve(fd);
     if (status == 0)
@@ -105,7 +111,8 @@ int divvy_control_create(int folder_fd, struct divvy_control **ret_control, int 
         status = map(fd, true, &control);
     if (status == 0) {
         fill(control);
-        status = result_of(syscall(SYS_linkat, folder_fd, TEMPORARY, folder_fd, DIVVY_CONTROL_FILE, 0), saved);
+        status = result_of(
+            syscall(SYS_linkat, folder_fd, TEMPORARY, folder_fd, DIVVY_CONTROL_FILE, 0), saved);
     }
     (void)result_of(syscall(SYS_unlinkat, folder_fd, TEMPORARY, 0), saved);
     if (status < 0) {
@@ -125,7 +132,8 @@ static int file_check(int fd, bool may_be_roots) {
 
     if (result < 0)
         return result;
-    if (!S_ISREG(status.st_mode) || (status.st_mode & 022) || (uint64_t)status.st_size != sizeof(struct divvy_control))
+    if (!S_ISREG(status.st_mode) || (status.st_mode & 022) ||
+        (uint64_t)status.st_size != sizeof(struct divvy_control))
         return -EPROTO;
     return status.st_uid == geteuid() || (may_be_roots && status.st_uid == 0) ? 0 : -EPROTO;
 }
@@ -133,7 +141,8 @@ static int file_check(int fd, bool may_be_roots) {
 int divvy_control_adopt(int folder_fd, struct divvy_control **ret_control, int *ret_fd) {
     struct divvy_control *control = NULL;
     int saved = errno;
-    int fd = divvy_core_sys_openat(folder_fd, DIVVY_CONTROL_FILE, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+    int fd =
+        divvy_core_sys_openat(folder_fd, DIVVY_CONTROL_FILE, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
     int status;
 
     if (fd < 0)
@@ -155,9 +164,11 @@ int divvy_control_adopt(int folder_fd, struct divvy_control **ret_control, int *
     return 0;
 }
 
-void divvy_control_lease_write(struct divvy_control *control, unsigned device, const struct divvy_control_lease *lease) {
+void divvy_control_lease_write(struct divvy_control *control, unsigned device,
+                               const struct divvy_control_lease *lease) {
     struct divvy_control_device *entry = &control->devices[device];
-    uint32_t seq = __atomic_load_n(&entry->lease_seq, __ATOMIC_RELAXED) | 1; /* odd already: a writer died here */
+    uint32_t seq = __atomic_load_n(&entry->lease_seq, __ATOMIC_RELAXED) |
+                   1; /* odd already: a writer died here */
 
     /* Every store of a field also keeps the one of the odd number before it, every load keeps the second look behind it. */
     __atomic_store_n(&entry->lease_seq, seq, __ATOMIC_RELAXED);
@@ -202,7 +213,8 @@ int divvy_control_device_find(const struct divvy_control *control, const uint8_t
     return -ENOENT;
 }
 
-bool divvy_control_lease_read(const struct divvy_control *control, unsigned device, struct divvy_control_lease *ret_lease) {
+bool divvy_control_lease_read(const struct divvy_control *control, unsigned device,
+                              struct divvy_control_lease *ret_lease) {
     const struct divvy_control_device *entry = &control->devices[device];
 
     for (int tries = 0; tries < READ_TRIES; tries++) {

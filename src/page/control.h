@@ -44,7 +44,7 @@
 #define DIVVY_CONTROL_STALE_NS        INT64_C(500000000)
 #define DIVVY_CONTROL_FROZEN_STALE_NS INT64_C(10000000000)
 #define DIVVY_CONTROL_LAST_NS         INT64_C(400000) /* before the end of a lease, see above */
-#define DIVVY_CONTROL_FOREVER_NS      INT64_MAX /* of end_ns: until it is taken back */
+#define DIVVY_CONTROL_FOREVER_NS      INT64_MAX       /* of end_ns: until it is taken back */
 
 enum divvy_control_mode {
     DIVVY_CONTROL_SELF = 0,
@@ -55,19 +55,21 @@ enum divvy_control_mode {
 };
 
 struct divvy_control_device {
-    struct divvy_page_word uuid; /* the 16 raw bytes; zero: this entry and those behind it are free */
-    uint64_t limit_bytes;        /* atomic; DIVVY_PAGE_UNLIMITED: none */
-    uint32_t compute_permille;   /* atomic; cap of GPU time, 1000: none. What self-pacing goes by */
-    uint32_t weight;             /* share under contention; the daemon's own record */
-    uint32_t flags;              /* DIVVY_CONTROL_SOFT; the daemon's own record */
-    uint32_t armed;              /* atomic; 1 while launches have to be looked at, 0 in mode OPEN and uncapped SELF */
-    uint32_t lease_seq;          /* atomic; sequence lock and futex word */
-    uint32_t mode;               /* under lease_seq */
-    int64_t begin_ns;            /* under lease_seq */
-    int64_t end_ns;              /* under lease_seq */
-    uint64_t lease_id;           /* under lease_seq; counts leases of the device, for people */
-    uint32_t budget_ns;          /* under lease_seq; work in flight, at most */
-    uint32_t listening;          /* atomic; the daemon wants the bell rung */
+    struct divvy_page_word
+        uuid;                  /* the 16 raw bytes; zero: this entry and those behind it are free */
+    uint64_t limit_bytes;      /* atomic; DIVVY_PAGE_UNLIMITED: none */
+    uint32_t compute_permille; /* atomic; cap of GPU time, 1000: none. What self-pacing goes by */
+    uint32_t weight;           /* share under contention; the daemon's own record */
+    uint32_t flags;            /* DIVVY_CONTROL_SOFT; the daemon's own record */
+    uint32_t
+        armed; /* atomic; 1 while launches have to be looked at, 0 in mode OPEN and uncapped SELF */
+    uint32_t lease_seq; /* atomic; sequence lock and futex word */
+    uint32_t mode;      /* under lease_seq */
+    int64_t begin_ns;   /* under lease_seq */
+    int64_t end_ns;     /* under lease_seq */
+    uint64_t lease_id;  /* under lease_seq; counts leases of the device, for people */
+    uint32_t budget_ns; /* under lease_seq; work in flight, at most */
+    uint32_t listening; /* atomic; the daemon wants the bell rung */
     uint64_t reserved[5];
 };
 
@@ -80,16 +82,16 @@ struct divvy_control {
     uint64_t magic;
     uint32_t device_count; /* DIVVY_PAGE_DEVICES: entries, used or free */
     uint32_t device_bytes;
-    int64_t heartbeat_ns;  /* atomic */
-    uint64_t daemon_pid;   /* atomic; of the daemon that writes now */
-    uint64_t created_ns;   /* CLOCK_REALTIME */
-    uint32_t owner_uid;    /* of the tenant's processes */
-    uint32_t qos;          /* enum divvy_node_qos */
-    uint32_t frozen;       /* asked for by somebody: survives a restart of the daemon */
-    uint32_t keeper_pid;   /* who registered the tenant and keeps its name; 0 nobody */
+    int64_t heartbeat_ns; /* atomic */
+    uint64_t daemon_pid;  /* atomic; of the daemon that writes now */
+    uint64_t created_ns;  /* CLOCK_REALTIME */
+    uint32_t owner_uid;   /* of the tenant's processes */
+    uint32_t qos;         /* enum divvy_node_qos */
+    uint32_t frozen;      /* asked for by somebody: survives a restart of the daemon */
+    uint32_t keeper_pid;  /* who registered the tenant and keeps its name; 0 nobody */
     uint64_t keeper_start_ticks;
-    char name[DIVVY_CONTROL_NAME_BYTES];      /* the tenant's id; NUL-terminated */
-    char pod[DIVVY_CONTROL_NAME_BYTES];       /* Kubernetes names, or empty */
+    char name[DIVVY_CONTROL_NAME_BYTES]; /* the tenant's id; NUL-terminated */
+    char pod[DIVVY_CONTROL_NAME_BYTES];  /* Kubernetes names, or empty */
     char namespace[DIVVY_CONTROL_NAME_BYTES];
     uint64_t reserved[6];
     struct divvy_control_device devices[DIVVY_PAGE_DEVICES];
@@ -128,7 +130,8 @@ int divvy_control_create(int folder_fd, struct divvy_control **ret_control, int 
 int divvy_control_adopt(int folder_fd, struct divvy_control **ret_control, int *ret_fd);
 
 /* Write a lease or another mode under the sequence lock, and wake whoever waits for it. One writer only. */
-void divvy_control_lease_write(struct divvy_control *control, unsigned device, const struct divvy_control_lease *lease);
+void divvy_control_lease_write(struct divvy_control *control, unsigned device,
+                               const struct divvy_control_lease *lease);
 
 /* --- for the limiter and for display ------------------------------------------------------------------------------ */
 
@@ -150,11 +153,13 @@ int divvy_control_device_find(const struct divvy_control *control, const uint8_t
  * Read the lease in one piece. False where the writer is in the middle of it, after some tries: the daemon has lost the
  * processor or has died there, which its heartbeat tells apart. The futex word is odd then, and changes when it goes on.
  */
-bool divvy_control_lease_read(const struct divvy_control *control, unsigned device, struct divvy_control_lease *ret_lease);
+bool divvy_control_lease_read(const struct divvy_control *control, unsigned device,
+                              struct divvy_control_lease *ret_lease);
 
 /* Whether the daemon is alive at now_ns (CLOCK_MONOTONIC), by its heartbeat. */
 static inline bool divvy_control_is_alive(const struct divvy_control *control, int64_t now_ns) {
-    uint64_t age_ns = (uint64_t)now_ns - (uint64_t)__atomic_load_n(&control->heartbeat_ns, __ATOMIC_RELAXED);
+    uint64_t age_ns =
+        (uint64_t)now_ns - (uint64_t)__atomic_load_n(&control->heartbeat_ns, __ATOMIC_RELAXED);
 
     /* A heartbeat a little in the future is of a daemon that was just faster. */
     return age_ns + (uint64_t)DIVVY_CONTROL_STALE_NS < 2 * (uint64_t)DIVVY_CONTROL_STALE_NS;

@@ -40,7 +40,8 @@ static int end(void **state) {
 }
 
 static struct divvy_node_spec spec_make(const char *id) {
-    struct divvy_node_spec spec = {.qos = DIVVY_NODE_QOS_HIGH, .owner_uid = geteuid(), .binding_count = 1};
+    struct divvy_node_spec spec = {
+        .qos = DIVVY_NODE_QOS_HIGH, .owner_uid = geteuid(), .binding_count = 1};
 
     (void)snprintf(spec.id, sizeof spec.id, "%s", id);
     (void)snprintf(spec.pod, sizeof spec.pod, "some-pod");
@@ -70,9 +71,11 @@ static void what_was_made_is_found_again(void **state) {
     assert_int_equal(fstatat(folder.fd, "bell", &status, 0), 0);
     assert_true(S_ISFIFO(status.st_mode));
     /* held by us: nobody else gets it */
-    assert_int_equal(divvy_folder_adopt(base_fd, base, "space+pod+container", &again, &found, &frozen), -EBUSY);
+    assert_int_equal(
+        divvy_folder_adopt(base_fd, base, "space+pod+container", &again, &found, &frozen), -EBUSY);
     divvy_folder_close(&folder);
-    assert_int_equal(divvy_folder_adopt(base_fd, base, "space+pod+container", &again, &found, &frozen), 0);
+    assert_int_equal(
+        divvy_folder_adopt(base_fd, base, "space+pod+container", &again, &found, &frozen), 0);
     assert_string_equal(found.id, spec.id);
     assert_string_equal(found.pod, spec.pod);
     assert_int_equal(found.qos, spec.qos);
@@ -98,15 +101,19 @@ static void hostile_control_pages_are_refused(void **state) {
     assert_int_equal(divvy_folder_create(base_fd, base, &spec, devices, &folder, NULL), 0);
     folder.control->devices[3].mode = 99;
     divvy_folder_close(&folder);
-    assert_int_equal(divvy_folder_adopt(base_fd, base, "hostile", &again, &found, &frozen), -EPROTO);
-    assert_int_equal(divvy_folder_create(base_fd, base, &spec, devices, &folder, NULL), 0); /* takes the place of it */
+    assert_int_equal(divvy_folder_adopt(base_fd, base, "hostile", &again, &found, &frozen),
+                     -EPROTO);
+    assert_int_equal(divvy_folder_create(base_fd, base, &spec, devices, &folder, NULL),
+                     0); /* takes the place of it */
     strcpy(folder.control->name, "somebody-else");
     divvy_folder_close(&folder);
-    assert_int_equal(divvy_folder_adopt(base_fd, base, "hostile", &again, &found, &frozen), -EPROTO);
+    assert_int_equal(divvy_folder_adopt(base_fd, base, "hostile", &again, &found, &frozen),
+                     -EPROTO);
     assert_int_equal(divvy_folder_create(base_fd, base, &spec, devices, &folder, NULL), 0);
     assert_int_equal(fchmod(folder.control_fd, 0666), 0);
     divvy_folder_close(&folder);
-    assert_int_equal(divvy_folder_adopt(base_fd, base, "hostile", &again, &found, &frozen), -EPROTO);
+    assert_int_equal(divvy_folder_adopt(base_fd, base, "hostile", &again, &found, &frozen),
+                     -EPROTO);
     divvy_folder_discard(base_fd, "hostile");
     assert_false(exists("hostile"));
     assert_int_equal(symlinkat("/etc", base_fd, "hostile"), 0);

@@ -32,7 +32,8 @@ static void devices_tell(unsigned count) {
         devices[i].uuid[0] = (uint8_t)(i + 1);
         devices[i].memory_bytes = 16 * GIB;
         devices[i].healthy = true;
-        (void)snprintf(devices[i].uuid_text, sizeof devices[i].uuid_text, "GPU-0%u000000-0000-0000-0000-000000000000", i + 1);
+        (void)snprintf(devices[i].uuid_text, sizeof devices[i].uuid_text,
+                       "GPU-0%u000000-0000-0000-0000-000000000000", i + 1);
     }
     divvy_daemon_devices_seen(daemon_now, devices, count);
 }
@@ -96,34 +97,43 @@ static void pause_ms(unsigned ms) {
 
 static void tenants_are_made_changed_and_removed(void **state) {
     struct divvy_node_spec spec = spec_make("one", 8 * GIB, 300);
-    struct divvy_node_change change = {
-        .fields = DIVVY_NODE_CHANGE_MEMORY | DIVVY_NODE_CHANGE_COMPUTE, .device = -1, .limit_bytes = 4 * GIB, .compute_permille = 600};
+    struct divvy_node_change change = {.fields =
+                                           DIVVY_NODE_CHANGE_MEMORY | DIVVY_NODE_CHANGE_COMPUTE,
+                                       .device = -1,
+                                       .limit_bytes = 4 * GIB,
+                                       .compute_permille = 600};
     struct divvy_node_tenant tenant;
     struct divvy_error error = {0};
     const struct divvy_control *control;
 
     (void)state;
-    assert_int_equal(divvy_daemon_tenant_create(daemon_now, &stranger, &spec, &tenant, &error), -EPERM);
+    assert_int_equal(divvy_daemon_tenant_create(daemon_now, &stranger, &spec, &tenant, &error),
+                     -EPERM);
     assert_int_equal(divvy_daemon_tenant_create(daemon_now, &own, &spec, &tenant, &error), 0);
     assert_int_equal(divvy_daemon_tenant_create(daemon_now, &own, &spec, &tenant, &error), -EEXIST);
     control = control_open(&tenant);
     assert_int_equal(control->devices[0].limit_bytes, 8 * GIB);
     assert_int_equal(control->devices[0].compute_permille, 300);
     assert_true(divvy_control_is_alive(control, (int64_t)divvy_core_clock_ns()));
-    assert_int_equal(divvy_daemon_tenant_change(daemon_now, &stranger, "one", &change, &error), -EPERM);
-    assert_int_equal(divvy_daemon_tenant_change(daemon_now, &own, "none", &change, &error), -ENOENT);
+    assert_int_equal(divvy_daemon_tenant_change(daemon_now, &stranger, "one", &change, &error),
+                     -EPERM);
+    assert_int_equal(divvy_daemon_tenant_change(daemon_now, &own, "none", &change, &error),
+                     -ENOENT);
     assert_int_equal(divvy_daemon_tenant_change(daemon_now, &own, "one", &change, &error), 0);
     assert_int_equal(control->devices[0].limit_bytes, 4 * GIB);
     assert_int_equal(control->devices[0].compute_permille, 600);
     spec = spec_make("two", 13 * GIB, 100);
     assert_int_equal(divvy_daemon_tenant_create(daemon_now, &own, &spec, &tenant, &error), -EDQUOT);
     assert_non_null(strstr(error.text, "promised"));
-    change = (struct divvy_node_change){.fields = DIVVY_NODE_CHANGE_COMPUTE, .device = -1, .compute_permille = 0};
+    change = (struct divvy_node_change){
+        .fields = DIVVY_NODE_CHANGE_COMPUTE, .device = -1, .compute_permille = 0};
     assert_int_equal(divvy_daemon_tenant_change(daemon_now, &own, "one", &change, &error), -EINVAL);
-    assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &stranger, "one", false, &error), -EPERM);
+    assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &stranger, "one", false, &error),
+                     -EPERM);
     assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &own, "one", false, &error), 0);
     assert_int_equal(divvy_daemon_tenant(daemon_now, "one", &tenant), -ENOENT);
-    assert_int_equal(control->devices[0].mode, DIVVY_CONTROL_SELF); /* whoever still has it goes on by itself */
+    assert_int_equal(control->devices[0].mode,
+                     DIVVY_CONTROL_SELF); /* whoever still has it goes on by itself */
     divvy_control_close(control);
 }
 
@@ -137,7 +147,8 @@ static void what_happens_is_told(void **state) {
     (void)state;
     assert_int_equal(divvy_daemon_tenant_create(daemon_now, &own, &spec, &tenant, NULL), 0);
     assert_int_equal(divvy_daemon_tenant_freeze(daemon_now, &own, "told", true, NULL), 0);
-    assert_int_equal(divvy_daemon_tenant_freeze(daemon_now, &own, "told", true, NULL), 0); /* no news */
+    assert_int_equal(divvy_daemon_tenant_freeze(daemon_now, &own, "told", true, NULL),
+                     0); /* no news */
     assert_int_equal(divvy_daemon_tenant_freeze(daemon_now, &own, "told", false, NULL), 0);
     assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &own, "told", false, NULL), 0);
     assert_int_equal(divvy_daemon_events(daemon_now, last, 1000, events, 64), 4);
@@ -169,7 +180,8 @@ static void tenants_are_found_again_after_a_restart(void **state) {
     assert_int_equal(tenant.bindings[0].device, 1);
     assert_int_equal(tenant.qos, DIVVY_NODE_QOS_CRITICAL);
     assert_int_equal(tenant.state, DIVVY_NODE_TENANT_FROZEN);
-    assert_true(divvy_control_is_alive(control, (int64_t)divvy_core_clock_ns())); /* the same page */
+    assert_true(
+        divvy_control_is_alive(control, (int64_t)divvy_core_clock_ns())); /* the same page */
     assert_int_equal(divvy_daemon_tenant_freeze(daemon_now, &own, "space/kept", false, NULL), 0);
     assert_int_equal(control->devices[0].mode, DIVVY_CONTROL_LEASED);
     assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &own, "space/kept", true, NULL), 0);
@@ -195,7 +207,8 @@ static bool lease_becomes(const struct divvy_control *control, bool held) {
 
         assert_true(divvy_control_lease_read(control, 0, &lease));
         if (held == (lease.mode == DIVVY_CONTROL_OPEN ||
-                     (lease.mode == DIVVY_CONTROL_LEASED && lease.begin_ns <= now_ns && now_ns < lease.end_ns)))
+                     (lease.mode == DIVVY_CONTROL_LEASED && lease.begin_ns <= now_ns &&
+                      now_ns < lease.end_ns)))
             return true;
         pause_ms(2);
     }
@@ -232,7 +245,8 @@ static void who_rings_gets_a_lease_and_who_idles_loses_it(void **state) {
     assert_int_equal(control->devices[0].listening, 0);
     __atomic_store_n(&page->slots[slot].usage[device].waiting, 0, __ATOMIC_SEQ_CST);
     assert_true(lease_becomes(control, false));
-    for (int i = 0; i < 500 && !__atomic_load_n(&control->devices[0].listening, __ATOMIC_SEQ_CST); i++)
+    for (int i = 0; i < 500 && !__atomic_load_n(&control->devices[0].listening, __ATOMIC_SEQ_CST);
+         i++)
         pause_ms(2);
     assert_int_equal(control->devices[0].listening, 1);
     /* found as a process of the tenant meanwhile */

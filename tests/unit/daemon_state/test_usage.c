@@ -69,7 +69,8 @@ static void page_make(void) {
     divvy_page_close(made);
 }
 
-static int page_read(struct divvy_usage *usage, const uint32_t *pidns, struct divvy_usage_device *ret) {
+static int page_read(struct divvy_usage *usage, const uint32_t *pidns,
+                     struct divvy_usage_device *ret) {
     return divvy_usage_read(usage, folder_fd, geteuid(), uuid, INT64_C(1000000000000), pidns, ret);
 }
 
@@ -83,7 +84,8 @@ static void what_processes_say_is_summed_up(void **state) {
     page.devices[0].used.low = 1000;
     page.devices[0].compute.charged_ns = 77;
     page.slots_high = 6;
-    for (int i = 1; i < 6; i += 4) { /* two processes; one beyond the slots that are read at first */
+    for (int i = 1; i < 6;
+         i += 4) { /* two processes; one beyond the slots that are read at first */
         page.slots[i].owner.low = (uint64_t)getpid();
         page.slots[i].owner.high = 9 << 2 | DIVVY_PAGE_STATE_LIVE;
         page.slots[i].usage[0].waiting = 2;
@@ -156,7 +158,8 @@ static void other_files_are_refused(void **state) {
     page_write(&page, sizeof page - 1);
     assert_int_equal(page_read(&usage, NULL, &sums), -EPROTO);
     page_write(&page, sizeof page);
-    assert_int_equal(divvy_usage_read(&usage, folder_fd, geteuid() + 1, uuid, 1, NULL, &sums), -EPROTO);
+    assert_int_equal(divvy_usage_read(&usage, folder_fd, geteuid() + 1, uuid, 1, NULL, &sums),
+                     -EPROTO);
     assert_int_equal(page_read(&usage, NULL, &sums), 0);
     divvy_usage_close(&usage);
 
@@ -212,7 +215,8 @@ static void lies_stay_within_bounds(void **state) {
         assert_true(sums.drain_ns <= INT64_C(1000000000000) + INT64_C(600000000000));
         count = divvy_usage_processes(&usage, folder_fd, geteuid(), processes, 16);
         assert_in_range(count, 0, 16);
-        fd = openat(folder_fd, "usage", O_WRONLY | O_CLOEXEC); /* and torn under the reader's eyes */
+        fd =
+            openat(folder_fd, "usage", O_WRONLY | O_CLOEXEC); /* and torn under the reader's eyes */
         assert_int_equal(pwrite(fd, &dice, sizeof dice, (off_t)(draw() % 64)), sizeof dice);
         assert_int_equal(close(fd), 0);
         assert_true(page_read(&usage, NULL, &sums) <= 0);
