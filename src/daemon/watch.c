@@ -47,8 +47,9 @@ static bool process_check(const struct divvy_daemon *daemon, const struct divvy_
     return true;
 }
 
-static void processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, struct divvy_daemon_held *held) {
-    static struct divvy_usage_process claims[DIVVY_PAGE_SLOTS]; /* of the one watching thread */
+void divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant) {
+    static struct divvy_usage_process claims[DIVVY_PAGE_SLOTS]; /* under the daemon's lock, like all here */
+    struct divvy_daemon_held *held = daemon->held[tenant->number];
     int count = divvy_usage_processes(&held->usage[0], held->folder.fd, tenant->owner_uid, claims, DIVVY_PAGE_SLOTS);
 
     for (int i = 0; i < count; i++) {
@@ -137,13 +138,13 @@ static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *t
     if (!tenant->process_count && now_ns < held->looked_ns + ASLEEP_NS / 2)
         return;
     held->looked_ns = now_ns;
-    processes_look(daemon, tenant, held);
+    divvy_daemon_processes_look(daemon, tenant);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
         active |= binding_look(daemon, tenant, held, i, now_ns);
     if (active)
         tenant->active_ns = now_ns;
     if (tenant->frozen)
-        tenant->state = DIVVY_NODE_TENANT_FROZEN;
+        tenant->state = held->saved ? DIVVY_NODE_TENANT_SAVED : DIVVY_NODE_TENANT_FROZEN;
     else
         tenant->state = tenant->active_ns && now_ns < tenant->active_ns + SECOND_NS ? DIVVY_NODE_TENANT_RUNNING
                                                                                   : DIVVY_NODE_TENANT_IDLE;

@@ -57,7 +57,8 @@ static CUprocessState state_of(pid_t pid) {
     return state;
 }
 
-/* One kernel, checked, for each byte that comes; with work under way when it is stopped. */
+/* One kernel for each byte that comes: 'c' and what is in memory is looked at, 'l' and work is left under way, 'm' and memory
+ * is asked for first. */
 static int worker(void) {
     fixture_t f = begin();
     CUstream stream;
@@ -71,6 +72,11 @@ static int worker(void) {
         char order = get(0);
         if (order == 'q')
             return 0;
+        if (order == 'm') {
+            CUdeviceptr more;
+            OK(cuMemAlloc_v2(&more, 1 << 20));
+            OK(cuMemFree_v2(more));
+        }
         OK(add1(&f, p, 1000, stream));
         if (order == 'l')
             OK(wait_for(&f, 300000000, stream)); /* still there when the process is saved */
