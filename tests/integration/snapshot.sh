@@ -64,7 +64,9 @@ loaded=$(used)
 [ "$loaded" -gt 8388608 ] || fail "the program holds $loaded bytes only"
 
 # --- there and back, with calls of all kinds in between ------------------------------------------------------------------
-for order in c m c; do
+for order in c m l c; do
+    printf l >&5 # leaves work under way
+    hears 6 d || fail "it does not work"
     "$bin/divvy" snapshot one >"$work/said" 2>&1 || fail "snapshot: $(cat "$work/said")"
     used_is 0 || fail "$(used) bytes are left on the device"
     state_is one saved || fail "it is $(state one)"
