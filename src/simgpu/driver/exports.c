@@ -51,19 +51,17 @@ static inline int refused(const char *symbol, bool anytime, CUresult *ret_result
     return 1;
 }
 
-/* Threads by where their own variables lie: some megabytes apart. */
-static unsigned lane(void) {
-    return (unsigned)(((uintptr_t)&divvy_drv_self >> 12) * UINT64_C(0x9E3779B97F4A7C15) >> 58);
-}
-
 static inline void enter(bool held) {
-    if (held && divvy_drv_self.depth++ == 0)
-        divvy_simgpu_call_begin(lane());
+    if (!held || divvy_drv_self.depth++)
+        return;
+    if (__builtin_expect(!divvy_drv_self.lane, 0))
+        divvy_drv_self.lane = (uint8_t)(divvy_simgpu_call_lane() + 1);
+    divvy_simgpu_call_begin(divvy_drv_self.lane - 1u);
 }
 
 static inline void leave(bool held) {
     if (held && --divvy_drv_self.depth == 0)
-        divvy_simgpu_call_end(lane());
+        divvy_simgpu_call_end(divvy_drv_self.lane - 1u);
 }
 
 #define MARK_PLAIN

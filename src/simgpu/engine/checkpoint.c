@@ -319,12 +319,41 @@ int divvy_simgpu_checkpoint_restore(int pid) {
 
 /* --- the target's calls --------------------------------------------------------------------------------------- */
 
-/* A step sums the counts after it entered itself, a call looks for steps after it has counted: one sees the other. */
+static uint64_t lanes = UINT64_C(1) << SIM_CALL_SHARED; /* taken */
+
+unsigned divvy_simgpu_call_lane(void) {
+    uint64_t taken = __atomic_load_n(&lanes, __ATOMIC_RELAXED);
+
+    while (~taken) {
+        unsigned lane = (unsigned)__builtin_ctzll(~taken);
+
+        if (__atomic_compare_exchange_n(&lanes, &taken, taken | UINT64_C(1) << lane, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            return lane;
+    }
+    return SIM_CALL_SHARED;
+}
+
+void divvy_simgpu_call_lane_give(unsigned lane) {
+    if (lane < SIM_CALL_SHARED)
+        (void)__atomic_fetch_and(&lanes, ~(UINT64_C(1) << lane), __ATOMIC_ACQ_REL);
+}
+
+/* A step sums the counts after it has entered itself, a call looks for steps after it has counted: one sees the other. */
+static void call_count(sim_proc_t *p, unsigned lane) {
+    if (lane < SIM_CALL_SHARED)
+        __atomic_store_n(&p->calls[lane].count, 1, __ATOMIC_SEQ_CST);
+    else
+        __atomic_add_fetch(&p->calls[SIM_CALL_SHARED].count, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A step that enters itself at this very moment may be missed: it looks again by itself after a while. */
 static void call_uncount(sim_proc_t *p, unsigned lane) {
-    __atomic_sub_fetch(&p->calls[lane % SIM_CALL_LANES].count, 1, __ATOMIC_SEQ_CST);
-    if (__builtin_expect(state_of(__atomic_load_n(&p->checkpoint, __ATOMIC_SEQ_CST)) ==
-                             SIM_CHECKPOINT_LOCKING,
-                         0))
+    if (lane < SIM_CALL_SHARED)
+        sim_store(&p->calls[lane].count, 0);
+    else
+        __atomic_sub_fetch(&p->calls[SIM_CALL_SHARED].count, 1, __ATOMIC_RELEASE);
+    if (__builtin_expect(state_of(sim_load(&p->checkpoint)) == SIM_CHECKPOINT_LOCKING, 0))
         bell_ring(p);
 }
 
@@ -352,7 +381,7 @@ void divvy_simgpu_call_begin(unsigned lane) {
     sim_proc_t *p = &f->procs[sim_self_slot()];
 
     for (;;) {
-        __atomic_add_fetch(&p->calls[lane % SIM_CALL_LANES].count, 1, __ATOMIC_SEQ_CST);
+        call_count(p, lane);
         if (__builtin_expect(state_of(__atomic_load_n(&p->checkpoint, __ATOMIC_SEQ_CST)) ==
                                  SIM_CHECKPOINT_RUNNING,
                              1))

@@ -30,8 +30,12 @@ int divvy_simgpu_checkpoint_restore(int pid);
 /* LOCKED to RUNNING. */
 int divvy_simgpu_checkpoint_unlock(int pid);
 
-/* Around every call of this process that a lock shall hold back. begin sleeps while the process is not RUNNING.
- * `lane` spreads threads over counters: any number, the same for both. */
+/* A lane for the calling thread alone, as long as there are some; then the one that all others share. Given back when the
+ * thread ends. */
+unsigned divvy_simgpu_call_lane(void);
+void divvy_simgpu_call_lane_give(unsigned lane);
+/* Around every call of this process that a lock shall hold back; not nested. begin sleeps while the process is not
+ * RUNNING. */
 void divvy_simgpu_call_begin(unsigned lane);
 void divvy_simgpu_call_end(unsigned lane);
 

@@ -169,12 +169,12 @@ enum sim_checkpoint_state {
     SIM_CHECKPOINT_RESTORING,
 };
 
-/* Calls under way, by threads that share a lane. */
+/* Calls under way: of one thread, and in the last lane of all that have none of their own. */
 typedef struct sim_calls {
     uint32_t count;
     uint32_t padding[15];
 } sim_calls_t;
-enum { SIM_CALL_LANES = 8 };
+enum { SIM_CALL_LANES = 64, SIM_CALL_SHARED = SIM_CALL_LANES - 1 };
 
 typedef struct sim_proc {
     int32_t pid;

@@ -18,6 +18,7 @@ typedef struct board {
 } board_t;
 
 static board_t *board;
+static unsigned own_lane = 3, shared_lane = SIM_CALL_SHARED;
 
 static void nap(uint64_t ns) {
     struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
@@ -61,15 +62,14 @@ static void attach_or_die(void) {
 }
 
 static void make_calls(void *arg) {
-    (void)arg;
     attach_or_die();
     for (;;) {
-        divvy_simgpu_call_begin(3);
+        divvy_simgpu_call_begin(*(unsigned *)arg);
         sim_store(&board->inside, 1);
         while (sim_load(&board->hold))
             nap(1 * MS);
         sim_store(&board->inside, 0);
-        divvy_simgpu_call_end(3);
+        divvy_simgpu_call_end(*(unsigned *)arg);
         __atomic_add_fetch(&board->calls, 1, __ATOMIC_RELEASE);
         sim_store(&board->ready, 1);
         nap(MS / 10);
@@ -120,7 +120,7 @@ static uint64_t used(void) {
 
 static void steps_have_an_order(void **state) {
     divvy_simgpu_checkpoint_t found;
-    pid_t pid = start(make_calls, NULL);
+    pid_t pid = start(make_calls, &own_lane);
 
     (void)state;
     assert_int_equal(divvy_simgpu_checkpoint_lock(pid, NEVER), -ENOTCONN);
@@ -156,11 +156,27 @@ static void steps_have_an_order(void **state) {
     divvy_simgpu_detach();
 }
 
-static void calls_wait_while_locked(void **state) {
-    pid_t pid = start(make_calls, NULL);
-    uint32_t calls;
+static void lanes_are_given_out_once(void **state) {
+    bool seen[SIM_CALL_LANES] = {false};
 
     (void)state;
+    for (int i = 0; i < SIM_CALL_SHARED; i++) {
+        unsigned lane = divvy_simgpu_call_lane();
+
+        assert_true(lane < SIM_CALL_SHARED && !seen[lane]);
+        seen[lane] = true;
+    }
+    assert_int_equal(divvy_simgpu_call_lane(), SIM_CALL_SHARED);
+    divvy_simgpu_call_lane_give(SIM_CALL_SHARED);
+    assert_int_equal(divvy_simgpu_call_lane(), SIM_CALL_SHARED);
+    divvy_simgpu_call_lane_give(17);
+    assert_int_equal(divvy_simgpu_call_lane(), 17);
+}
+
+static void calls_wait_while_locked_in(unsigned *lane) {
+    pid_t pid = start(make_calls, lane);
+    uint32_t calls;
+
     await(&board->ready, 1);
     real_attach(0);
     for (int round = 0; round < 20; round++) {
@@ -178,8 +194,15 @@ static void calls_wait_while_locked(void **state) {
     divvy_simgpu_detach();
 }
 
+static void calls_wait_while_locked(void **state) {
+    (void)state;
+    calls_wait_while_locked_in(&own_lane);
+    memset(board, 0, sizeof *board);
+    calls_wait_while_locked_in(&shared_lane);
+}
+
 static void a_long_call_outlasts_the_lock(void **state) {
-    pid_t pid = start(make_calls, NULL);
+    pid_t pid = start(make_calls, &own_lane);
     uint32_t calls;
 
     (void)state;
@@ -284,7 +307,7 @@ static void lock_for_ever(void *arg) {
 }
 
 static void a_killed_locker_locks_nobody_out(void **state) {
-    pid_t pid = start(make_calls, NULL), locker;
+    pid_t pid = start(make_calls, &own_lane), locker;
     uint32_t calls;
 
     (void)state;
@@ -383,6 +406,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(steps_have_an_order),
+        T(lanes_are_given_out_once),
         T(calls_wait_while_locked),
         T(a_long_call_outlasts_the_lock),
         T(memory_leaves_and_comes_back),
