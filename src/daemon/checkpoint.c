@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "core/clock.h"
+#include "core/parse.h"
 #include "cuda/driver.h"
 
 #include <dlfcn.h>
@@ -91,6 +92,15 @@ struct process {
     CUprocessState state;
 };
 
+static int pid_read(const char *text, int *ret_pid) {
+    uint64_t value;
+
+    if (divvy_core_u64_parse(text, strlen(text), &value, NULL) < 0 || value == 0 || value > INT32_MAX)
+        return -EIO;
+    *ret_pid = (int)value;
+    return 0;
+}
+
 static void state_read(struct process *process) {
     process->cuda = cu.cuCheckpointProcessGetState(process->pid, &process->state) == CUDA_SUCCESS;
 }
@@ -177,8 +187,9 @@ int divvy_checkpoint_main(int argc, char **argv) {
         return 1;
     status = library_load(argv[3]);
     for (size_t i = 0; i < count && status == 0; i++) {
-        all[i].pid = atoi(argv[4 + i]);
-        state_read(&all[i]);
+        status = pid_read(argv[4 + i], &all[i].pid);
+        if (status == 0)
+            state_read(&all[i]);
         if (all[i].cuda && all[i].state == CU_PROCESS_STATE_FAILED) {
             printf("process %d failed in an earlier checkpoint\n", all[i].pid);
             status = -EIO;
