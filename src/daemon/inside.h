@@ -8,6 +8,7 @@
 #include "daemon/state.h"
 #include "daemon/usage.h"
 
+#include <limits.h>
 #include <pthread.h>
 
 /* What the daemon holds of a tenant besides its entry in the registry. */
@@ -22,6 +23,9 @@ struct divvy_daemon_held {
     int64_t looked_ns;
     int64_t empty_since_ns; /* no keeper and no process since then; 0 it has one */
     bool page_broken;       /* an event has told of it */
+    bool saved;             /* its device memory lies in host memory */
+    bool maybe_saved;       /* was found frozen: whoever was here before may have saved it */
+    bool stepping;          /* it is being saved or restored, without the lock */
 };
 
 struct divvy_daemon {
@@ -44,6 +48,7 @@ struct divvy_daemon {
     pthread_t watch;
     int (*discover)(void *data, struct divvy_error *error);
     void *discover_data;
+    char driver[PATH_MAX]; /* its libcuda */
 };
 
 int64_t divvy_daemon_now_ns(void);      /* CLOCK_MONOTONIC */
@@ -63,6 +68,9 @@ void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_ten
 
 /* Go on with the tenants whose folders lie in the base and whose devices are known by now; how many. */
 uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon);
+
+/* Enters the processes that its usage page names now. */
+bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant);
 
 /* The thread that reads usage pages ten times a second and keeps the registry true. */
 int divvy_daemon_watch_start(struct divvy_daemon *daemon);

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "core/clock.h"
+#include "daemon/checkpoint.h"
 #include "daemon/config.h"
 #include "daemon/http/http.h"
 #include "daemon/liveness.h"
@@ -193,6 +194,15 @@ static int signals_begin(int *ret_fd, struct divvy_error *error) {
     return 0;
 }
 
+/* Which driver's devices these are may only turn out in the course of time. */
+static void driver_tell(struct program *program) {
+    char library[PATH_MAX + sizeof "/libcuda.so.1"];
+
+    (void)snprintf(library, sizeof library, "%s/libcuda.so.1", program->simulated_dir);
+    divvy_daemon_driver_set(program->daemon,
+                            divvy_monitor_is_simulated(program->monitor) ? library : "libcuda.so.1");
+}
+
 static int discover(void *data, struct divvy_error *error) {
     return divvy_monitor_discover(data, DISCOVER_NS, error);
 }
@@ -215,6 +225,7 @@ static int start(struct program *program, struct divvy_error *error) {
         divvy_runtime_system_check(DIVVY_RUNTIME_SYSTEM_SOCKET, program->config.socket, error) < 0)
         return error->status;
     divvy_daemon_discover_set(program->daemon, discover, program->monitor);
+    driver_tell(program);
     program->passed_fd = -1; /* the server's from here on, whatever it says */
     return divvy_http_start(program->daemon, &http, &program->http, error);
 }
@@ -301,6 +312,7 @@ static void run(struct program *program) {
         if (watchdog_ns > 0)
             divvy_notify_send("WATCHDOG=1");
         (void)divvy_monitor_check(program->monitor);
+        driver_tell(program);
         divvy_log_tick();
         if (program->config.idle_exit_ns > 0 && divvy_daemon_is_idle(program->daemon, program->config.idle_exit_ns)) {
             divvy_log_info("ends: nobody needed it");
@@ -379,6 +391,8 @@ int main(int argc, char **argv) {
     struct divvy_config_command command;
     struct divvy_error error = {0, ""};
 
+    if (argc > 1 && strcmp(argv[1], DIVVY_CHECKPOINT_ARGUMENT) == 0)
+        return divvy_checkpoint_main(argc, argv);
     divvy_runtime_config_find(program.config_path);
     divvy_runtime_simulated_find(program.simulated_dir);
     if (!getcwd(program.folder, sizeof program.folder))

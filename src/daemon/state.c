@@ -300,6 +300,7 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
         return divvy_error_set_errno(error, -ENOMEM, "the daemon cannot begin");
     daemon->settings = *settings;
     daemon->started_ns = daemon->touched_ns = divvy_daemon_now_ns();
+    (void)snprintf(daemon->driver, sizeof daemon->driver, "libcuda.so.1");
     daemon->own_pidns = pidns_own();
     daemon->base_fd = divvy_folder_base_open(settings->base, error);
     if (daemon->base_fd < 0) {
@@ -372,6 +373,12 @@ bool divvy_daemon_is_idle(struct divvy_daemon *daemon, int64_t idle_ns) {
            divvy_daemon_now_ns() - daemon->touched_ns >= idle_ns;
     unlock(daemon);
     return idle;
+}
+
+void divvy_daemon_driver_set(struct divvy_daemon *daemon, const char *library) {
+    lock(daemon);
+    (void)snprintf(daemon->driver, sizeof daemon->driver, "%s", library);
+    unlock(daemon);
 }
 
 void divvy_daemon_touch(struct divvy_daemon *daemon) {

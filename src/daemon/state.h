@@ -80,10 +80,18 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
                                struct divvy_error *error);
 int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                const char *id, bool frozen, struct divvy_error *error);
-/* Its processes are not touched: without a control page they go on at their last limits. -EBUSY: it has processes, unless `force`. */
+/*
+ * Its processes are not touched: without a control page they go on at their last limits. -EBUSY: it has processes, unless `force`;
+ * or it is saved, and its processes with it.
+ */
 int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                const char *id, bool force, struct divvy_error *error);
-/* Device memory of its processes into host memory and back (driver's checkpoint calls). -EOPNOTSUPP where the driver has none. */
+/*
+ * Device memory of its processes into host memory and back (driver's checkpoint calls). Saving freezes the tenant, resuming thaws it;
+ * so does divvy_daemon_tenant_freeze(false). Blocks for as long as copying takes. What fails leaves the tenant as it was, with the
+ * driver's error in `error`: -EOPNOTSUPP the driver has no such calls, or cannot do it for this tenant; -ENOMEM no room on the
+ * device to come back to; -EBUSY a call of a process does not end, or somebody else is at it; -ETIMEDOUT, -EIO.
+ */
 int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                  const char *id, struct divvy_error *error);
 int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
@@ -121,6 +129,9 @@ void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_n
  * use of it: NULL takes it away. */
 void divvy_daemon_discover_set(struct divvy_daemon *daemon,
                                int (*discover)(void *data, struct divvy_error *error), void *data);
+
+/* The driver's libcuda for checkpoints, a name or a path; libcuda.so.1 until it is set. Copied. */
+void divvy_daemon_driver_set(struct divvy_daemon *daemon, const char *library);
 
 /* --- for main ------------------------------------------------------------------------------------------------------ */
 

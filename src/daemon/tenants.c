@@ -1,6 +1,7 @@
 /* Operations on tenants: see state.h. */
 #include "daemon/inside.h"
 
+#include "daemon/checkpoint.h"
 #include "daemon/hostpid.h"
 
 #include <errno.h>
@@ -71,6 +72,7 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
         return status;
     }
     held->folder = *folder;
+    held->maybe_saved = tenant->frozen;
     daemon->held[tenant->number] = held;
     tenant->state = tenant->frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
     (void)snprintf(tenant->folder, sizeof tenant->folder, "%s", folder->path);
@@ -219,22 +221,29 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
     return status;
 }
 
+static void frozen_set(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, bool frozen) {
+    if (tenant->frozen == frozen)
+        return;
+    tenant->frozen = frozen;
+    tenant->state = frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
+    daemon->held[tenant->number]->folder.control->frozen = frozen;
+    (void)divvy_lease_tenant_freeze(daemon->lease, tenant->number, frozen);
+    divvy_daemon_event_locked(
+        daemon, frozen ? DIVVY_NODE_EVENT_TENANT_FROZEN : DIVVY_NODE_EVENT_TENANT_RESUMED,
+        tenant->id, frozen ? "gets no GPU time until it is resumed" : "gets GPU time again");
+}
+
 int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                const char *id, bool frozen, struct divvy_error *error) {
     struct divvy_node_tenant *tenant;
     int status;
 
+    if (!frozen)
+        return divvy_daemon_tenant_resume(daemon, peer, id, error);
     lock(daemon);
     status = tenant_for(daemon, peer, id, &tenant, error);
-    if (status == 0 && tenant->frozen != frozen) {
-        tenant->frozen = frozen;
-        tenant->state = frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
-        daemon->held[tenant->number]->folder.control->frozen = frozen;
-        (void)divvy_lease_tenant_freeze(daemon->lease, tenant->number, frozen);
-        divvy_daemon_event_locked(
-            daemon, frozen ? DIVVY_NODE_EVENT_TENANT_FROZEN : DIVVY_NODE_EVENT_TENANT_RESUMED, id,
-            frozen ? "gets no GPU time until it is resumed" : "gets GPU time again");
-    }
+    if (status == 0)
+        frozen_set(daemon, tenant, true);
     unlock(daemon);
     return status;
 }
@@ -269,6 +278,10 @@ int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_d
         status = divvy_error_set(error, -EBUSY,
                                  "tenant '%.100s' has %u process%s: end them, or use force", id,
                                  tenant->process_count, tenant->process_count == 1 ? "" : "es");
+    else if (status == 0 && tenant->process_count &&
+             (daemon->held[tenant->number]->saved || daemon->held[tenant->number]->stepping))
+        status = divvy_error_set(
+            error, -EBUSY, "the device memory of tenant '%.100s' is saved: resume it first", id);
     if (status == 0)
         divvy_daemon_tenant_drop(daemon, tenant, force ? "removed by force" : "removed");
     unlock(daemon);
@@ -338,22 +351,125 @@ void divvy_daemon_keeper_ended(struct divvy_daemon *daemon, const char *id) {
 
 /* --- checkpoints ---------------------------------------------------------------------------------------------------- */
 
+#define STEP_TIMEOUT_NS INT64_C(240000000000) /* some hundred GiB over a slow bus */
+
+/* A tenant whose processes are being saved or restored while the lock is not held. */
+struct stepping {
+    char id[DIVVY_NODE_ID_BYTES];
+    int64_t created_ns; /* another one may bear its id by the end */
+    bool was_frozen;
+    uint32_t count;
+    int32_t pids[DIVVY_NODE_PROCESSES_MAX];
+    char driver[PATH_MAX];
+};
+
+static int stepping_begin(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                          struct stepping *stepping, struct divvy_error *error) {
+    struct divvy_node_process processes[DIVVY_NODE_PROCESSES_MAX];
+    struct divvy_daemon_held *held = daemon->held[tenant->number];
+    int count;
+
+    if (held->stepping)
+        return divvy_error_set(error, -EBUSY, "tenant '%.100s' is being saved or resumed",
+                               tenant->id);
+    held->stepping = true;
+    (void)divvy_daemon_processes_look(daemon, tenant); /* one may have begun a moment ago */
+    memcpy(stepping->id, tenant->id, sizeof stepping->id);
+    memcpy(stepping->driver, daemon->driver, sizeof stepping->driver);
+    stepping->created_ns = tenant->created_ns;
+    stepping->was_frozen = tenant->frozen;
+    count = divvy_node_registry_processes(daemon->registry, tenant->id, processes,
+                                          DIVVY_NODE_PROCESSES_MAX);
+    stepping->count = count > 0 ? (uint32_t)count : 0;
+    for (uint32_t i = 0; i < stepping->count; i++)
+        stepping->pids[i] = processes[i].host_pid;
+    return 0;
+}
+
+/* The tenant again, NULL when it has gone meanwhile. */
+static struct divvy_node_tenant *stepping_end(struct divvy_daemon *daemon,
+                                              const struct stepping *stepping) {
+    struct divvy_node_tenant *tenant = divvy_node_registry_tenant(daemon->registry, stepping->id);
+
+    if (!tenant || tenant->created_ns != stepping->created_ns)
+        return NULL;
+    daemon->held[tenant->number]->stepping = false;
+    return tenant;
+}
+
+static void saved_set(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                      const struct stepping *stepping) {
+    struct divvy_daemon_held *held = daemon->held[tenant->number];
+
+    held->saved = true;
+    tenant->state = DIVVY_NODE_TENANT_SAVED;
+    tenant->frozen_count++;
+    divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_CHANGED, tenant->id,
+                              "device memory of %u process%s saved in host memory", stepping->count,
+                              stepping->count == 1 ? "" : "es");
+}
+
 int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                  const char *id, struct divvy_error *error) {
+    struct stepping stepping;
     struct divvy_node_tenant *tenant;
     int status;
 
     lock(daemon);
     status = tenant_for(daemon, peer, id, &tenant, error);
+    if (status == 0 && daemon->held[tenant->number]->saved) {
+        unlock(daemon);
+        return 0;
+    }
+    if (status == 0)
+        status = stepping_begin(daemon, tenant, &stepping, error);
+    if (status == 0)
+        frozen_set(daemon, tenant, true);
     unlock(daemon);
-    return status < 0
-               ? status
-               : divvy_error_set(
-                     error, -EOPNOTSUPP,
-                     "moving device memory of running processes is not done yet; freeze works");
+    if (status < 0)
+        return status;
+    /* What is in flight is waited for by the driver itself, once no call can add to it. */
+    status = divvy_checkpoint_run(stepping.driver, DIVVY_CHECKPOINT_SAVE, stepping.pids,
+                                  stepping.count, STEP_TIMEOUT_NS, error);
+    lock(daemon);
+    tenant = stepping_end(daemon, &stepping);
+    if (tenant && status == 0)
+        saved_set(daemon, tenant, &stepping);
+    else if (tenant && !stepping.was_frozen)
+        frozen_set(daemon, tenant, false);
+    unlock(daemon);
+    return status;
 }
 
 int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                const char *id, struct divvy_error *error) {
-    return divvy_daemon_tenant_freeze(daemon, peer, id, false, error);
+    struct stepping stepping = {.count = 0};
+    struct divvy_node_tenant *tenant;
+    bool restore = false, known = false;
+    int status;
+
+    lock(daemon);
+    status = tenant_for(daemon, peer, id, &tenant, error);
+    if (status == 0) {
+        known = daemon->held[tenant->number]->saved;
+        restore = known || daemon->held[tenant->number]->maybe_saved;
+        status = stepping_begin(daemon, tenant, &stepping, error);
+    }
+    unlock(daemon);
+    if (status < 0)
+        return status;
+    if (restore)
+        status = divvy_checkpoint_run(stepping.driver, DIVVY_CHECKPOINT_RESTORE, stepping.pids,
+                                      stepping.count, STEP_TIMEOUT_NS, error);
+    if (status == -EOPNOTSUPP && !known)
+        status = 0; /* a driver without the calls cannot have saved it either */
+    lock(daemon);
+    tenant = stepping_end(daemon, &stepping);
+    if (tenant && status == 0) {
+        daemon->held[tenant->number]->saved = daemon->held[tenant->number]->maybe_saved = false;
+        tenant->resumed_count += known;
+        frozen_set(daemon, tenant, false);
+    }
+    unlock(daemon);
+    return status;
 }

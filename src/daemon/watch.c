@@ -51,10 +51,10 @@ static bool process_check(const struct divvy_node_tenant *tenant,
     return true;
 }
 
-/* False: there is no page yet. */
-static bool processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
-                           struct divvy_daemon_held *held) {
-    static struct divvy_usage_process claims[DIVVY_PAGE_SLOTS]; /* of the one watching thread */
+bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant) {
+    static struct divvy_usage_process
+        claims[DIVVY_PAGE_SLOTS]; /* under the daemon's lock, like all here */
+    struct divvy_daemon_held *held = daemon->held[tenant->number];
     int count = divvy_usage_processes(&held->usage[0], held->folder.fd, tenant->owner_uid, claims,
                                       DIVVY_PAGE_SLOTS);
 
@@ -165,13 +165,13 @@ static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *t
     if (!tenant->process_count && now_ns < held->looked_ns + ASLEEP_NS)
         return;
     held->looked_ns = now_ns;
-    has_page = processes_look(daemon, tenant, held);
+    has_page = divvy_daemon_processes_look(daemon, tenant);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
         active |= binding_look(daemon, tenant, held, i, has_page, now_ns);
     if (active)
         tenant->active_ns = now_ns;
     if (tenant->frozen)
-        tenant->state = DIVVY_NODE_TENANT_FROZEN;
+        tenant->state = held->saved ? DIVVY_NODE_TENANT_SAVED : DIVVY_NODE_TENANT_FROZEN;
     else
         tenant->state = tenant->active_ns && now_ns < tenant->active_ns + SECOND_NS
                             ? DIVVY_NODE_TENANT_RUNNING

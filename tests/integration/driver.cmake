@@ -1,5 +1,5 @@
 # The simulated driver, family by family: programs linked with the built libcuda.so.1, each on a machine of its own.
-foreach(family names context code order memory pool vmm graph capture processes)
+foreach(family names context code order memory pool vmm graph capture processes checkpoint)
     add_executable(driver_${family} ${CMAKE_CURRENT_LIST_DIR}/driver/${family}.c)
     target_link_libraries(driver_${family} PRIVATE divvy_flags divvy_cuda simgpu_cuda pthread dl)
     set_target_properties(driver_${family} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -100,6 +100,8 @@ typedef struct {
     divvy_drv_thread_t *more;
     bool per_thread;      /* inside a _ptsz or _ptds form: stream 0 is this thread's own */
     uint8_t capture_mode; /* CUstreamCaptureMode of cuThreadExchangeStreamCaptureMode */
+    uint8_t lane;         /* of the engine's count of calls, plus 1; 0: none yet */
+    uint16_t depth;       /* calls that this thread is in: a lock holds back the outermost only */
 } divvy_drv_self_t;
 
 extern __thread divvy_drv_self_t divvy_drv_self __attribute__((tls_model("initial-exec")));

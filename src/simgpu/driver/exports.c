@@ -1,7 +1,8 @@
 /*
  * The exported functions, one for each row of the table: readiness and ordered faults are looked at
- * here, for every call alike, before the implementation DRV(symbol) runs. A row without an
- * implementation answers CUDA_ERROR_NOT_SUPPORTED.
+ * here, for every call alike, before the implementation DRV(symbol) runs; and a process that is
+ * locked for a checkpoint waits here. A row without an implementation answers
+ * CUDA_ERROR_NOT_SUPPORTED.
  */
 #include "simgpu/driver/context.h"
 #include "simgpu/driver/more_table.h"
@@ -15,6 +16,9 @@
      !strcmp(#symbol, "cuGetErrorName") || !strcmp(#symbol, "cuGetErrorString") ||                 \
      !strcmp(#symbol, "cuGetProcAddress") || !strcmp(#symbol, "cuGetProcAddress_v2") ||            \
      !strcmp(#symbol, "cuGetExportTable"))
+
+/* Calls that a lock on the process holds back: all but those, and the ones that could take it away. */
+#define HELD(symbol) (!ANYTIME(symbol) && strncmp(#symbol, "cuCheckpoint", 12) != 0)
 
 /* Absent implementations resolve to NULL. The twins of the per-thread default stream are their
  * plain forms. */
@@ -47,6 +51,19 @@ static inline int refused(const char *symbol, bool anytime, CUresult *ret_result
     return 1;
 }
 
+static inline void enter(bool held) {
+    if (!held || divvy_drv_self.depth++)
+        return;
+    if (__builtin_expect(!divvy_drv_self.lane, 0))
+        divvy_drv_self.lane = (uint8_t)(divvy_simgpu_call_lane() + 1);
+    divvy_simgpu_call_begin(divvy_drv_self.lane - 1u);
+}
+
+static inline void leave(bool held) {
+    if (held && --divvy_drv_self.depth == 0)
+        divvy_simgpu_call_end(divvy_drv_self.lane - 1u);
+}
+
 #define MARK_PLAIN
 #define MARK_PTSZ divvy_drv_self.per_thread = true;
 #define MARK_PTDS divvy_drv_self.per_thread = true;
@@ -61,8 +78,10 @@ static inline int refused(const char *symbol, bool anytime, CUresult *ret_result
             return drv_result;                                                                     \
         if (!BODY_##form(symbol))                                                                  \
             return CUDA_ERROR_NOT_SUPPORTED;                                                       \
+        enter(HELD(symbol));                                                                       \
         MARK_##form drv_result = BODY_##form(symbol) arguments;                                    \
-        UNMARK_##form return drv_result;                                                           \
+        UNMARK_##form leave(HELD(symbol));                                                         \
+        return drv_result;                                                                         \
     }
 DIVVY_CUDA_DRIVER_TABLE(DEFINE)
 DIVVY_DRV_MORE_TABLE(DEFINE)

@@ -21,10 +21,12 @@ static int job_run(void *argument, uint64_t *duration_ns) {
     job_t *job = argument;
     (void)duration_ns;
     CUresult error = divvy_drv_context_error(job->context);
+    divvy_drv_self.depth++; /* work that a checkpoint waits for must not wait for its lock */
     if (job->callback)
         job->callback(job->stream, error, job->argument);
     else if (error == CUDA_SUCCESS)
         job->call(job->argument);
+    divvy_drv_self.depth--;
     free(job);
     return 0;
 }

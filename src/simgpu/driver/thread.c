@@ -49,6 +49,8 @@ static void thread_end(void *argument) {
         divvy_drv_context_unref(thread->stack[i]);
     free(thread->stack);
     free(thread);
+    if (divvy_drv_self.lane)
+        divvy_simgpu_call_lane_give(divvy_drv_self.lane - 1u);
     divvy_drv_self = (divvy_drv_self_t){0};
 }
 

@@ -5,7 +5,8 @@
  *   device lock     the device's clock, schedule and busy counters; the consumer side of channels
  *   device memory lock   pool counters
  *   file lock (flock)    making the machine, taking a process slot
- *   owner process   the producer side of its channels, its events
+ *   owner process   the producer side of its channels, its events, its counts of calls
+ *   who steps       the checkpoint word of a process, by compare and exchange
  * Locks are robust (lock.h): every mutation is ordered so that after SIGKILL at any instruction the next holder can
  * repair the rest. Numbers read from here are never trusted as indices or sizes: they are masked or checked, because
  * the file may have been written by anybody of the same user. */
@@ -20,7 +21,7 @@
 #define SIM_MAGIC UINT64_C(0x31304d4953564944) /* "DIVSIM01" in memory order */
 
 enum {
-    SIM_VERSION = 1,
+    SIM_VERSION = 2,
     SIM_PROCS = 1024, /* powers of two: indices are masked */
     SIM_CONTEXTS = 1024,
     SIM_CTX_WORDS = SIM_CONTEXTS / 64,
@@ -153,8 +154,27 @@ typedef struct sim_usage {
     uint64_t arena_inode; /* the memfd that backs linear memory, for IPC */
     int32_t arena_fd;
     uint32_t seen; /* had a context or memory on the device */
+    uint64_t saved_bytes; /* charged before the process was saved, and again when it is restored */
     uint64_t bins[DIVVY_SIMGPU_BINS];
 } sim_usage_t;
+
+/* Whether a process may make calls (checkpoint.h). A step is entered with the lock tag of the one who makes it, so that
+ * a step whose maker died is known. Word: tag << 8 | sim_checkpoint_state; the tag is 0 outside steps. */
+enum sim_checkpoint_state {
+    SIM_CHECKPOINT_RUNNING,
+    SIM_CHECKPOINT_LOCKED,
+    SIM_CHECKPOINT_SAVED,
+    SIM_CHECKPOINT_LOCKING, /* steps from here on */
+    SIM_CHECKPOINT_SAVING,
+    SIM_CHECKPOINT_RESTORING,
+};
+
+/* Calls under way: of one thread, and in the last lane of all that have none of their own. */
+typedef struct sim_calls {
+    uint32_t count;
+    uint32_t padding[15];
+} sim_calls_t;
+enum { SIM_CALL_LANES = 64, SIM_CALL_SHARED = SIM_CALL_LANES - 1 };
 
 typedef struct sim_proc {
     int32_t pid;
@@ -165,6 +185,10 @@ typedef struct sim_proc {
     uint64_t attached_ns;
     uint64_t checked_ns; /* last time it was seen alive */
     char comm[DIVVY_SIMGPU_COMM_MAX];
+    uint64_t checkpoint;      /* see above */
+    uint32_t checkpoint_bell; /* futex: changes with it, and when a call ends that it waits for */
+    uint32_t sharing;         /* has opened its memory to others, or theirs */
+    sim_calls_t calls[SIM_CALL_LANES] __attribute__((aligned(64)));
     sim_usage_t use[SIM_DEVICES];
 } sim_proc_t;
 

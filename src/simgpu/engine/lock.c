@@ -75,7 +75,7 @@ bool sim_proc_alive(sim_file_t *f, uint32_t slot, uint64_t now_ns, uint64_t max_
     return alive;
 }
 
-static bool owner_dead(sim_file_t *f, uint32_t word) {
+bool sim_lock_owner_dead(sim_file_t *f, uint32_t word) {
     uint32_t slot = (word & 0x7FF) - 1;
 
     if (slot >= SIM_PROCS)
@@ -126,7 +126,7 @@ static bool take_slowly(sim_file_t *f, sim_lock_t *lock, uint32_t tag) {
         if (divvy_core_futex_wait(&lock->word, word, PATIENCE_NS, true) != -ETIMEDOUT)
             continue;
         word = sim_load(&lock->word);
-        if (!word || !owner_dead(f, word))
+        if (!word || !sim_lock_owner_dead(f, word))
             continue;
         if (__atomic_compare_exchange_n(&lock->word, &word, tag | SLEEPERS, false, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED)) {

@@ -17,6 +17,9 @@ uint32_t sim_lock_tag(uint32_t slot, uint64_t generation);
 bool sim_lock_take(sim_file_t *f, sim_lock_t *lock, uint32_t tag);
 void sim_lock_give(sim_lock_t *lock);
 
+/* Whether the process that lock tag names is gone. */
+bool sim_lock_owner_dead(sim_file_t *f, uint32_t tag);
+
 /* Whether pid with that start time still executes: a zombie does not, a zombie leader with live threads does. */
 bool sim_process_alive(int32_t pid, uint64_t start_ticks);
 /* Whether the process of a slot word that is LIVE still executes. A recent positive answer may be up to max_age_ns

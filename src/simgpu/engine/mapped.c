@@ -137,6 +137,7 @@ int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc) {
                  .id = range.id};
 
     t.proof = token_proof(p, &t);
+    sim_store(&f->procs[sim_self_slot()].sharing, 1);
     memcpy(ret_ipc, &t, sizeof t);
     return 0;
 }
@@ -235,6 +236,7 @@ int divvy_simgpu_ipc_import(const divvy_simgpu_ipc_t *ipc, uint64_t *ret_addr) {
     memcpy(&t, ipc, sizeof t);
     if ((r = token_check(f, &t)) < 0)
         return r;
+    sim_store(&f->procs[sim_self_slot()].sharing, 1);
     pthread_rwlock_wrlock(&sim_mapped_lock);
     r = import_locked(f, &t, ret_addr);
     pthread_rwlock_unlock(&sim_mapped_lock);

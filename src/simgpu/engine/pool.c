@@ -48,6 +48,31 @@ int sim_pool_charge(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device,
     return r;
 }
 
+void sim_pool_save(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device) {
+    sim_device_t *d = sim_memory_lock(f, device, tag);
+    sim_usage_t *u = &f->procs[slot].use[device];
+
+    /* noted before it goes: whoever is killed in between leaves it in both places, and this again puts it right */
+    if (u->bytes) {
+        sim_store(&u->saved_bytes, u->bytes);
+        sim_store(&u->bytes, 0);
+        sim_pool_repair(f, device);
+    }
+    sim_lock_give(&d->memory_lock);
+}
+
+int sim_pool_restore(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device) {
+    sim_device_t *d = sim_memory_lock(f, device, tag);
+    sim_usage_t *u = &f->procs[slot].use[device];
+    uint64_t bytes = u->saved_bytes;
+    int r = bytes > INT64_MAX ? -ENOMEM : bytes ? charge(d, u, (int64_t)bytes) : 0;
+
+    if (!r)
+        sim_store(&u->saved_bytes, 0);
+    sim_lock_give(&d->memory_lock);
+    return r;
+}
+
 void sim_pool_release(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device) {
     sim_device_t *d = sim_memory_lock(f, device, tag);
 

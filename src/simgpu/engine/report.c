@@ -66,7 +66,9 @@ static bool read_process(sim_file_t *f, uint32_t slot, uint32_t device,
     };
     memcpy(ret->name, p->comm, sizeof ret->name);
     ret->name[sizeof ret->name - 1] = 0;
-    return ret->contexts || ret->bytes;
+    /* what is saved has no part of the device, as far as anybody can see */
+    return (ret->contexts || ret->bytes) &&
+           (sim_load(&p->checkpoint) & 0xFF) != SIM_CHECKPOINT_SAVED;
 }
 
 int divvy_simgpu_status(int device, divvy_simgpu_status_t *ret_status) {

@@ -46,6 +46,11 @@ void sim_context_wake(sim_context_t *c);
 
 /* Charges bytes to the process in slot, or with negative bytes takes a charge back. -ENOMEM. */
 int sim_pool_charge(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device, int64_t bytes);
+/* Takes the charge of a process off the device and notes it as saved. Also what undoes a restore, and what finishes
+ * either after the death of its maker: may be repeated at any time while the process makes no calls. */
+void sim_pool_save(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device);
+/* Charges again what was saved. -ENOMEM; nothing has changed then. */
+int sim_pool_restore(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device);
 /* Takes all charges of a slot back. May be repeated. */
 void sim_pool_release(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device);
 /* After the owner of the memory lock died: the sum of all processes is the truth. */

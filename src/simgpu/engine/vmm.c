@@ -205,9 +205,10 @@ int divvy_simgpu_phys_info(uint64_t handle, int *ret_device, uint64_t *ret_bytes
 }
 
 int divvy_simgpu_phys_export_fd(uint64_t handle, int *ret_fd) {
+    sim_file_t *f = sim_self_file();
     int r = -EINVAL;
 
-    if (!divvy_simgpu_attached())
+    if (!f)
         return -ENOTCONN;
     lock();
     const sim_phys_t *phys = phys_find(handle);
@@ -219,6 +220,7 @@ int divvy_simgpu_phys_export_fd(uint64_t handle, int *ret_fd) {
     unlock();
     if (r < 0)
         return r == -1 ? -EMFILE : r;
+    sim_store(&f->procs[sim_self_slot()].sharing, 1);
     *ret_fd = r;
     return 0;
 }
@@ -266,6 +268,7 @@ int divvy_simgpu_phys_import_fd(int fd, uint64_t *ret_handle) {
         free(phys);
         return -EMFILE;
     }
+    sim_store(&f->procs[sim_self_slot()].sharing, 1);
     lock();
     r = phys_number(phys);
     if (!r)
