@@ -39,7 +39,6 @@ struct divvy_config {
     uint32_t gpu;                       /* enum divvy_monitor_gpu */
     int64_t sample_interval_ns, discovery_interval_ns;
     int64_t idle_exit_ns; /* 0: never */
-    char shm_base[DIVVY_CONFIG_TEXT_BYTES];
 
     char socket[DIVVY_CONFIG_TEXT_BYTES]; /* resolved by main when empty */
     uint32_t socket_mode;                 /* 0: 0666 for root, else 0600 */

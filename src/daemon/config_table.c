@@ -52,7 +52,7 @@ static const struct divvy_config_option table[] = {
     {"fail-policy", "daemon", DIVVY_CONFIG_WORD, true, {"DIVVY_FAIL_POLICY", NULL}, NULL, "closed|open", "closed",
      "What programs do whose limits cannot be read: start without a GPU, or without limits", IN(state.fail_open), 0, 0, policy_words},
     {"shm-base", "daemon", DIVVY_CONFIG_PATH, false, {"SHM_BASE_PATH", NULL}, NULL, "DIR", "/run/tensor-fusion/shm",
-     "Folder of the pod files for limiters of other systems", IN(shm_base), 0, 0, NULL},
+     "Folder of the pod files for limiters of other systems", IN(state.shm_base), 0, 0, NULL},
 
     {"socket", "http", DIVVY_CONFIG_PATH, false, {"DIVVY_SOCKET", NULL}, NULL, "PATH", NULL,
      "Unix socket of the API. Not set: divvy/divvyd.sock in $XDG_RUNTIME_DIR, /run (root) or /dev/shm/divvy-UID",

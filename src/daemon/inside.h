@@ -5,6 +5,7 @@
 #include "daemon/folder.h"
 #include "daemon/lease.h"
 #include "daemon/liveness.h"
+#include "daemon/podfiles.h"
 #include "daemon/state.h"
 #include "daemon/usage.h"
 
@@ -46,6 +47,12 @@ struct divvy_daemon {
     uint32_t devices_known; /* when leftovers were last adopted */
     bool ready, stopping, watching;
     pthread_t watch;
+    struct divvy_podfiles *podfiles; /* NULL: none are served */
+    int64_t podfiles_ns;             /* of the last turn */
+    bool pods_known;                 /* the last turn found some */
+    struct divvy_node_sighting *sightings; /* of processes on the devices */
+    size_t sighting_count;
+    bool sightings_new; /* no turn has used them yet */
     int (*discover)(void *data, struct divvy_error *error);
     void *discover_data;
     char driver[PATH_MAX]; /* its libcuda */
@@ -74,5 +81,10 @@ bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_
 
 /* The thread that reads usage pages ten times a second and keeps the registry true. */
 int divvy_daemon_watch_start(struct divvy_daemon *daemon);
+
+/* Pod files: made ready and given up by the state, and what the watching thread does for them, ten times a second. */
+int divvy_daemon_pods_new(struct divvy_daemon *daemon);
+void divvy_daemon_pods_free(struct divvy_daemon *daemon);
+void divvy_daemon_pods_turn(struct divvy_daemon *daemon, int64_t now_ns);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "core/clock.h"
 #include "daemon/nvml.h"
+#include "daemon/podfiles.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,6 +17,7 @@
 #define RETRY_MIN_NS   ((int64_t)DIVVY_NS_PER_SECOND)
 #define RETRY_MAX_NS   (60 * (int64_t)DIVVY_NS_PER_SECOND)
 #define BEGIN_FACTOR   6 /* beginning takes longer than a sample: the driver may start each device */
+#define SIGHTINGS_MAX  4096u
 #define STOP_WAIT_NS   (2 * (int64_t)DIVVY_NS_PER_SECOND)
 
 struct divvy_monitor {
@@ -40,6 +42,7 @@ struct divvy_monitor {
     struct divvy_nvml *nvml;
     uint64_t tick;
     size_t lost; /* devices, at the last sample */
+    bool with_processes; /* they are asked for: at least as often as pod files have use for it */
     int64_t next_discovery_ns, retry_ns;
 };
 
@@ -100,17 +103,36 @@ static int discover(struct divvy_monitor *monitor, bool again, enum divvy_monito
 }
 
 /*
- * Tells the state, unless divvy_monitor_stop was called: a thread that came back from a hanging driver after that must not
- * touch the state any more.
+ * Whether divvy_monitor_stop was called: a thread that came back from a hanging driver after that must not touch the state any
+ * more.
  */
-static void hand_over(struct divvy_monitor *monitor, const struct divvy_node_device *devices, size_t count) {
+static bool is_stopped(struct divvy_monitor *monitor) {
     bool stop;
 
     (void)pthread_mutex_lock(&monitor->lock);
     stop = monitor->stop;
     (void)pthread_mutex_unlock(&monitor->lock);
-    if (!stop)
+    return stop;
+}
+
+static void hand_over(struct divvy_monitor *monitor, const struct divvy_node_device *devices, size_t count) {
+    if (!is_stopped(monitor))
         divvy_daemon_devices_seen(monitor->daemon, devices, count);
+}
+
+/* What processes use, where somebody wants to know. */
+static void processes_sample(struct divvy_monitor *monitor) {
+    static struct divvy_node_sighting sightings[SIGHTINGS_MAX]; /* of the one monitor of a daemon */
+    size_t count;
+
+    monitor->with_processes = divvy_daemon_processes_wanted(monitor->daemon);
+    if (!monitor->with_processes)
+        return;
+    call_mark(monitor, true, false);
+    count = divvy_nvml_processes(monitor->nvml, sightings, SIGHTINGS_MAX);
+    call_mark(monitor, false, false);
+    if (!is_stopped(monitor))
+        divvy_daemon_processes_seen(monitor->daemon, sightings, count);
 }
 
 /* Reads and hands over. How many devices are lost. */
@@ -122,6 +144,8 @@ static size_t sample(struct divvy_monitor *monitor) {
     count = divvy_nvml_sample(monitor->nvml, monitor->tick++, devices, &lost);
     call_mark(monitor, false, false);
     hand_over(monitor, devices, count);
+    if (!is_stopped(monitor))
+        processes_sample(monitor);
     if (lost > monitor->lost)
         divvy_log_error("%zu of %zu devices lost: the driver does not reach them", lost, count);
     else if (lost < monitor->lost)
@@ -195,6 +219,8 @@ static void *monitor_run(void *data) {
 
         (void)pthread_mutex_unlock(&monitor->lock);
         look(monitor, &options, asked, wanted);
+        if (monitor->with_processes && options.sample_interval_ns > DIVVY_PODFILES_TURN_NS)
+            options.sample_interval_ns = DIVVY_PODFILES_TURN_NS;
         until = divvy_core_clock_timespec(
             (uint64_t)now_ns() +
             (uint64_t)(monitor->nvml || monitor->retry_ns == 0 ? options.sample_interval_ns : monitor->retry_ns));

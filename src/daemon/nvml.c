@@ -35,7 +35,9 @@
     X(nvmlDeviceGetTemperature)                                                                    \
     X(nvmlDeviceGetPowerUsage)                                                                     \
     X(nvmlDeviceGetClockInfo)                                                                      \
-    X(nvmlDeviceGetPcieThroughput)
+    X(nvmlDeviceGetPcieThroughput)                                                                 \
+    X(nvmlDeviceGetComputeRunningProcesses_v3)                                                     \
+    X(nvmlDeviceGetProcessUtilization)
 
 #define MEMBER(symbol) __typeof__(&symbol) symbol;
 struct functions {
@@ -46,6 +48,7 @@ struct functions {
 struct entry {
     nvmlDevice_t handle;
     bool lost;
+    unsigned long long utilisation_us; /* time of the newest sample of processes */
     struct divvy_node_device device;
 };
 
@@ -212,6 +215,7 @@ static bool entry_read(struct divvy_nvml *nvml, unsigned int index, struct entry
     struct divvy_node_device *device = &entry.device;
     char uuid_text[96] = "";
     divvy_core_uuid_t uuid;
+    unsigned int cores;
     nvmlPciInfo_t pci = {0};
     nvmlMemory_t memory = {0};
 
@@ -231,6 +235,8 @@ static bool entry_read(struct divvy_nvml *nvml, unsigned int index, struct entry
     }
     if (ASK(nvml, nvmlDeviceGetMemoryInfo, entry.handle, &memory) == NVML_SUCCESS)
         device->memory_bytes = memory.total;
+    if (ASK(nvml, nvmlDeviceGetNumGpuCores, entry.handle, &cores) == NVML_SUCCESS)
+        device->cores = cores;
     device->max_tflops = tflops_find(nvml, entry.handle, device->model);
     device->simulated = nvml->simulated;
     values_clear(device);
@@ -353,4 +359,72 @@ size_t divvy_nvml_sample(struct divvy_nvml *nvml, uint64_t tick, struct divvy_no
         ret_devices[i] = entry->device;
     }
     return nvml->count;
+}
+
+/* --- processes ------------------------------------------------------------------------------------------ */
+
+#define PROCESSES_MAX 1024u
+
+/* Samples of the time since the call before; how many. False: the driver does not tell. */
+static bool utilisation_read(struct divvy_nvml *nvml, struct entry *entry, nvmlProcessUtilizationSample_t *samples,
+                             unsigned int *ret_count) {
+    unsigned int count = PROCESSES_MAX;
+    nvmlReturn_t result =
+        ASK(nvml, nvmlDeviceGetProcessUtilization, entry->handle, samples, &count, entry->utilisation_us);
+
+    if (result == NVML_ERROR_NOT_FOUND) /* nothing ran */
+        count = 0;
+    else if (result != NVML_SUCCESS)
+        return false;
+    for (unsigned int i = 0; i < count; i++)
+        if (samples[i].timeStamp > entry->utilisation_us)
+            entry->utilisation_us = samples[i].timeStamp;
+    *ret_count = count;
+    return true;
+}
+
+static int64_t busy_of(const nvmlProcessUtilizationSample_t *samples, unsigned int count, unsigned int pid) {
+    int64_t sum = 0, found = 0;
+
+    for (unsigned int i = 0; i < count; i++) {
+        if (samples[i].pid != pid)
+            continue;
+        sum += (int64_t)samples[i].smUtil * 10;
+        found++;
+    }
+    return found ? sum / found : 0;
+}
+
+static size_t entry_processes(struct divvy_nvml *nvml, struct entry *entry, struct divvy_node_sighting *ret_sightings,
+                              size_t room) {
+    static nvmlProcessInfo_t processes[PROCESSES_MAX]; /* of the one thread that calls */
+    static nvmlProcessUtilizationSample_t samples[PROCESSES_MAX];
+    unsigned int count = PROCESSES_MAX, sampled = 0;
+    bool told;
+
+    if (ASK(nvml, nvmlDeviceGetComputeRunningProcesses_v3, entry->handle, &count, processes) != NVML_SUCCESS)
+        return 0;
+    told = utilisation_read(nvml, entry, samples, &sampled);
+    if (count > room)
+        count = (unsigned int)room;
+    for (unsigned int i = 0; i < count; i++) {
+        uint64_t used = processes[i].usedGpuMemory;
+
+        ret_sightings[i] = (struct divvy_node_sighting){
+            .host_pid = (int32_t)processes[i].pid,
+            .used_bytes = used == UINT64_MAX ? 0 : used, /* "not available" */
+            .busy_permille = told ? busy_of(samples, sampled, processes[i].pid) : DIVVY_NODE_UNKNOWN,
+        };
+        memcpy(ret_sightings[i].uuid, entry->device.uuid, sizeof ret_sightings[i].uuid);
+    }
+    return count;
+}
+
+size_t divvy_nvml_processes(struct divvy_nvml *nvml, struct divvy_node_sighting *ret_sightings, size_t room) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < nvml->count; i++)
+        if (!nvml->entries[i].lost)
+            count += entry_processes(nvml, &nvml->entries[i], ret_sightings + count, room - count);
+    return count;
 }

@@ -36,6 +36,12 @@ int divvy_nvml_discover(struct divvy_nvml *nvml, bool again, struct divvy_error 
  */
 size_t divvy_nvml_sample(struct divvy_nvml *nvml, uint64_t tick, struct divvy_node_device *ret_devices, size_t *ret_lost);
 
+/*
+ * What the driver says of the processes on the devices that are not lost, up to `room`: how many. Busy times are of the time
+ * since the call before, averaged over all samples that the driver has of it.
+ */
+size_t divvy_nvml_processes(struct divvy_nvml *nvml, struct divvy_node_sighting *ret_sightings, size_t room);
+
 /* Half-precision tensor TFLOPS (dense) of a model by its name as NVML has it, as its maker states them; 0 unknown. */
 double divvy_nvml_model_tflops(const char *model);
 

@@ -316,6 +316,8 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
         status = divvy_lease_new(DIVVY_NODE_TENANTS_MAX, &settings->sched, &daemon->lease);
     if (status == 0)
         status = divvy_liveness_new(daemon, &daemon->liveness, error);
+    if (status == 0)
+        status = divvy_daemon_pods_new(daemon);
     if (status < 0) {
         divvy_daemon_stop(daemon);
         return error && error->status
@@ -357,6 +359,7 @@ void divvy_daemon_stop(struct divvy_daemon *daemon) {
         divvy_folder_close(&held->folder);
         free(held);
     }
+    divvy_daemon_pods_free(daemon);
     divvy_node_registry_free(daemon->registry);
     free(daemon->copy);
     divvy_cleanup_close(&daemon->base_fd);

@@ -21,6 +21,8 @@ struct divvy_daemon;
 struct divvy_daemon_settings {
     char base[256]; /* folder of folders of tenants; made when missing, mode 0755 (root) or 0700 */
     char node[DIVVY_NODE_ID_BYTES]; /* name of the node in metrics and answers */
+    char shm_base
+        [256]; /* folder of pod files for limiters of other systems; empty: none are served */
     uint32_t
         overcommit_permille; /* of device memory that may be promised; 1000: no more than there is. UINT32_MAX: no check */
     bool fail_open; /* what processes do whose limits cannot be read */
@@ -125,6 +127,11 @@ int divvy_daemon_discover(struct divvy_daemon *daemon, struct divvy_error *error
 /* What a look at the devices found: entered or updated by UUID. Devices that are missing become unhealthy. */
 void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_node_device *devices,
                                size_t count);
+/* Whether somebody needs to know what processes use of the devices: pods whose limiters may be of other systems. */
+bool divvy_daemon_processes_wanted(struct divvy_daemon *daemon);
+/* What the driver says of the processes on all devices, since it was asked before. Copied. */
+void divvy_daemon_processes_seen(struct divvy_daemon *daemon,
+                                 const struct divvy_node_sighting *sightings, size_t count);
 /* What divvy_daemon_discover calls (number of devices or negative errno); -ENODEV until it is set. `data` must outlive `daemon`'s
  * use of it: NULL takes it away. */
 void divvy_daemon_discover_set(struct divvy_daemon *daemon,
@@ -145,7 +152,7 @@ void divvy_daemon_stop(struct divvy_daemon *daemon);
 /* Whether nobody has been here for idle_ns: no tenant, no request. Requests call divvy_daemon_touch. */
 bool divvy_daemon_is_idle(struct divvy_daemon *daemon, int64_t idle_ns);
 void divvy_daemon_touch(struct divvy_daemon *daemon);
-/* Settings that may change while running (SIGHUP): all but base and node. */
+/* Settings that may change while running (SIGHUP): all but base, node and shm_base. */
 void divvy_daemon_reload(struct divvy_daemon *daemon, const struct divvy_daemon_settings *settings);
 
 #endif

@@ -204,6 +204,7 @@ static void turn(struct divvy_daemon *daemon) {
             divvy_daemon_tenant_drop(daemon, tenant, "its maker and its processes are gone");
         tenant = next;
     }
+    divvy_daemon_pods_turn(daemon, now_ns);
 }
 
 static void *watch_run(void *data) {

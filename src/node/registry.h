@@ -40,6 +40,7 @@ struct divvy_node_device {
     int32_t numa_node; /* -1 unknown */
     uint64_t memory_bytes;
     double max_tflops; /* 0 unknown */
+    uint32_t cores;    /* 0 unknown */
     /* the newest sample */
     int64_t sampled_ns; /* CLOCK_MONOTONIC, 0 never */
     int64_t utilisation_permille;
@@ -104,6 +105,14 @@ struct divvy_node_process {
     uint64_t start_ticks;
     char name[32];
     uint64_t used_bytes; /* on all its devices */
+};
+
+/* What the driver says of one process on one device. */
+struct divvy_node_sighting {
+    uint8_t uuid[16]; /* of the device */
+    int32_t host_pid;
+    uint64_t used_bytes;
+    int64_t busy_permille; /* of the time since it was asked before; DIVVY_NODE_UNKNOWN: the driver does not tell */
 };
 
 /* What is asked for when a tenant is made. */

@@ -32,7 +32,7 @@ until_true() { # COMMAND...: within 20 s
 }
 daemon_start() { # any free port; then that one again
     local listen=127.0.0.1:${port:-0}
-    "$bin/divvyd" --gpu sim --base "$folder/base" --socket "$folder/socket" --listen "$listen" --jwt-unverified >>"$folder/log" 2>&1 &
+    "$bin/divvyd" --gpu sim --base "$folder/base" --shm-base "$folder/shm" --socket "$folder/socket" --listen "$listen" --jwt-unverified >>"$folder/log" 2>&1 &
     daemon=$!
     until_true answers
     port=$(sed -n 's/.*listening on 127.0.0.1:[0-9]* port \([0-9]*\).*/\1/p' "$folder/log" | tail -n 1)

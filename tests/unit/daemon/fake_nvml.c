@@ -104,3 +104,29 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *milliwat
     *milliwatts = 123456;
     return check(device);
 }
+
+/* Two processes on each device, one of whose memory cannot be told. */
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *processes) {
+    if (get(&fake_nvml.lame) & 16)
+        return NVML_ERROR_NOT_SUPPORTED;
+    if (*count < 2)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    processes[0] = (nvmlProcessInfo_t){.pid = 10, .usedGpuMemory = 100};
+    processes[1] = (nvmlProcessInfo_t){.pid = 11, .usedGpuMemory = ~0ull};
+    *count = 2;
+    return check(device);
+}
+
+nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples, unsigned int *count,
+                                             unsigned long long since_us) {
+    set(&fake_nvml.since_us, (uint32_t)since_us);
+    if (get(&fake_nvml.lame) & 8)
+        return NVML_ERROR_NOT_SUPPORTED;
+    if (get(&fake_nvml.quiet))
+        return NVML_ERROR_NOT_FOUND;
+    samples[0] = (nvmlProcessUtilizationSample_t){.pid = 10, .timeStamp = 5000, .smUtil = 100};
+    samples[1] = (nvmlProcessUtilizationSample_t){.pid = 99, .timeStamp = 7000, .smUtil = 80};
+    samples[2] = (nvmlProcessUtilizationSample_t){.pid = 10, .timeStamp = 6000, .smUtil = 1};
+    *count = 3;
+    return check(device);
+}

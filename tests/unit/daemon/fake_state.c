@@ -17,6 +17,15 @@ static uint64_t looks;
 static struct fake_ended ended[FAKE_ENDED_MAX];
 static uint32_t ended_count;
 
+bool divvy_daemon_processes_wanted(struct divvy_daemon *daemon) {
+    (void)daemon;
+    return false;
+}
+
+void divvy_daemon_processes_seen(struct divvy_daemon *daemon, const struct divvy_node_sighting *sightings, size_t count) {
+    (void)daemon, (void)sightings, (void)count;
+}
+
 void divvy_daemon_devices_seen(struct divvy_daemon *daemon, const struct divvy_node_device *devices, size_t count) {
     (void)daemon;
     (void)pthread_mutex_lock(&lock);

@@ -83,7 +83,7 @@ static void defaults_are_documented_ones(void **state) {
     assert_int_equal(config.log_format, DIVVY_LOG_FORMAT_AUTO);
     assert_int_equal(config.idle_exit_ns, 0);
     assert_string_equal(config.listen, "");
-    assert_string_equal(config.shm_base, "/run/tensor-fusion/shm");
+    assert_string_equal(config.state.shm_base, "/run/tensor-fusion/shm");
 }
 
 static void the_stronger_source_wins(void **state) {

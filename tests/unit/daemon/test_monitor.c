@@ -41,6 +41,7 @@ static int fake_reset(void **state) {
     set(&fake->lost, 0);
     set(&fake->lame, 0);
     set(&fake->nameless, 0);
+    set(&fake->quiet, 0);
     divvy_daemon_devices_seen(NULL, NULL, 0);
     return 0;
 }
@@ -226,9 +227,42 @@ static void models_are_told_apart(void **state) {
     assert_true(divvy_nvml_model_tflops("Something else") == 0);
 }
 
+static void processes_are_told(void **state) {
+    struct divvy_node_sighting seen[4];
+    struct divvy_node_device devices[DIVVY_NODE_DEVICES];
+    struct divvy_error error = {0, ""};
+    struct divvy_nvml *nvml;
+    size_t lost;
+
+    (void)state;
+    assert_int_equal(divvy_nvml_open(FAKE_NVML_DIR "/libnvidia-ml.so.1", &nvml, &error), 0);
+    assert_int_equal(divvy_nvml_processes(nvml, seen, 4), 4);
+    assert_int_equal(fake->since_us, 0);
+    assert_true(seen[0].host_pid == 10 && seen[0].used_bytes == 100);
+    assert_int_equal(seen[0].busy_permille, 505); /* of both samples */
+    assert_true(seen[1].host_pid == 11 && seen[1].used_bytes == 0 && seen[1].busy_permille == 0);
+    assert_int_equal(seen[3].uuid[15], 1);
+    set(&fake->quiet, 1);
+    assert_int_equal(divvy_nvml_processes(nvml, seen, 3), 3);
+    assert_int_equal(fake->since_us, 7000);
+    assert_int_equal(seen[0].busy_permille, 0);
+    set(&fake->lame, 8);
+    assert_int_equal(divvy_nvml_processes(nvml, seen, 4), 4);
+    assert_true(seen[0].busy_permille == DIVVY_NODE_UNKNOWN && seen[0].used_bytes == 100);
+    set(&fake->lame, 16);
+    assert_int_equal(divvy_nvml_processes(nvml, seen, 4), 0);
+    set(&fake->lame, 0);
+    set(&fake->lost, 1);
+    (void)divvy_nvml_sample(nvml, 0, devices, &lost);
+    assert_int_equal(lost, 1);
+    assert_int_equal(divvy_nvml_processes(nvml, seen, 4), 2); /* of the other device */
+    divvy_nvml_close(nvml);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_is_there_is_told, fake_reset),
+        cmocka_unit_test_setup(processes_are_told, fake_reset),
         cmocka_unit_test_setup(a_call_that_fails_loses_its_value_only, fake_reset),
         cmocka_unit_test_setup(a_lost_device_comes_back, fake_reset),
         cmocka_unit_test_setup(discovery_on_request, fake_reset),
