@@ -21,6 +21,14 @@ static inline void divvy_cleanup_close(int *fd) {
     errno = kept;
 }
 
+/* The descriptor, which is the caller's from here on: nothing is closed at the end of the scope. */
+static inline int divvy_cleanup_keep(int *fd) {
+    int kept = *fd;
+
+    *fd = -1;
+    return kept;
+}
+
 static inline void divvy_cleanup_closedir(DIR **directory) {
     int kept = errno;
 

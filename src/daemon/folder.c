@@ -51,9 +51,7 @@ int divvy_folder_base_open(const char *base, struct divvy_error *error) {
             error, -EPERM,
             "the folder of tenants %.120s belongs to another user, or others may write to it",
             base);
-    status = fd;
-    fd = -1;
-    return status;
+    return divvy_cleanup_keep(&fd);
 }
 
 /* --- removing ------------------------------------------------------------------------------------------------------- */

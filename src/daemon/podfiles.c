@@ -278,8 +278,7 @@ static int folder_open(int parent_fd, const char *name, bool make, int *ret_fd) 
         return -errno;
     if (status.st_uid != geteuid())
         return -EPERM;
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = divvy_cleanup_keep(&fd);
     return 0;
 }
 

@@ -294,13 +294,15 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
                                   const char *id, int32_t container_pid,
                                   struct divvy_node_process *ret_process,
                                   struct divvy_error *error) {
-    struct divvy_node_tenant known, *tenant;
+    char pod[DIVVY_NODE_ID_BYTES] = "", namespace[DIVVY_NODE_ID_BYTES] = "",
+         container[DIVVY_NODE_ID_BYTES] = "";
     struct divvy_hostpid_search search = {.container_pid = container_pid,
                                           .peer_pid = peer->pid,
-                                          .pod = known.pod,
-                                          .namespace = known.namespace,
-                                          .container = known.container,
+                                          .pod = pod,
+                                          .namespace = namespace,
+                                          .container = container,
                                           .timeout_ns = INT64_C(5000000000)};
+    struct divvy_node_tenant *tenant;
     struct divvy_node_process process = {.container_pid = container_pid};
     int status;
 
@@ -312,8 +314,11 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
             strcmp(peer->namespace, tenant->namespace) == 0)
             status = 0;
     }
-    if (status == 0)
-        known = *tenant;
+    if (status == 0) {
+        memcpy(pod, tenant->pod, sizeof pod);
+        memcpy(namespace, tenant->namespace, sizeof namespace);
+        memcpy(container, tenant->container, sizeof container);
+    }
     unlock(daemon);
     if (status == 0)
         status = divvy_hostpid_find(&search, &process.host_pid, &process.start_ticks, error);

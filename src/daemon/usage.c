@@ -31,8 +31,7 @@ static int page_open(struct divvy_usage *usage, int folder_fd, uid_t owner_uid) 
         return errno == ENOENT ? -ENOENT : -EPROTO;
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != owner_uid)
         return -EPROTO;
-    usage->fd = fd;
-    fd = -1;
+    usage->fd = divvy_cleanup_keep(&fd);
     return 0;
 }
 

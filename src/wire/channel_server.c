@@ -28,7 +28,7 @@
 #define MS_NS     INT64_C(1000000)
 #define SECOND_NS INT64_C(1000000000)
 
-/* A keep-alive may come this much early, so that one wake-up serves many streams; a poll may end this much late. */
+/* Keeping alive may come this much early, so that one wake-up serves many streams; a poll may end this much late. */
 #define COALESCE_NS      SECOND_NS
 #define POLL_COALESCE_NS (100 * MS_NS)
 
