@@ -224,17 +224,19 @@ static int file_read(int at, const char *name, void **ret_bytes, size_t *ret_siz
 
 /* Adds the page in this file to `shown`, by what it turns out to be. */
 static int page_add(int at, const char *name, uint64_t now_ns, json_t *shown) {
-    cleanup_free void *bytes = NULL;
+    void *bytes = NULL;
     size_t size = 0;
     int status = file_read(at, name, &bytes, &size);
 
     if (status < 0)
         return status;
+    status = -EPROTO;
     if (divvy_page_validate(bytes, size) == 0)
-        return json_object_set_new(shown, "usage", usage_page(bytes)) ? -ENOMEM : 0;
-    if (divvy_control_validate(bytes, size) == 0)
-        return json_object_set_new(shown, "control", control_page(bytes, now_ns)) ? -ENOMEM : 0;
-    return -EPROTO;
+        status = json_object_set_new(shown, "usage", usage_page(bytes)) ? -ENOMEM : 0;
+    else if (divvy_control_validate(bytes, size) == 0)
+        status = json_object_set_new(shown, "control", control_page(bytes, now_ns)) ? -ENOMEM : 0;
+    free(bytes);
+    return status;
 }
 
 /* A page, or a folder with one or both. */

@@ -233,19 +233,18 @@ int divvy_hostpid_find(const struct divvy_hostpid_search *search, int32_t *ret_h
     struct look look = {.search = search,
                         .proc = search->proc ? search->proc : "/proc",
                         .deadline_ns = (int64_t)divvy_core_clock_ns() + timeout_ns};
-    cleanup_free char *environment = NULL;
     int status;
 
     if (search->container_pid <= 0 || (!search->peer_pid && !(search->pod_uid && *search->pod_uid) &&
                                        !(search->pod && *search->pod) && !(search->container && *search->container)))
         return divvy_error_set(error, -EINVAL, "a process cannot be told by its pid in a container alone");
-    environment = malloc(ENVIRONMENT_BYTES);
-    if (!environment)
+    look.environment = malloc(ENVIRONMENT_BYTES);
+    if (!look.environment)
         return divvy_error_set_errno(error, -ENOMEM, "cannot look for process %d", (int)search->container_pid);
-    look.environment = environment;
     status = peer_take(&look, error);
     if (status == 0)
         status = look_until(&look, error);
+    free(look.environment);
     if (status < 0)
         return status;
     *ret_host_pid = (int32_t)look.pid;

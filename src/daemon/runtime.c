@@ -139,8 +139,7 @@ static int pid_file_lock(const char *base, const char *path, int *ret_fd, struct
     length = snprintf(text, sizeof text, "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length)
         return divvy_error_set_errno(error, -errno, "cannot write %.150s", path);
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = divvy_cleanup_keep(&fd);
     return 0;
 }
 
