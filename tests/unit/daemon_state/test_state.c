@@ -33,7 +33,7 @@ static void devices_tell(unsigned count) {
         devices[i].memory_bytes = 16 * GIB;
         devices[i].healthy = true;
         (void)snprintf(devices[i].uuid_text, sizeof devices[i].uuid_text,
-                       "GPU-0%u000000-0000-0000-0000-000000000000", i + 1);
+                       "GPU-0%u000000-0000-0000-0000-000000000000", (i + 1) % 10);
     }
     divvy_daemon_devices_seen(daemon_now, devices, count);
 }
