@@ -36,7 +36,8 @@ static void sample(struct divvy_cli_top *top, const struct divvy_cli_seen_tenant
 
     assert_non_null(copy);
     assert_non_null(device);
-    memcpy(copy, tenants, count * sizeof *copy);
+    if (count)
+        memcpy(copy, tenants, count * sizeof *copy);
     device->healthy = true;
     device->memory_bytes = 17e9;
     device->used_bytes = 4e9;
