@@ -25,6 +25,23 @@ error_t divvy_cli_targets_take(int key, char *value, struct argp_state *state,
     }
 }
 
+static error_t targets_only(int key, char *value, struct argp_state *state) {
+    return divvy_cli_targets_take(key, value, state, state->input);
+}
+
+int divvy_cli_targets_parse(int argc, char **argv, const char *doc,
+                            struct divvy_cli_targets *ret_targets) {
+    static const struct argp_option options[] = {
+        {"json", DIVVY_CLI_OPTION_JSON, NULL, 0, "For machines: one JSON object", 0},
+        {0},
+    };
+    const struct argp parser = {
+        .options = options, .parser = targets_only, .args_doc = "TENANT...", .doc = doc};
+
+    *ret_targets = (struct divvy_cli_targets){0};
+    return argp_parse(&parser, argc, argv, 0, NULL, ret_targets) != 0 ? DIVVY_CLI_USAGE : 0;
+}
+
 void divvy_cli_act_advise(struct divvy_error *error) {
     static const char unknown[] = "; 'divvy ps --all' lists the tenants";
     static const char foreign[] = "; its owner and root may";

@@ -20,6 +20,13 @@ struct divvy_cli_targets {
 error_t divvy_cli_targets_take(int key, char *value, struct argp_state *state,
                                struct divvy_cli_targets *targets);
 
+/*
+ * The command line of a verb that takes tenants and --json only; `doc` is argp's. 0, or DIVVY_CLI_USAGE; ends the program for --help
+ * and wrong use.
+ */
+int divvy_cli_targets_parse(int argc, char **argv, const char *doc,
+                            struct divvy_cli_targets *ret_targets);
+
 /* What was done to one tenant. */
 struct divvy_cli_deed {
     json_t *answer;  /* the tenant now, or NULL; a reference for the caller */

@@ -2,27 +2,14 @@
 #include "cli/act.h"
 #include "cli/cli.h"
 
-static error_t argument_take(int key, char *value, struct argp_state *state) {
-    return divvy_cli_targets_take(key, value, state, state->input);
-}
-
-static const struct argp_option options[] = {
-    {"json", DIVVY_CLI_OPTION_JSON, NULL, 0, "For machines: one JSON object", 0},
-    {0},
-};
-
-static const struct argp parser = {
-    .options = options,
-    .parser = argument_take,
-    .args_doc = "TENANT...",
-    .doc = "Stop the GPU work of tenants: their programs go on until they want to start something "
-           "on the GPU, and wait there. Device memory stays theirs.\v"
-           "For example:\n"
-           "  divvy freeze train\n"
-           "  divvy freeze train web && sleep 60 && divvy resume train web\n\n"
-           "`divvy snapshot' also frees the device memory; `divvy resume' undoes both.\n\n"
-           "Exit status: 0 when all are frozen, 1 when one is not, 2 for wrong use.",
-};
+static const char doc[] =
+    "Stop the GPU work of tenants: their programs go on until they want to start something "
+    "on the GPU, and wait there. Device memory stays theirs.\v"
+    "For example:\n"
+    "  divvy freeze train\n"
+    "  divvy freeze train web && sleep 60 && divvy resume train web\n\n"
+    "`divvy snapshot' also frees the device memory; `divvy resume' undoes both.\n\n"
+    "Exit status: 0 when all are frozen, 1 when one is not, 2 for wrong use.";
 
 static int freeze(struct divvy_cli_client *client, const char *id, void *data,
                   struct divvy_cli_deed *ret_deed, struct divvy_error *error) {
@@ -32,9 +19,9 @@ static int freeze(struct divvy_cli_client *client, const char *id, void *data,
 }
 
 int divvy_cli_verb_freeze(int argc, char **argv) {
-    struct divvy_cli_targets targets = {0};
+    struct divvy_cli_targets targets;
 
-    if (argp_parse(&parser, argc, argv, 0, NULL, &targets) != 0)
+    if (divvy_cli_targets_parse(argc, argv, doc, &targets) != 0)
         return DIVVY_CLI_USAGE;
     return divvy_cli_act_on_each("freeze", &targets, freeze, NULL);
 }

@@ -7,26 +7,13 @@
 /* Bringing back the device memory of large tenants takes its time. */
 #define RESUME_MS 300000u
 
-static error_t argument_take(int key, char *value, struct argp_state *state) {
-    return divvy_cli_targets_take(key, value, state, state->input);
-}
-
-static const struct argp_option options[] = {
-    {"json", DIVVY_CLI_OPTION_JSON, NULL, 0, "For machines: one JSON object", 0},
-    {0},
-};
-
-static const struct argp parser = {
-    .options = options,
-    .parser = argument_take,
-    .args_doc = "TENANT...",
-    .doc = "Let tenants go on that `divvy freeze' stopped or `divvy snapshot' saved. Device memory "
-           "that was saved is brought back first; for that there must be room on the GPU.\v"
-           "For example:\n"
-           "  divvy resume train\n\n"
-           "Exit status: 0 when all go on (also those that were not stopped), 1 when one does not, "
-           "2 for wrong use.",
-};
+static const char doc[] =
+    "Let tenants go on that `divvy freeze' stopped or `divvy snapshot' saved. Device memory "
+    "that was saved is brought back first; for that there must be room on the GPU.\v"
+    "For example:\n"
+    "  divvy resume train\n\n"
+    "Exit status: 0 when all go on (also those that were not stopped), 1 when one does not, "
+    "2 for wrong use.";
 
 static int resume(struct divvy_cli_client *client, const char *id, void *data,
                   struct divvy_cli_deed *ret_deed, struct divvy_error *error) {
@@ -56,9 +43,9 @@ static int resume(struct divvy_cli_client *client, const char *id, void *data,
 }
 
 int divvy_cli_verb_resume(int argc, char **argv) {
-    struct divvy_cli_targets targets = {0};
+    struct divvy_cli_targets targets;
 
-    if (argp_parse(&parser, argc, argv, 0, NULL, &targets) != 0)
+    if (divvy_cli_targets_parse(argc, argv, doc, &targets) != 0)
         return DIVVY_CLI_USAGE;
     return divvy_cli_act_on_each("resume", &targets, resume, NULL);
 }

@@ -5,26 +5,13 @@
 /* Tens of GiB cross the bus, one process after the other. */
 #define SNAPSHOT_MS 300000u
 
-static error_t argument_take(int key, char *value, struct argp_state *state) {
-    return divvy_cli_targets_take(key, value, state, state->input);
-}
-
-static const struct argp_option options[] = {
-    {"json", DIVVY_CLI_OPTION_JSON, NULL, 0, "For machines: one JSON object", 0},
-    {0},
-};
-
-static const struct argp parser = {
-    .options = options,
-    .parser = argument_take,
-    .args_doc = "TENANT...",
-    .doc = "Save the device memory of tenants in host memory and free it on the GPU; their "
-           "programs stop until `divvy resume'. The driver must be able to do this.\v"
-           "For example:\n"
-           "  divvy snapshot train      another tenant can have its memory\n"
-           "  divvy resume train        and back\n\n"
-           "Exit status: 0 when all are saved, 1 when one is not, 2 for wrong use.",
-};
+static const char doc[] =
+    "Save the device memory of tenants in host memory and free it on the GPU; their "
+    "programs stop until `divvy resume'. The driver must be able to do this.\v"
+    "For example:\n"
+    "  divvy snapshot train      another tenant can have its memory\n"
+    "  divvy resume train        and back\n\n"
+    "Exit status: 0 when all are saved, 1 when one is not, 2 for wrong use.";
 
 static int snapshot(struct divvy_cli_client *client, const char *id, void *data,
                     struct divvy_cli_deed *ret_deed, struct divvy_error *error) {
@@ -34,9 +21,9 @@ static int snapshot(struct divvy_cli_client *client, const char *id, void *data,
 }
 
 int divvy_cli_verb_snapshot(int argc, char **argv) {
-    struct divvy_cli_targets targets = {0};
+    struct divvy_cli_targets targets;
 
-    if (argp_parse(&parser, argc, argv, 0, NULL, &targets) != 0)
+    if (divvy_cli_targets_parse(argc, argv, doc, &targets) != 0)
         return DIVVY_CLI_USAGE;
     return divvy_cli_act_on_each("snapshot", &targets, snapshot, NULL);
 }

@@ -50,7 +50,7 @@ static const struct divvy_config_option table[] = {
     {"discovery-interval", "daemon", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "12h",
      "How often devices are looked for anew", IN(discovery_interval_ns), SECOND, 30 * DAY, NULL},
     {"fail-policy", "daemon", DIVVY_CONFIG_WORD, true, {"DIVVY_FAIL_POLICY", NULL}, NULL, "closed|open", "closed",
-     "What programs do whose limits cannot be read: start without a GPU, or without limits", IN(state.fail_open), 0, 0, policy_words},
+     "Not heeded yet: DIVVY_FAIL_POLICY in a program's own environment decides what it does whose limits cannot be read", IN(state.fail_open), 0, 0, policy_words},
     {"shm-base", "daemon", DIVVY_CONFIG_PATH, false, {"SHM_BASE_PATH", NULL}, NULL, "DIR", "/run/tensor-fusion/shm",
      "Folder of the pod files for limiters of other systems", IN(state.shm_base), 0, 0, NULL},
 
@@ -90,7 +90,7 @@ static const struct divvy_config_option table[] = {
     {"overcommit", "sharing", DIVVY_CONFIG_PERMILLE, true, {NULL}, NULL, "PERCENT|none", "100%",
      "How much of a device's memory may be promised to tenants in all", IN(state.overcommit_permille), 0, 100000, NULL},
     {"freeze-low", "sharing", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "never",
-     "Save and freeze tenants of QoS low that were idle for so long", IN(state.autofreeze_ns[0]), 0, 365 * DAY, NULL},
+     "Not done yet: save and freeze tenants of QoS low that were idle for so long", IN(state.autofreeze_ns[0]), 0, 365 * DAY, NULL},
     {"freeze-medium", "sharing", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "never",
      "The same of QoS medium", IN(state.autofreeze_ns[1]), 0, 365 * DAY, NULL},
     {"freeze-high", "sharing", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "never",

@@ -2,6 +2,7 @@
 #include "daemon/folder.h"
 
 #include "base/cleanup.h"
+#include "core/sys.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -120,23 +121,11 @@ void divvy_folder_remove(int base_fd, const char *id, struct divvy_folder *folde
 
 /* --- making --------------------------------------------------------------------------------------------------------- */
 
+/* 0 for a process that is gone. */
 static uint64_t start_ticks(int32_t pid) {
-    char path[48], text[1024];
-    cleanup_close int fd = -1;
-    ssize_t length;
-    char *at;
-    unsigned long long ticks = 0;
+    uint64_t ticks = 0;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
-    at = strrchr(text, ')'); /* the name may hold anything */
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at && sscanf(at, " %llu", &ticks) == 1 ? ticks : 0;
+    return divvy_core_sys_start_time(pid, &ticks) < 0 ? 0 : ticks;
 }
 
 static void control_fill(struct divvy_control *control, const struct divvy_node_spec *spec,

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "core/clock.h"
+#include "core/sys.h"
 #include "daemon/usage.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -280,8 +280,8 @@ static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_
 
 /* --- granting ------------------------------------------------------------------------------------------------------- */
 
-static int64_t device_pick(struct divvy_lease *lease, struct device *device, int64_t now_ns,
-                           struct divvy_node_lease *ret_pick) {
+static void device_pick(struct divvy_lease *lease, struct device *device, int64_t now_ns,
+                        struct divvy_node_lease *ret_pick) {
     int64_t began_ns = now(), took_ns;
 
     (void)divvy_node_sched_pick(device->sched, now_ns, ret_pick);
@@ -290,7 +290,6 @@ static int64_t device_pick(struct divvy_lease *lease, struct device *device, int
     lease->second.decision_sum_ns += took_ns;
     if (took_ns > lease->second.decision_max_ns)
         lease->second.decision_max_ns = took_ns;
-    return took_ns;
 }
 
 static uint32_t budget_ns(const struct device *device, const struct seat *seat) {
@@ -388,7 +387,7 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
         struct tenant *tenant;
         struct seat *seat;
 
-        (void)device_pick(lease, device, now_ns, &pick);
+        device_pick(lease, device, now_ns, &pick);
         device->holder = pick.tenant;
         if (pick.kind == DIVVY_NODE_LEASE_NONE)
             return device_rest(lease, index, pick.retry_ns);
@@ -411,8 +410,7 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
             seat->moved_ns = from_ns > now_ns ? from_ns : now_ns;
             seat->begin_seen_ns = seat->seen_ns;
             window_begin(seat, from_ns > now_ns ? from_ns : now_ns);
-        }
-        if (pick.tenant == before) {
+        } else {
             device->begin_ns = now_ns;
             seat->begin_seen_ns = seat->seen_ns;
         }
@@ -513,7 +511,7 @@ static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struc
     struct device *device = &lease->devices[index];
     struct divvy_node_lease pick;
 
-    (void)device_pick(lease, device, now_ns, &pick);
+    device_pick(lease, device, now_ns, &pick);
     if (pick.kind == DIVVY_NODE_LEASE_OPEN) {
         bool is_open =
             tenant->info.control->devices[seat->binding.entry].mode == DIVVY_CONTROL_OPEN;
@@ -710,12 +708,6 @@ static void wake(const struct divvy_lease *lease) {
 
 /* --- from outside --------------------------------------------------------------------------------------------------- */
 
-static uint32_t pidns_own(void) {
-    struct stat status;
-
-    return stat("/proc/self/ns/pid", &status) == 0 ? (uint32_t)status.st_ino : 0;
-}
-
 static int lock_init(pthread_mutex_t *lock) {
     pthread_mutexattr_t attributes;
     int error = pthread_mutexattr_init(&attributes);
@@ -734,6 +726,7 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
     struct epoll_event wake_event = {.events = EPOLLIN, .data.u64 = WAKE_EVENT};
     struct epoll_event timer_event = {.events = EPOLLIN, .data.u64 = TIMER_EVENT};
     struct divvy_lease *lease;
+    uint64_t pidns;
 
     if (capacity == 0)
         return -EINVAL;
@@ -741,7 +734,8 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
     if (!lease)
         return -ENOMEM;
     lease->capacity = capacity;
-    lease->own_pidns = pidns_own();
+    if (divvy_core_sys_namespace_id("pid", &pidns) == 0)
+        lease->own_pidns = (uint32_t)pidns;
     lease->tenants = calloc(capacity, sizeof(lease->tenants[0]));
     lease->copy = calloc(1, sizeof *lease->copy);
     lease->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

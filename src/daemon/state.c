@@ -2,6 +2,8 @@
 #include "daemon/state.h"
 
 #include "base/cleanup.h"
+#include "core/clock.h"
+#include "core/sys.h"
 #include "daemon/inside.h"
 
 #include <dirent.h>
@@ -12,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +27,7 @@ static int64_t clock_read(clockid_t clock) {
 }
 
 int64_t divvy_daemon_now_ns(void) {
-    return clock_read(CLOCK_MONOTONIC);
+    return (int64_t)divvy_core_clock_ns();
 }
 
 int64_t divvy_daemon_realtime_ns(void) {
@@ -273,12 +274,6 @@ int divvy_daemon_discover(struct divvy_daemon *daemon, struct divvy_error *error
 
 /* --- beginning and end ---------------------------------------------------------------------------------------------- */
 
-static uint32_t pidns_own(void) {
-    struct stat status;
-
-    return stat("/proc/self/ns/pid", &status) == 0 ? (uint32_t)status.st_ino : 0;
-}
-
 static int locks_init(struct divvy_daemon *daemon) {
     pthread_condattr_t attributes;
     int error = pthread_condattr_init(&attributes);
@@ -294,6 +289,7 @@ static int locks_init(struct divvy_daemon *daemon) {
 int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_daemon **ret_daemon,
                      struct divvy_error *error) {
     struct divvy_daemon *daemon = calloc(1, sizeof *daemon);
+    uint64_t pidns;
     int status = -ENOMEM;
 
     if (!daemon)
@@ -301,7 +297,8 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
     daemon->settings = *settings;
     daemon->started_ns = daemon->touched_ns = divvy_daemon_now_ns();
     (void)snprintf(daemon->driver, sizeof daemon->driver, "libcuda.so.1");
-    daemon->own_pidns = pidns_own();
+    if (divvy_core_sys_namespace_id("pid", &pidns) == 0)
+        daemon->own_pidns = (uint32_t)pidns;
     daemon->base_fd = divvy_folder_base_open(settings->base, error);
     if (daemon->base_fd < 0) {
         status = daemon->base_fd;
