@@ -224,11 +224,16 @@ static void lies_stay_within_bounds(void **state) {
     divvy_usage_close(&usage);
 }
 
+struct scribbler {
+    bool stop;
+    uint64_t writes;
+};
+
 static void *scribble(void *data) {
-    volatile bool *stop = data;
+    struct scribbler *scribbler = data;
     int fd = openat(folder_fd, "usage", O_WRONLY | O_CLOEXEC);
 
-    while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+    while (!__atomic_load_n(&scribbler->stop, __ATOMIC_RELAXED)) {
         uint64_t word = (uint64_t)random();
 
         (void)!pwrite(fd, &word, sizeof word, (off_t)((size_t)random() % 20000));
@@ -236,6 +241,7 @@ static void *scribble(void *data) {
             (void)!ftruncate(fd, random() % 2 ? 1000 : (off_t)sizeof(struct divvy_page));
         if (random() % 64 == 0)
             (void)!pwrite(fd, &page, offsetof(struct divvy_page, slots), 0);
+        __atomic_fetch_add(&scribbler->writes, 1, __ATOMIC_RELAXED);
     }
     (void)close(fd);
     return NULL;
@@ -244,7 +250,7 @@ static void *scribble(void *data) {
 static void a_page_that_changes_all_the_time_does_no_harm(void **state) {
     struct divvy_usage usage;
     struct divvy_usage_device sums;
-    bool stop = false;
+    struct scribbler scribbler = {0};
     pthread_t writer;
     unsigned refused = 0;
 
@@ -252,14 +258,15 @@ static void a_page_that_changes_all_the_time_does_no_harm(void **state) {
     page_make();
     page_write(&page, sizeof page);
     divvy_usage_init(&usage, &copy);
-    assert_int_equal(pthread_create(&writer, NULL, scribble, &stop), 0);
-    for (int i = 0; i < 5000; i++) {
+    assert_int_equal(pthread_create(&writer, NULL, scribble, &scribbler), 0);
+    /* as long as it takes for the writer to have done its worst, however late it comes to run */
+    while (__atomic_load_n(&scribbler.writes, __ATOMIC_RELAXED) < 20000) {
         int status = page_read(&usage, NULL, &sums);
 
         assert_true(status == 0 || status == -EPROTO || status == -ENOENT);
         refused += status != 0;
     }
-    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&scribbler.stop, true, __ATOMIC_RELAXED);
     assert_int_equal(pthread_join(writer, NULL), 0);
     assert_true(refused > 0);
     divvy_usage_close(&usage);
