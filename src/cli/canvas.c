@@ -67,9 +67,9 @@ void divvy_cli_canvas_mark(struct divvy_cli_canvas *canvas, unsigned int line,
 void divvy_cli_canvas_bar(struct divvy_cli_canvas *canvas, unsigned int line, unsigned int column,
                           unsigned int width, double share, const char *text) {
     unsigned int inside = width > 2 ? width - 2 : 0, full;
-    enum divvy_cli_tint tint = share > 0.95   ? DIVVY_CLI_TINT_BAD
-                               : share > 0.75 ? DIVVY_CLI_TINT_WARN
-                                              : DIVVY_CLI_TINT_GOOD;
+    enum divvy_tint tint = share > 0.95   ? DIVVY_TINT_BAD
+                               : share > 0.75 ? DIVVY_TINT_WARN
+                                              : DIVVY_TINT_GOOD;
 
     share = share < 0 ? 0 : share > 1 ? 1 : share;
     full = (unsigned int)(share * inside + 0.5);
@@ -112,9 +112,9 @@ static void add_text(struct sink *sink, const char *text) {
 }
 
 static void attributes_switch(struct sink *sink, unsigned char attributes) {
-    add_text(sink, divvy_cli_tint_code(DIVVY_CLI_TINT_NONE));
-    if ((attributes & 0xf) != DIVVY_CLI_TINT_NONE)
-        add_text(sink, divvy_cli_tint_code((enum divvy_cli_tint)(attributes & 0xf)));
+    add_text(sink, divvy_tint_code(DIVVY_TINT_NONE));
+    if ((attributes & 0xf) != DIVVY_TINT_NONE)
+        add_text(sink, divvy_tint_code((enum divvy_tint)(attributes & 0xf)));
     if (attributes & DIVVY_CLI_BOLD)
         add_text(sink, "\033[1m");
     if (attributes & DIVVY_CLI_REVERSE)

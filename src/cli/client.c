@@ -189,14 +189,6 @@ static size_t answer_take(const char *bytes, size_t size, size_t count, void *da
     return more;
 }
 
-void divvy_cli_text_clean(const char *text, char *ret_clean, size_t size_bytes) {
-    size_t length = 0;
-
-    for (; text[length] && length + 1 < size_bytes; length++)
-        ret_clean[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
-    ret_clean[length] = '\0';
-}
-
 static int status_errno(long status) {
     switch (status) {
     case 400:
@@ -228,7 +220,7 @@ static int answer_refusal(const struct divvy_cli_client *client, long status, co
         return divvy_error_set(error, status_errno(status),
                                "divvyd at %s answered with status %ld and no reason", client->path,
                                status);
-    divvy_cli_text_clean(text, clean, sizeof clean);
+    divvy_text_clean(text, clean, sizeof clean);
     return divvy_error_set(error, status_errno(status), "%s", clean);
 }
 

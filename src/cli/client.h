@@ -7,6 +7,7 @@
 #define DIVVY_CLI_CLIENT_H
 
 #include "base/error.h"
+#include "base/table.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -69,8 +70,5 @@ int divvy_cli_client_call(struct divvy_cli_client *client, const char *method, c
 int divvy_cli_client_tenant_path(const char *id, const char *tail, char *ret_path,
                                  size_t size_bytes, struct divvy_error *error);
 #define DIVVY_CLI_TENANT_PATH_BYTES 512
-
-/* Copies text for a terminal: what is not printable ASCII becomes '?'. Cut to the buffer. */
-void divvy_cli_text_clean(const char *text, char *ret_clean, size_t size_bytes);
 
 #endif

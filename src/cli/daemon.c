@@ -118,7 +118,7 @@ int divvy_cli_daemon_ensure(const struct divvy_cli_install *install,
     if (!failed)
         return error->status;
     said[result.length] = '\0';
-    divvy_cli_text_clean(last_line(said, result.length), clean, sizeof clean);
+    divvy_text_clean(last_line(said, result.length), clean, sizeof clean);
     return divvy_error_set(error, -ECHILD, "divvyd does not start: %s",
                            clean[0] ? clean : "it gave no reason");
 }

@@ -5,9 +5,10 @@
 #ifndef DIVVY_CLI_FORMAT_H
 #define DIVVY_CLI_FORMAT_H
 
+#include "base/table.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 #define DIVVY_CLI_VALUE_BYTES 32
 
@@ -30,50 +31,7 @@ void divvy_cli_format_asked(double percent, bool soft, char ret_text[DIVVY_CLI_V
 /* Local time "2026-11-28 10:11:12". */
 void divvy_cli_format_time(double seconds, char ret_text[DIVVY_CLI_VALUE_BYTES]);
 
-/* ---- tables ---- */
-
-struct divvy_cli_column {
-    const char *title;
-    bool right; /* aligned to the right */
-};
-
-/* Attributes of a cell, when the table is printed with colours. */
-enum divvy_cli_tint {
-    DIVVY_CLI_TINT_NONE,
-    DIVVY_CLI_TINT_GOOD,
-    DIVVY_CLI_TINT_WARN,
-    DIVVY_CLI_TINT_BAD,
-    DIVVY_CLI_TINT_DIM,
-    DIVVY_CLI_TINT_MAX,
-};
-
-/* The escape sequence that switches to a tint; the one of NONE switches all off. */
-const char *divvy_cli_tint_code(enum divvy_cli_tint tint);
-
-enum divvy_cli_tint divvy_cli_tint_state(const char *state);
-
-struct divvy_cli_table;
-
-/* Columns are borrowed. NULL: no memory. */
-struct divvy_cli_table *divvy_cli_table_new(const struct divvy_cli_column *columns,
-                                            unsigned int column_count);
-void divvy_cli_table_free(struct divvy_cli_table *table);
-
-/* The next cell, row by row; the text is copied. Lack of memory shows when it is printed. */
-void divvy_cli_table_add(struct divvy_cli_table *table, const char *text, enum divvy_cli_tint tint);
-
-/*
- * Prints it: a line of titles, then the rows, columns two blanks apart. Where `width` (0: no
- * bound) is not enough, the first column is cut down to 8 characters, ending in '~', and the gaps
- * to one blank. 0, or -ENOMEM when there was no memory for a cell (nothing is printed then).
- */
-int divvy_cli_table_print(const struct divvy_cli_table *table, FILE *out, unsigned int width,
-                          bool colour);
-
-/* Columns of the terminal behind a stream, 0 when it is none. */
-unsigned int divvy_cli_format_width(FILE *out);
-
-/* Whether a stream is a terminal that wants colours: NO_COLOR is not set, TERM is not dumb. */
-bool divvy_cli_format_colour(FILE *out);
+/* The tint of a tenant's state. */
+enum divvy_tint divvy_cli_tint_state(const char *state);
 
 #endif

@@ -18,7 +18,7 @@ static double number(const json_t *object, const char *key) {
 static void text(const json_t *object, const char *key, char *ret_text, size_t size_bytes) {
     const char *value = json_string_value(json_object_get(object, key));
 
-    divvy_cli_text_clean(value ? value : "", ret_text, size_bytes);
+    divvy_text_clean(value ? value : "", ret_text, size_bytes);
 }
 
 static bool truth(const json_t *object, const char *key) {

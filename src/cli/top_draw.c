@@ -61,7 +61,7 @@ static void device_draw(const struct divvy_cli_seen_device *device, struct divvy
     (void)snprintf(text, sizeof text, device->index < 0 ? "GPU ?" : "GPU %.0f", device->index);
     (void)divvy_cli_canvas_put(canvas, line, 0, 0, text);
     if (!device->healthy) {
-        (void)divvy_cli_canvas_put(canvas, line, LABEL_COLUMNS, DIVVY_CLI_TINT_BAD | DIVVY_CLI_BOLD,
+        (void)divvy_cli_canvas_put(canvas, line, LABEL_COLUMNS, DIVVY_TINT_BAD | DIVVY_CLI_BOLD,
                                    "lost: the driver does not answer for it");
         return;
     }
@@ -91,7 +91,7 @@ static unsigned int devices_draw(const struct divvy_cli_top *top, struct divvy_c
         device_draw(&top->devices[i], canvas, line++);
     if (shown < top->device_count) {
         (void)snprintf(text, sizeof text, "and %zu more GPUs", top->device_count - shown);
-        (void)divvy_cli_canvas_put(canvas, line++, 0, DIVVY_CLI_TINT_DIM, text);
+        (void)divvy_cli_canvas_put(canvas, line++, 0, DIVVY_TINT_DIM, text);
     }
     return line;
 }
@@ -144,7 +144,7 @@ static void use_draw(const struct divvy_cli_top_row *row, struct divvy_cli_canva
     divvy_cli_format_percent(use->share_percent, text);
     cell_put(canvas, line, GOT, 0, text);
     divvy_cli_format_used(use->used_bytes, use->limit_bytes, text);
-    cell_put(canvas, line, MEMORY, full ? DIVVY_CLI_TINT_WARN : 0, text);
+    cell_put(canvas, line, MEMORY, full ? DIVVY_TINT_WARN : 0, text);
     (void)snprintf(text, sizeof text, row->waiting < 0 ? "-" : "%.1f", row->waiting);
     cell_put(canvas, line, WAIT, 0, text);
     if (canvas->columns >= WIDE_COLUMNS)
@@ -201,7 +201,7 @@ static void table_draw(struct divvy_cli_top *top, struct divvy_cli_canvas *canva
         row_draw(row, canvas, line + 1 + (unsigned int)i, row == selected);
     }
     if (top->row_count == 0)
-        (void)divvy_cli_canvas_put(canvas, line + 1, 0, DIVVY_CLI_TINT_DIM,
+        (void)divvy_cli_canvas_put(canvas, line + 1, 0, DIVVY_TINT_DIM,
                                    top->tenant_count && !top->all
                                        ? "no tenant has a process (a shows all)"
                                        : "no tenant: start one with divvy run");
@@ -248,7 +248,7 @@ void divvy_cli_top_draw(struct divvy_cli_top *top, struct divvy_cli_canvas *canv
     for (unsigned int column = 0; column < canvas->columns; column++)
         (void)divvy_cli_canvas_put(canvas, end, column, 0, " ");
     (void)divvy_cli_canvas_put(canvas, end, 0,
-                               top->message[0] ? DIVVY_CLI_BOLD : DIVVY_CLI_TINT_DIM,
+                               top->message[0] ? DIVVY_CLI_BOLD : DIVVY_TINT_DIM,
                                top->message[0] ? top->message : keys);
 }
 

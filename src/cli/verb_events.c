@@ -72,8 +72,8 @@ static int event_print(const json_t *object, int json, bool colour) {
     divvy_cli_seen_event_read(object, &event);
     divvy_cli_format_time(event.time_s, when);
     (void)printf("%s%5" PRIu64 "  %s%s  %-16s  %s%s%s\n",
-                 colour ? divvy_cli_tint_code(DIVVY_CLI_TINT_DIM) : "", event.number, when,
-                 colour ? divvy_cli_tint_code(DIVVY_CLI_TINT_NONE) : "", event.kind, event.tenant,
+                 colour ? divvy_tint_code(DIVVY_TINT_DIM) : "", event.number, when,
+                 colour ? divvy_tint_code(DIVVY_TINT_NONE) : "", event.kind, event.tenant,
                  event.tenant[0] && event.text[0] ? ": " : "", event.text);
     return fflush(stdout) == 0 ? 0 : -EIO;
 }
@@ -100,7 +100,7 @@ static int events_take(struct divvy_cli_client *client, const struct arguments *
         const json_t *event = json_array_get(events, i);
         json_int_t number = json_integer_value(json_object_get(event, "number"));
 
-        status = event_print(event, arguments->json, divvy_cli_format_colour(stdout));
+        status = event_print(event, arguments->json, divvy_table_colour(stdout));
         if (number > 0 && (uint64_t)number > *after)
             *after = (uint64_t)number;
     }

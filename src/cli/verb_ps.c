@@ -55,7 +55,7 @@ static const struct argp parser = {
            "use.",
 };
 
-static void tenant_rows_add(struct divvy_cli_table *table,
+static void tenant_rows_add(struct divvy_table *table,
                             const struct divvy_cli_seen_tenant *tenant, double now_s) {
     unsigned int rows = tenant->use_count ? tenant->use_count : 1;
     char text[2 * DIVVY_CLI_VALUE_BYTES + 2], got[DIVVY_CLI_VALUE_BYTES];
@@ -72,38 +72,38 @@ static void tenant_rows_add(struct divvy_cli_table *table,
         const struct divvy_cli_seen_use *use = tenant->use_count ? &tenant->uses[i] : &none;
 
         /* What belongs to the tenant stands in its first row only. */
-        divvy_cli_table_add(table, i ? "" : tenant->id, DIVVY_CLI_TINT_NONE);
-        divvy_cli_table_add(table, i ? "" : tenant->state, divvy_cli_tint_state(tenant->state));
-        divvy_cli_table_add(table, i ? "" : tenant->qos, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, i ? "" : tenant->id, DIVVY_TINT_NONE);
+        divvy_table_add(table, i ? "" : tenant->state, divvy_cli_tint_state(tenant->state));
+        divvy_table_add(table, i ? "" : tenant->qos, DIVVY_TINT_NONE);
         (void)snprintf(text, sizeof text, use->index < 0 ? "-" : "%.0f", use->index);
-        divvy_cli_table_add(table, text, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, text, DIVVY_TINT_NONE);
         divvy_cli_format_used(use->used_bytes, use->limit_bytes, text);
-        divvy_cli_table_add(table, text, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, text, DIVVY_TINT_NONE);
         divvy_cli_format_asked(use->compute_percent, use->soft, text);
         divvy_cli_format_percent(use->share_percent, got);
         (void)snprintf(text + strlen(text), sizeof text - strlen(text), "/%s", got);
-        divvy_cli_table_add(table, text, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, text, DIVVY_TINT_NONE);
         divvy_cli_format_duration(use->waited_ns < 0 ? -1 : use->waited_ns / 1e9, text);
-        divvy_cli_table_add(table, text, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, text, DIVVY_TINT_NONE);
         (void)snprintf(text, sizeof text, tenant->process_count < 0 ? "-" : "%.0f",
                        tenant->process_count);
-        divvy_cli_table_add(table, i ? "" : text, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, i ? "" : text, DIVVY_TINT_NONE);
         /* A clock that was set back makes nobody younger than nothing. */
         divvy_cli_format_duration(tenant->created_s < 0       ? -1
                                   : now_s < tenant->created_s ? 0
                                                               : now_s - tenant->created_s,
                                   text);
-        divvy_cli_table_add(table, i ? "" : text, DIVVY_CLI_TINT_NONE);
+        divvy_table_add(table, i ? "" : text, DIVVY_TINT_NONE);
     }
 }
 
 static int table_print(const struct divvy_cli_seen_tenant *tenants, size_t count, int all) {
-    static const struct divvy_cli_column columns[] = {
+    static const struct divvy_table_column columns[] = {
         {"NAME", false},   {"STATE", false}, {"QOS", false},  {"GPU", true}, {"MEMORY", true},
         {"COMPUTE", true}, {"WAIT", true},   {"PROCS", true}, {"AGE", true},
     };
     unsigned int column_count = sizeof columns / sizeof columns[0];
-    struct divvy_cli_table *table = divvy_cli_table_new(columns, column_count);
+    struct divvy_table *table = divvy_table_new(columns, column_count);
     struct timespec now;
     size_t hidden = 0;
     int status;
@@ -116,10 +116,10 @@ static int table_print(const struct divvy_cli_seen_tenant *tenants, size_t count
             tenant_rows_add(table, &tenants[i], (double)now.tv_sec + (double)now.tv_nsec / 1e9);
         else
             hidden++;
-    status = divvy_cli_table_print(table, stdout, divvy_cli_format_width(stdout),
-                                   divvy_cli_format_colour(stdout));
-    divvy_cli_table_free(table);
-    if (status == 0 && hidden > 0 && divvy_cli_format_width(stdout) > 0)
+    status = divvy_table_print(table, stdout, divvy_table_width(stdout),
+                                   divvy_table_colour(stdout));
+    divvy_table_free(table);
+    if (status == 0 && hidden > 0 && divvy_table_width(stdout) > 0)
         (void)printf("and %zu without processes (--all shows them)\n", hidden);
     return status;
 }

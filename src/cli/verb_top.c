@@ -174,7 +174,7 @@ static void clock_text(char *text, size_t size_bytes) {
 static int once_run(struct divvy_cli_client **client, struct divvy_cli_top *top,
                     struct divvy_error *error) {
     struct divvy_cli_canvas canvas;
-    unsigned int width = divvy_cli_format_width(stdout);
+    unsigned int width = divvy_table_width(stdout);
     int status = sample_show(client, top, error);
     char clock[16];
     size_t length = 0;
@@ -186,7 +186,7 @@ static int once_run(struct divvy_cli_client **client, struct divvy_cli_top *top,
         return divvy_error_set_errno(error, -ENOMEM, "cannot draw");
     clock_text(clock, sizeof clock);
     divvy_cli_top_draw(top, &canvas, clock, false);
-    text = divvy_cli_canvas_text(&canvas, false, divvy_cli_format_colour(stdout), &length);
+    text = divvy_cli_canvas_text(&canvas, false, divvy_table_colour(stdout), &length);
     divvy_cli_canvas_done(&canvas);
     if (!text)
         return divvy_error_set_errno(error, -ENOMEM, "cannot draw");
@@ -209,7 +209,7 @@ static void screen_draw(struct divvy_cli_top *top) {
         return;
     clock_text(clock, sizeof clock);
     divvy_cli_top_draw(top, &canvas, clock, true);
-    text = divvy_cli_canvas_text(&canvas, true, divvy_cli_format_colour(stdout), &length);
+    text = divvy_cli_canvas_text(&canvas, true, divvy_table_colour(stdout), &length);
     divvy_cli_canvas_done(&canvas);
     if (text)
         divvy_cli_terminal_write(text, length);

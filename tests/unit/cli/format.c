@@ -121,21 +121,21 @@ static void times(void **state) {
     assert_string_equal(text, "-");
 }
 
-static const struct divvy_cli_column columns[] = {{"NAME", false}, {"SIZE", true}, {"END", true}};
+static const struct divvy_table_column columns[] = {{"NAME", false}, {"SIZE", true}, {"END", true}};
 
 static char *table_text(const char *const *cells, unsigned int count, unsigned int width,
                         bool colour) {
-    struct divvy_cli_table *table = divvy_cli_table_new(columns, 3);
+    struct divvy_table *table = divvy_table_new(columns, 3);
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
     assert_non_null(table);
     for (unsigned int i = 0; i < count; i++)
-        divvy_cli_table_add(table, cells[i],
-                            i % 3 == 1 ? DIVVY_CLI_TINT_WARN : DIVVY_CLI_TINT_NONE);
-    assert_int_equal(divvy_cli_table_print(table, out, width, colour), 0);
-    divvy_cli_table_free(table);
+        divvy_table_add(table, cells[i],
+                            i % 3 == 1 ? DIVVY_TINT_WARN : DIVVY_TINT_NONE);
+    assert_int_equal(divvy_table_print(table, out, width, colour), 0);
+    divvy_table_free(table);
     (void)fclose(out);
     return text;
 }
@@ -174,8 +174,8 @@ static void no_colour_where_nobody_sees_it(void **state) {
     (void)state;
     assert_non_null(file);
     (void)setenv("TERM", "xterm", 1);
-    assert_false(divvy_cli_format_colour(file));
-    assert_int_equal(divvy_cli_format_width(file), 0);
+    assert_false(divvy_table_colour(file));
+    assert_int_equal(divvy_table_width(file), 0);
     (void)fclose(file);
 }
 

@@ -123,7 +123,7 @@ static void text_is_made_fit_for_a_terminal(void **state) {
     assert_string_equal(tenant.id, "a?[2Jb???");
     assert_string_equal(tenant.state, "a state too lon");
     json_decref(object);
-    divvy_cli_text_clean("0123456789", clean, sizeof clean);
+    divvy_text_clean("0123456789", clean, sizeof clean);
     assert_string_equal(clean, "0123456");
 }
 

@@ -304,7 +304,7 @@ static void canvas_as_a_screen(void **state) {
 
     (void)state;
     assert_int_equal(divvy_cli_canvas_init(&canvas, 5, 2), 0);
-    (void)divvy_cli_canvas_put(&canvas, 0, 3, DIVVY_CLI_TINT_BAD, "abc");
+    (void)divvy_cli_canvas_put(&canvas, 0, 3, DIVVY_TINT_BAD, "abc");
     (void)divvy_cli_canvas_put(&canvas, 7, 0, 0, "outside");
     divvy_cli_canvas_put_right(&canvas, 1, 2, DIVVY_CLI_REVERSE, "xyz\a");
     text = divvy_cli_canvas_text(&canvas, true, true, &length);
