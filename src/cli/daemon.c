@@ -84,7 +84,7 @@ static const char *last_line(char *said, size_t length) {
     return line ? line + 1 : said;
 }
 
-int divvy_cli_daemon_ensure(const struct divvy_cli_install *install,
+int divvy_cli_daemon_ensure(const struct divvy_install *install,
                             struct divvy_cli_client **ret_client, struct divvy_error *error) {
     uint64_t deadline_ns = divvy_core_clock_ns() + DIVVY_CLI_DAEMON_READY_MS * DIVVY_NS_PER_MS;
     struct divvy_cli_sockets sockets;

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "cli/client.h"
-#include "cli/install.h"
+#include "base/install.h"
 
 #define DIVVY_CLI_DAEMON_READY_MS  5000u
 #define DIVVY_CLI_DAEMON_IDLE_EXIT "30s"
@@ -19,7 +19,7 @@
  * the environment of this process is what the daemon gets, but for LD_PRELOAD. The calling program
  * must have one thread.
  */
-int divvy_cli_daemon_ensure(const struct divvy_cli_install *install,
+int divvy_cli_daemon_ensure(const struct divvy_install *install,
                             struct divvy_cli_client **ret_client, struct divvy_error *error);
 
 #endif

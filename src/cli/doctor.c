@@ -6,7 +6,7 @@
 #include "cli/client.h"
 #include "cli/plan.h"
 #include "cli/seen.h"
-#include "cli/tenant.h"
+#include "base/alone.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/sys.h"
@@ -385,7 +385,7 @@ static void tenants_check(struct divvy_cli_report *report) {
     static char path[PATH_MAX];
     struct divvy_error error;
 
-    if (divvy_cli_tenant_base_find(path, &error) < 0)
+    if (divvy_alone_base_find(path, &error) < 0)
         remedy(add(report, DIVVY_CLI_VERDICT_FAIL, "tenants", "%s", error.text),
                "set XDG_RUNTIME_DIR to a folder of this user's, mode 0700");
     else
@@ -444,7 +444,7 @@ static void proc_check(struct divvy_cli_report *report) {
 int divvy_cli_doctor_examine(struct divvy_cli_patient *patient, struct divvy_cli_report *ret_report,
                              struct divvy_error *error) {
     ret_report->count = 0;
-    if (divvy_cli_install_find(&patient->install, error) < 0 ||
+    if (divvy_install_find(&patient->install, error) < 0 ||
         divvy_cli_gpu_list_read(NULL, DIVVY_CLI_GPU_WITH_CUDA, &patient->gpus, error) < 0)
         return error->status;
     memset(&patient->simulated, 0, sizeof patient->simulated);

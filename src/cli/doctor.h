@@ -6,7 +6,7 @@
 #define DIVVY_CLI_DOCTOR_H
 
 #include "cli/gpu.h"
-#include "cli/install.h"
+#include "base/install.h"
 
 enum divvy_cli_verdict {
     DIVVY_CLI_VERDICT_OK,
@@ -25,7 +25,7 @@ struct divvy_cli_finding {
 
 /* What the checks look at, gathered once. */
 struct divvy_cli_patient {
-    struct divvy_cli_install install;
+    struct divvy_install install;
     struct divvy_cli_gpu_list gpus, simulated;
 };
 

@@ -41,7 +41,7 @@ static int broken_report(const struct divvy_cli_gpu_list *list, struct divvy_err
         driver->text);
 }
 
-static int simulated_read(const struct divvy_cli_install *install, unsigned int flags,
+static int simulated_read(const struct divvy_install *install, unsigned int flags,
                           struct divvy_cli_gpu_list *ret_list, struct divvy_error *error) {
     int status;
 
@@ -59,7 +59,7 @@ static int simulated_read(const struct divvy_cli_install *install, unsigned int 
     return 0;
 }
 
-int divvy_cli_gpu_list_choose(const struct divvy_cli_install *install, const char *gpu,
+int divvy_cli_gpu_list_choose(const struct divvy_install *install, const char *gpu,
                               unsigned int flags, struct divvy_cli_gpu_list *ret_list,
                               bool *ret_fell_back, struct divvy_error *error) {
     int status = word_check(gpu, error);

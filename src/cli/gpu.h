@@ -7,7 +7,7 @@
 #define DIVVY_CLI_GPU_H
 
 #include "base/error.h"
-#include "cli/install.h"
+#include "base/install.h"
 #include "core/uuid.h"
 
 #include <stdbool.h>
@@ -75,7 +75,7 @@ enum divvy_cli_driver_state divvy_cli_gpu_list_state(const struct divvy_cli_gpu_
  * *ret_fell_back tells the latter. A driver that is broken is an error, not a reason to simulate.
  * -EINVAL: `gpu` is none of these; -ENODEV, -ENOENT otherwise.
  */
-int divvy_cli_gpu_list_choose(const struct divvy_cli_install *install, const char *gpu,
+int divvy_cli_gpu_list_choose(const struct divvy_install *install, const char *gpu,
                               unsigned int flags, struct divvy_cli_gpu_list *ret_list,
                               bool *ret_fell_back, struct divvy_error *error);
 

@@ -186,14 +186,3 @@ uint64_t divvy_cli_plan_variable_value(const char *value, int is_memory,
     }
     return least;
 }
-
-char *divvy_cli_plan_list_front(const char *first, const char *list) {
-    size_t length = strlen(first);
-    char *result;
-
-    if (!list || !list[0] || (strncmp(list, first, length) == 0 && (list[length] == '\0')))
-        return strdup(first);
-    if (strncmp(list, first, length) == 0 && list[length] == ':')
-        return strdup(list);
-    return asprintf(&result, "%s:%s", first, list) < 0 ? NULL : result;
-}

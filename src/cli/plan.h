@@ -68,10 +68,4 @@ int divvy_cli_plan_variable_check(const char *variable, const char *value, int i
 uint64_t divvy_cli_plan_variable_value(const char *value, int is_memory,
                                        const struct divvy_cli_gpu *gpu);
 
-/*
- * `first` in front of a colon-separated list (NULL or empty: none), without doubling it. malloc'ed;
- * NULL: no memory.
- */
-char *divvy_cli_plan_list_front(const char *first, const char *list);
-
 #endif

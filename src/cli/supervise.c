@@ -25,7 +25,7 @@ struct supervisor {
     int report[2]; /* from keeper to front: the program's wait status */
     pid_t child;   /* the front's: keeper; the keeper's: program */
     pid_t front;
-    struct divvy_cli_tenant *tenant;
+    struct divvy_alone *tenant;
     const struct divvy_cli_member *member; /* NULL: no daemon */
 };
 
@@ -50,7 +50,7 @@ static void tenant_end(const struct supervisor *s) {
     if (s->member)
         divvy_cli_member_leave(s->member);
     else
-        divvy_cli_tenant_remove(s->tenant);
+        divvy_alone_remove(s->tenant);
 }
 
 /* Enters the tenant with the daemon, if there is one. 0 or the exit status, said why. */
@@ -232,7 +232,7 @@ static int front_run(struct supervisor *s) {
     return DIVVY_CLI_FAILED;
 }
 
-int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant,
+int divvy_cli_supervise(char **program, struct divvy_alone *tenant,
                         const struct divvy_cli_member *member) {
     struct supervisor s = {
         .signal_fd = -1, .report = {-1, -1}, .front = getpid(), .tenant = tenant, .member = member};
@@ -245,7 +245,7 @@ int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant,
     if (s.signal_fd < 0 || pipe2(s.report, O_CLOEXEC) < 0 || (s.child = fork()) < 0) {
         divvy_cli_complain("run", "cannot start a process: %s", strerror(errno));
         if (!member)
-            divvy_cli_tenant_remove(tenant);
+            divvy_alone_remove(tenant);
         return DIVVY_CLI_FAILED;
     }
     if (s.child == 0)

@@ -14,7 +14,7 @@
 #define DIVVY_CLI_SUPERVISE_H
 
 #include "cli/member.h"
-#include "cli/tenant.h"
+#include "base/alone.h"
 
 /*
  * Runs `program` (argv, found by PATH, ends in NULL) in the current environment and returns the
@@ -23,7 +23,7 @@
  * (DIVVY_TENANT_DIR is set to the daemon's answer), or where that is NULL `tenant`, whose folder is
  * open. Either is taken out in the end. To be called once, by a program with one thread.
  */
-int divvy_cli_supervise(char **program, struct divvy_cli_tenant *tenant,
+int divvy_cli_supervise(char **program, struct divvy_alone *tenant,
                         const struct divvy_cli_member *member);
 
 #endif

@@ -95,7 +95,7 @@ static int json_print(const struct divvy_cli_gpu_list *list, const struct divvy_
 
 int divvy_cli_verb_gpus(int argc, char **argv) {
     static struct divvy_cli_gpu_list list;
-    static struct divvy_cli_install install;
+    static struct divvy_install install;
     struct arguments arguments = {0};
     const struct divvy_cli_gpu *only = NULL;
     struct divvy_error error = {0};
@@ -103,7 +103,7 @@ int divvy_cli_verb_gpus(int argc, char **argv) {
 
     if (argp_parse(&parser, argc, argv, 0, NULL, &arguments) != 0)
         return DIVVY_CLI_USAGE;
-    if (divvy_cli_install_find(&install, &error) < 0 ||
+    if (divvy_install_find(&install, &error) < 0 ||
         divvy_cli_gpu_list_choose(&install, arguments.gpu, DIVVY_CLI_GPU_WITH_CUDA, &list,
                                   &fell_back, &error) < 0)
         return divvy_cli_fail("gpus", &error);

@@ -6,7 +6,7 @@
 #include "cli/member.h"
 #include "cli/plan.h"
 #include "cli/supervise.h"
-#include "cli/tenant.h"
+#include "base/alone.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -26,7 +26,7 @@ struct arguments {
 
 /* What was found out before anything is started. */
 struct plan {
-    struct divvy_cli_install install;
+    struct divvy_install install;
     divvy_core_size_t memory;
     uint64_t memory_bytes;
     unsigned int percent;
@@ -166,7 +166,7 @@ static int name_choose(const struct arguments *arguments, struct plan *plan,
 }
 
 static int parts_find(struct plan *plan, struct divvy_error *error) {
-    if (divvy_cli_install_find(&plan->install, error) < 0)
+    if (divvy_install_find(&plan->install, error) < 0)
         return error->status;
     if (!plan->install.limiter[0])
         return divvy_error_set(error, -ENOENT,
@@ -227,7 +227,7 @@ static int variable_set(const char *name, const char *value, struct divvy_error 
 }
 
 static int list_variable_front(const char *name, const char *first, struct divvy_error *error) {
-    cleanup_free char *list = divvy_cli_plan_list_front(first, getenv(name));
+    cleanup_free char *list = divvy_install_list_front(first, getenv(name));
 
     return variable_set(name, list, error);
 }
@@ -306,14 +306,14 @@ static int daemon_find(const struct arguments *arguments, const struct plan *pla
 static int run_alone(const struct arguments *arguments, const struct plan *plan,
                      const struct divvy_cli_gpu_list *list) {
     struct divvy_error error = {0};
-    struct divvy_cli_tenant tenant;
+    struct divvy_alone tenant;
 
-    if (divvy_cli_tenant_open(plan->name, &tenant, &error) < 0) {
+    if (divvy_alone_open(plan->name, &tenant, &error) < 0) {
         (void)divvy_cli_fail("run", &error);
         return error.status == -EBUSY ? DIVVY_CLI_USAGE : DIVVY_CLI_FAILED;
     }
     if (environment_prepare(plan, list, tenant.path, &error) < 0) {
-        divvy_cli_tenant_remove(&tenant);
+        divvy_alone_remove(&tenant);
         return divvy_cli_fail("run", &error);
     }
     return divvy_cli_supervise(arguments->program, &tenant, NULL);

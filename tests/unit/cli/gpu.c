@@ -56,7 +56,7 @@ static void states(void **state) {
 }
 
 static void nonsense_is_refused_before_a_driver_is_asked(void **state) {
-    static const struct divvy_cli_install nowhere;
+    static const struct divvy_install nowhere;
     static struct divvy_cli_gpu_list result;
     struct divvy_error error;
     bool fell_back;

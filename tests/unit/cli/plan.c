@@ -169,7 +169,7 @@ static void lists(void **state) {
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char *result = divvy_cli_plan_list_front(cases[i].first, cases[i].list);
+        char *result = divvy_install_list_front(cases[i].first, cases[i].list);
 
         assert_non_null(result);
         assert_string_equal(result, cases[i].result);

@@ -1,5 +1,5 @@
 /* Finding the installation: see install.h. */
-#include "cli/install.h"
+#include "base/install.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static void place_find(const char *folder, const char *const *places, size_t cou
     }
 }
 
-int divvy_cli_install_find(struct divvy_cli_install *ret_install, struct divvy_error *error) {
+int divvy_install_find(struct divvy_install *ret_install, struct divvy_error *error) {
     char folder[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
     char *slash;
@@ -52,4 +52,15 @@ int divvy_cli_install_find(struct divvy_cli_install *ret_install, struct divvy_e
     place_find(folder, daemon_places, sizeof daemon_places / sizeof daemon_places[0], "",
                ret_install->daemon);
     return 0;
+}
+
+char *divvy_install_list_front(const char *first, const char *list) {
+    size_t length = strlen(first);
+    char *result;
+
+    if (!list || !list[0] || (strncmp(list, first, length) == 0 && (list[length] == '\0')))
+        return strdup(first);
+    if (strncmp(list, first, length) == 0 && list[length] == ':')
+        return strdup(list);
+    return asprintf(&result, "%s:%s", first, list) < 0 ? NULL : result;
 }

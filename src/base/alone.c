@@ -1,5 +1,5 @@
-/* The folder of a running tenant that no daemon knows: see tenant.h. */
-#include "cli/tenant.h"
+/* The folder of a running tenant that no daemon knows: see alone.h. */
+#include "base/alone.h"
 
 #include "base/cleanup.h"
 
@@ -72,7 +72,7 @@ static int base_open(char *ret_path, struct divvy_error *error) {
         error, fd, "no folder for tenants can be made in $XDG_RUNTIME_DIR or in /dev/shm");
 }
 
-int divvy_cli_tenant_base_find(char *ret_path, struct divvy_error *error) {
+int divvy_alone_base_find(char *ret_path, struct divvy_error *error) {
     cleanup_close int fd = base_open(ret_path, error);
 
     return fd < 0 ? fd : 0;
@@ -151,9 +151,9 @@ static void leftovers_remove(int base_fd) {
     }
 }
 
-int divvy_cli_tenant_open(const char *name, struct divvy_cli_tenant *ret_tenant,
+int divvy_alone_open(const char *name, struct divvy_alone *ret_tenant,
                           struct divvy_error *error) {
-    struct divvy_cli_tenant tenant = {.fd = -1, .base_fd = -1};
+    struct divvy_alone tenant = {.fd = -1, .base_fd = -1};
     size_t length;
 
     tenant.base_fd = base_open(tenant.path, error);
@@ -190,7 +190,7 @@ int divvy_cli_tenant_open(const char *name, struct divvy_cli_tenant *ret_tenant,
     return 0;
 }
 
-void divvy_cli_tenant_remove(struct divvy_cli_tenant *tenant) {
+void divvy_alone_remove(struct divvy_alone *tenant) {
     if (tenant->fd >= 0) {
         folder_empty(tenant->fd);
         (void)unlinkat(tenant->base_fd, tenant->name, AT_REMOVEDIR);
