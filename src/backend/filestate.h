@@ -74,10 +74,13 @@ struct divvy_backend_findings {
 int divvy_backend_filestate_read(struct divvy_backend_filestate *state, json_t **ret_array,
                                  struct divvy_backend_findings *ret_findings, struct divvy_error *error);
 
-/* The elements during a change. All of these take constant time, but for _remove, which is linear in what lies behind. */
+/*
+ * The elements during a change; all of these take constant time. Places stay while the change runs: one whose element was removed
+ * is empty, new elements come behind. `id` of find and remove may be any text.
+ */
 struct divvy_backend_entries;
-size_t divvy_backend_entries_count(const struct divvy_backend_entries *entries);
-json_t *divvy_backend_entries_at(const struct divvy_backend_entries *entries, size_t index); /* borrowed; NULL beyond the end */
+size_t divvy_backend_entries_count(const struct divvy_backend_entries *entries); /* of places */
+json_t *divvy_backend_entries_at(const struct divvy_backend_entries *entries, size_t place); /* borrowed; NULL: empty, or beyond the end */
 json_t *divvy_backend_entries_find(const struct divvy_backend_entries *entries, const char *id); /* borrowed, or NULL */
 /* The element of this id, appended with its id alone when there is none; borrowed. NULL: no memory, or no usable id. */
 json_t *divvy_backend_entries_put(struct divvy_backend_entries *entries, const char *id);
