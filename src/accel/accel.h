@@ -66,15 +66,16 @@ struct divvy_accel_settings {
  *   2. `path`: a file or a folder
  *   3. TENSOR_FUSION_ACCELERATOR_LIB: a file or a folder
  *   4. the library's name in: TENSOR_FUSION_LIB_PATH, TENSOR_FUSION_OPERATOR_PATH/provider/build, the folders beside this
- *      program (../lib, ../lib/divvy), ~/.tensor-fusion/libs, /usr/lib/tensor-fusion, /usr/local/lib/tensor-fusion,
+ *      program's (../lib, ../lib/divvy), ~/.tensor-fusion/libs, /usr/lib/tensor-fusion, /usr/local/lib/tensor-fusion,
  *      /opt/tensor-fusion/lib, /usr/lib/divvy, /usr/local/lib/divvy
- * Whoever is named by 1 to 3 is taken or it is an error. By 4 the first that loads, initialises and shows a device is taken.
+ * Whoever is named by 1 to 3 is taken or it is an error. In folders the first that loads, initialises and shows a device is taken.
  * TF_HARDWARE_VENDOR wins over `vendor`. The name is libaccelerator_nvidia.so for NVIDIA, libaccelerator_amd.so for AMD, and
- * libaccelerator_example.so for any other vendor; without a vendor nvidia, amd and example are tried in this order. The
- * environment is not heeded in programs that have more rights than their user.
+ * libaccelerator_example.so for any other vendor. Without a vendor nvidia, amd and example are tried in this order; example, whose
+ * devices do not exist, only in folders that 1 to 3 or the two variables of 4 name. The environment is not heeded in programs
+ * that have more rights than their user.
  *
- * -ENOENT: nothing found; `error` tells where was looked. -ENODEV: found, but it shows no device or there is no driver;
- * -ELIBBAD: not a library, or functions are missing, which `error` names. A library stays loaded for the life of the process.
+ * -ENOENT: nothing found; `error` tells where was looked. -ENODEV: there is no driver for it here, or in folders none that shows
+ * a device. -ELIBBAD: not a library, or functions are missing, which `error` names. A library stays loaded for the life of the process.
  * It may be opened several times; the copies are independent, and it is shut down with the last.
  */
 int divvy_accel_open(const struct divvy_accel_settings *settings, struct divvy_accel **ret_accel, struct divvy_error *error);
