@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-#include "node/allocate.h"
 #include "node/registry.h"
 
 #define GIB    (1ull << 30)
@@ -563,54 +562,6 @@ static void test_names(void **unused) {
 
 /* --- choice of a device ------------------------------------------------------------------------------------------------ */
 
-static void put(struct divvy_node_registry *registry, const char *id, uint32_t on, uint64_t limit_bytes, uint32_t permille) {
-    struct divvy_node_spec s = spec(id, limit_bytes, permille);
-    struct divvy_node_tenant *tenant;
-    s.bindings[0].device = on;
-    assert_int_equal(divvy_node_registry_tenant_add(registry, &s, 1, 1000, &tenant, NULL), 0);
-}
-
-static void test_choice_of_a_device(void **unused) {
-    (void)unused;
-    struct divvy_node_registry *registry = new_registry(0, 0);
-    struct divvy_node_wish wish = {.limit_bytes = 4 * GIB, .compute_permille = 300};
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), -ENODEV);
-    divvy_node_registry_free(registry);
-
-    registry = new_registry(3, 16 * GIB);
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 0);
-    put(registry, "a", 0, 4 * GIB, 300);
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 1);
-    put(registry, "b", 1, 6 * GIB, 300);
-    put(registry, "c", 2, 2 * GIB, 800); /* most memory left, but not the share */
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 0);
-    wish.compute_permille = 200;
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 2);
-    wish.except = 1u << 2;
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 0);
-    divvy_node_registry_device(registry, 0)->healthy = false;
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 1);
-    wish.limit_bytes = 11 * GIB;
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), -EDQUOT);
-    assert_int_equal(divvy_node_allocate(registry, &wish, 2000), 1);
-    wish.limit_bytes = 17 * GIB;
-    assert_int_equal(divvy_node_allocate(registry, &wish, NO_SUM), -EDQUOT);
-    wish.limit_bytes = DIVVY_NODE_MEMORY_NONE;
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 1);
-    wish.except = 7;
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), -ENODEV);
-    divvy_node_registry_free(registry);
-
-    registry = new_registry(2, 16 * GIB); /* equal memory: the share decides, then the number of tenants */
-    put(registry, "a", 0, DIVVY_NODE_MEMORY_NONE, 500);
-    wish = (struct divvy_node_wish){.limit_bytes = DIVVY_NODE_MEMORY_NONE, .compute_permille = 300};
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 1);
-    put(registry, "b", 1, DIVVY_NODE_MEMORY_NONE, 250);
-    put(registry, "c", 1, DIVVY_NODE_MEMORY_NONE, 250);
-    assert_int_equal(divvy_node_allocate(registry, &wish, 1000), 0);
-    divvy_node_registry_free(registry);
-}
-
 /* --- memory runs out ---------------------------------------------------------------------------------------------------- */
 
 static void test_memory_runs_out(void **unused) {
@@ -670,7 +621,6 @@ int main(void) {
         cmocka_unit_test(test_events_are_a_ring),
         cmocka_unit_test(test_events_are_lines),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_choice_of_a_device),
         cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
