@@ -71,7 +71,7 @@ struct divvy_mig_list;
 
 /*
  * Loads `library`, a path or a name for the loader (NULL: libnvidia-ml.so.1), and begins NVML. -ENOENT: there is no
- * such library; -ENODEV: it found no driver or no device; -EIO: it is broken. All three mean that the machine has
+ * such library; -ENODEV: it found no driver; -EIO: it is broken. All three mean that the machine has
  * no MIG. To be closed by divvy_mig_close.
  */
 DIVVY_MIG_API int divvy_mig_open(const char *library, struct divvy_mig **ret_mig, struct divvy_mig_error *error);
@@ -229,10 +229,11 @@ struct divvy_mig_reservation;
  * anything is said to be taken. Devices are listed anew for it. The lock is the kernel's: it ends with the process (and
  * with those that inherited divvy_mig_reservation_fd), however that ends.
  *
- * -ENOENT: no instance fits, taken or not; the error lists the profiles present. -EBUSY: all that fit are taken;
- * the error names a holder. -ETIMEDOUT: still so after wait_ns. -ECANCELED. -ENODEV: no GPU has MIG switched on.
- * -EACCES, -EROFS, -ENOSPC, -ENOTDIR, -ELOOP and others: the folder of the locks cannot be used; the error names it
- * and the remedy. -EPERM, -EIO: an instance could not be created. divvy_mig_is_unusable tells these from the others.
+ * -EINVAL: the options make no sense. -ENXIO: no instance fits, taken or not; the error lists the profiles present.
+ * -EBUSY: all that fit are taken; the error names a holder. -ETIMEDOUT: still so after wait_ns. -ECANCELED. -ENODEV: no GPU
+ * has MIG switched on. -EIO: NVML fails. Anything else (-EACCES, -EROFS, -ENOSPC, -ENOTDIR, -ELOOP, …): the folder of the
+ * locks cannot be used; the error names it and the remedy. With DIVVY_MIG_CREATE, why none could be created is told with
+ * -ENXIO and -EBUSY.
  *
  * `mig` may be closed afterwards, and should be before a program is started. To be released by divvy_mig_release.
  */
@@ -326,8 +327,9 @@ DIVVY_MIG_API int divvy_mig_holder_is_taken(const struct divvy_mig_holder *holde
 DIVVY_MIG_API const char *divvy_mig_holder_state_name(uint32_t state);
 
 /*
- * 1 when `status`, of a reservation that failed, says that reservations cannot work here at all (no NVML, no device, no MIG,
- * locks unusable), 0 when another profile or another time may be luckier.
+ * 1 when `status`, of divvy_mig_open, divvy_mig_list or a reservation that failed, says that reservations cannot work here at
+ * all (no NVML, no MIG, locks unusable), 0 when another profile or another time may be luckier (-EINVAL, -ENXIO, -EBUSY,
+ * -ETIMEDOUT, -ECANCELED, -ESRCH, -ENOMEM) and for 0.
  */
 DIVVY_MIG_API int divvy_mig_is_unusable(int status);
 

@@ -1,0 +1,29 @@
+/*
+ * Instances that are made on demand and destroyed again. Each carries a mark, the file ".UUID.made" beside the lock files, so
+ * that whoever finds it without a living holder may destroy it.
+ */
+#ifndef DIVVY_MIG_CREATE_H
+#define DIVVY_MIG_CREATE_H
+
+#include "mig/folder.h"
+#include "mig/list.h"
+#include "mig/lock.h"
+
+/*
+ * Makes an instance that is wanted, on the GPU where the fewest more of it would fit (gpu_uuid NULL: any that has MIG on), marks
+ * it, takes its lock for this process and describes it. One process at a time; blocks for up to ten seconds until it is its
+ * turn. What fails half way is undone. -ENOTSUP: no GPU offers the profile; -ENOSPC: no room; -EPERM; -EBUSY: others are at it,
+ * or have taken it at once; and what NVML says.
+ */
+int divvy_mig_create(struct divvy_mig *mig, struct divvy_mig_folder *folder, const struct divvy_mig_profile *wanted,
+                     const char *gpu_uuid, int64_t ttl_ns, struct divvy_mig_device *ret_device,
+                     struct divvy_mig_lock *ret_lock, struct divvy_mig_error *error);
+
+/* Whether the instance carries a mark that can be believed (of this user or root). */
+bool divvy_mig_is_marked(const struct divvy_mig_folder *folder, const char *uuid);
+
+/* Destroys an instance that the caller has reserved, and its mark. -EBUSY: it is in use; the mark stays. */
+int divvy_mig_destroy(struct divvy_mig *mig, const struct divvy_mig_folder *folder, const char *uuid,
+                      struct divvy_mig_error *error);
+
+#endif
