@@ -212,6 +212,8 @@ CUresult DRV(cuCtxEnablePeerAccess)(CUcontext peerContext, unsigned int Flags) {
         return CUDA_ERROR_INVALID_CONTEXT;
     if (peer->device == context->device)
         return CUDA_ERROR_INVALID_DEVICE;
+    if (context->device >= DIVVY_SIMGPU_DEVICES_MAX || peer->device >= DIVVY_SIMGPU_DEVICES_MAX)
+        return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED; /* MIG devices reach nobody */
     uint32_t bit = (uint32_t)1 << peer->ordinal;
     return atomic_fetch_or(&context->peers, bit) & bit ? CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED
                                                        : CUDA_SUCCESS;

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static divvy_drv_device_t devices[DIVVY_SIMGPU_DEVICES_MAX];
+/* Contexts keep a bit for each device seen. */
+enum { SEEN_MAX = 32 };
+static divvy_drv_device_t devices[SEEN_MAX];
 static int device_count;
 
 /* ---- which devices are seen ------------------------------------------------------------------ */
@@ -18,7 +20,7 @@ static bool faster(int a, int b) {
 
 /* The machine's devices in the order of CUDA_DEVICE_ORDER: the fastest first, or as they sit on
  * the bus. */
-static int enumerate(int *order) {
+static int sort_devices(int *order) {
     int count = divvy_simgpu_device_count();
     for (int i = 0; i < count; i++)
         order[i] = i;
@@ -34,21 +36,92 @@ static int enumerate(int *order) {
     return count;
 }
 
+static bool is_divided(int device) {
+    bool current, pending;
+    return !divvy_simgpu_mig_mode(device, &current, &pending) && current;
+}
+
+/* Since driver 570 a process may see several MIG devices, one of each GPU instance; before, one
+ * and nothing beside it. */
+static bool sees_several(void) {
+    char version[16] = "";
+    (void)divvy_simgpu_driver_version(version, sizeof(version));
+    return strtoul(version, NULL, 10) >= 570;
+}
+
+/* Adds the MIG devices of DEVICE that have a number of their own: the first one of the device, or
+ * of each of its GPU instances. */
+static int add_instances(int device, int *units, int count) {
+    uint32_t instances = 0; /* bit per GPU instance that was added */
+    divvy_simgpu_ci_t ci;
+    for (unsigned index = 0; index < DIVVY_SIMGPU_MIG_MAX && count < SEEN_MAX; index++) {
+        if (divvy_simgpu_ci_get(device, index, &ci) || instances >> ci.gi.slot & 1)
+            continue;
+        units[count++] = ci.unit;
+        instances |= 1u << ci.gi.slot;
+        if (!sees_several())
+            break;
+    }
+    return count;
+}
+
+/* What numbers in CUDA_VISIBLE_DEVICES count: the devices without MIG, and then MIG devices of
+ * the others. */
+static int enumerate(int *units) {
+    int order[DIVVY_SIMGPU_DEVICES_MAX];
+    int devices_all = sort_devices(order), count = 0;
+    for (int i = 0; i < devices_all; i++)
+        if (!is_divided(order[i]))
+            units[count++] = order[i];
+    for (int i = 0; i < devices_all; i++)
+        if (is_divided(order[i]))
+            count = add_instances(order[i], units, count);
+    return count;
+}
+
+/* The device whose UUID begins so, its first MIG device where MIG is on; or -1, also where the
+ * beginning is ambiguous. */
+static int named_device(const char *word, size_t length) {
+    int found = -1, units[SEEN_MAX];
+    for (int i = 0; i < divvy_simgpu_device_count(); i++) {
+        const divvy_simgpu_device_t *facts = divvy_simgpu_device_get(i);
+        if (length > strlen(facts->uuid_text) || strncasecmp(word, facts->uuid_text, length))
+            continue;
+        if (found >= 0)
+            return -1;
+        found = i;
+    }
+    if (found < 0 || !is_divided(found))
+        return found;
+    return add_instances(found, units, 0) ? units[0] : -1;
+}
+
+/* The MIG device that is called so: the beginning of its UUID, or all of the legacy form. */
+static int named_instance(const char *word, size_t length) {
+    int found = -1;
+    divvy_simgpu_ci_t ci;
+    for (int device = 0; device < divvy_simgpu_device_count(); device++)
+        for (unsigned index = 0; index < DIVVY_SIMGPU_MIG_MAX; index++) {
+            if (divvy_simgpu_ci_get(device, index, &ci))
+                continue;
+            if (strlen(ci.uuid_legacy) == length && !strncasecmp(word, ci.uuid_legacy, length))
+                return ci.unit;
+            if (length > strlen(ci.uuid_plain) || strncasecmp(word, ci.uuid_plain, length))
+                continue;
+            if (found >= 0)
+                return -1;
+            found = ci.unit;
+        }
+    return found;
+}
+
 /* The device that one word of CUDA_VISIBLE_DEVICES names, or -1: a number, or the beginning of
  * one UUID. */
 static int named(const char *word, size_t length, const int *order, int count) {
-    if (length >= 4 && !strncasecmp(word, "GPU-", 4)) {
-        int found = -1;
-        for (int i = 0; i < count; i++) {
-            const divvy_simgpu_device_t *facts = divvy_simgpu_device_get(order[i]);
-            if (length > strlen(facts->uuid_text) || strncasecmp(word, facts->uuid_text, length))
-                continue;
-            if (found >= 0)
-                return -1; /* an ambiguous beginning names nothing */
-            found = order[i];
-        }
-        return found;
-    }
+    if (length >= 4 && !strncasecmp(word, "GPU-", 4))
+        return named_device(word, length);
+    if (length >= 4 && !strncasecmp(word, "MIG-", 4))
+        return named_instance(word, length);
     if (!length || length > 6)
         return -1;
     int number = 0;
@@ -76,7 +149,8 @@ static int select_visible(const char *list, const int *order, int count, int *re
         for (int i = 0; i < visible; i++)
             if (ret_visible[i] == index)
                 return 0;
-        ret_visible[visible++] = index;
+        if (visible < SEEN_MAX)
+            ret_visible[visible++] = index;
         list += length;
         if (*list == ',')
             list++;
@@ -84,8 +158,27 @@ static int select_visible(const char *list, const int *order, int count, int *re
     return visible;
 }
 
+/* Whether UNIT may be seen beside those that were chosen before it. */
+static bool goes_with(int unit, const int *before, int count) {
+    bool is_mig = unit >= DIVVY_SIMGPU_DEVICES_MAX;
+    divvy_simgpu_ci_t ci, other;
+    if (!count)
+        return true;
+    if (!sees_several()) /* a MIG device is seen alone; and not at all beside others */
+        return !is_mig && before[0] < DIVVY_SIMGPU_DEVICES_MAX;
+    if (!is_mig)
+        return true;
+    if (divvy_simgpu_ci_of_unit(unit, &ci))
+        return false;
+    for (int i = 0; i < count; i++)
+        if (!divvy_simgpu_ci_of_unit(before[i], &other) && other.device == ci.device &&
+            other.gi.slot == ci.gi.slot)
+            return false; /* one compute instance of a GPU instance */
+    return true;
+}
+
 void divvy_drv_devices_init(void) {
-    int order[DIVVY_SIMGPU_DEVICES_MAX], visible[DIVVY_SIMGPU_DEVICES_MAX];
+    int order[SEEN_MAX], visible[SEEN_MAX], taken[SEEN_MAX];
     int count = enumerate(order);
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
     const int *chosen = order;
@@ -93,11 +186,16 @@ void divvy_drv_devices_init(void) {
         count = select_visible(list, order, count, visible);
         chosen = visible;
     }
+    device_count = 0;
     for (int i = 0; i < count; i++) {
-        devices[i].engine = chosen[i];
-        devices[i].facts = divvy_simgpu_device_get(chosen[i]);
+        /* open from here on: what this process sees can be destroyed no more */
+        if (!goes_with(chosen[i], taken, device_count) || divvy_simgpu_open(chosen[i]))
+            continue;
+        taken[device_count] = chosen[i];
+        devices[device_count].engine = chosen[i];
+        devices[device_count].facts = divvy_simgpu_device_get(chosen[i]);
+        device_count++;
     }
-    device_count = count;
 }
 
 int divvy_drv_devices_count(void) {
@@ -145,17 +243,25 @@ CUresult DRV(cuDeviceGetName)(char *name, int len, CUdevice dev) {
     return CUDA_SUCCESS;
 }
 
+/* Of a MIG device: the first version tells the UUID of the whole device, the second its own. */
 CUresult DRV(cuDeviceGetUuid)(CUuuid *uuid, CUdevice dev) {
+    divvy_drv_device_t *device;
+    if (!uuid)
+        return CUDA_ERROR_INVALID_VALUE;
+    DRV_TRY(divvy_drv_device_find(dev, &device));
+    const divvy_simgpu_device_t *whole =
+        divvy_simgpu_device_get(divvy_simgpu_unit_device(device->engine));
+    memcpy(uuid->bytes, whole ? whole->uuid : device->facts->uuid, sizeof(uuid->bytes));
+    return CUDA_SUCCESS;
+}
+
+CUresult DRV(cuDeviceGetUuid_v2)(CUuuid *uuid, CUdevice dev) {
     divvy_drv_device_t *device;
     if (!uuid)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_device_find(dev, &device));
     memcpy(uuid->bytes, device->facts->uuid, sizeof(uuid->bytes));
     return CUDA_SUCCESS;
-}
-
-CUresult DRV(cuDeviceGetUuid_v2)(CUuuid *uuid, CUdevice dev) {
-    return DRV(cuDeviceGetUuid)(uuid, dev);
 }
 
 CUresult DRV(cuDeviceTotalMem_v2)(size_t *bytes, CUdevice dev) {
@@ -436,13 +542,18 @@ CUresult DRV(cuDeviceGetExecAffinitySupport)(int *pi, CUexecAffinityType type, C
 
 /* ---- peers ----------------------------------------------------------------------------------- */
 
+/* MIG devices reach nobody. */
+static bool is_instance(const divvy_drv_device_t *device) {
+    return device->engine >= DIVVY_SIMGPU_DEVICES_MAX;
+}
+
 CUresult DRV(cuDeviceCanAccessPeer)(int *canAccessPeer, CUdevice dev, CUdevice peerDev) {
     divvy_drv_device_t *a, *b;
     if (!canAccessPeer)
         return CUDA_ERROR_INVALID_VALUE;
     DRV_TRY(divvy_drv_device_find(dev, &a));
     DRV_TRY(divvy_drv_device_find(peerDev, &b));
-    *canAccessPeer = a != b;
+    *canAccessPeer = a != b && !is_instance(a) && !is_instance(b);
     return CUDA_SUCCESS;
 }
 
@@ -463,7 +574,7 @@ CUresult DRV(cuDeviceGetP2PAttribute)(int *value, CUdevice_P2PAttribute attrib, 
     case CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED:
     case CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED:
     case CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED:
-        *value = 1;
+        *value = !is_instance(a) && !is_instance(b);
         return CUDA_SUCCESS;
     default:
         return CUDA_ERROR_INVALID_VALUE;

@@ -21,7 +21,7 @@ typedef struct {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* all memories and accounts */
 static divvy_drv_graph_memory_t *memories;
-static account_t accounts[DIVVY_SIMGPU_DEVICES_MAX];
+static account_t accounts[DIVVY_SIMGPU_UNITS_MAX];
 
 static void raise_mark(uint64_t now, uint64_t *high) {
     if (now > *high)

@@ -370,7 +370,7 @@ CUresult DRV(cuMemPoolImportFromShareableHandle)(CUmemoryPool *pool_out, void *h
     int fd = (int)(intptr_t)handle;
     if (pread(fd, &file, sizeof(file), 0) != (ssize_t)sizeof(file) ||
         memcmp(file.magic, pool_magic, sizeof(pool_magic)) ||
-        file.device >= DIVVY_SIMGPU_DEVICES_MAX)
+        file.device >= DIVVY_SIMGPU_UNITS_MAX)
         return CUDA_ERROR_INVALID_VALUE;
     int ordinal = divvy_drv_device_ordinal((int)file.device);
     DRV_TRY(divvy_drv_device_find(ordinal, &device));

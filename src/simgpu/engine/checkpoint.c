@@ -53,6 +53,10 @@ static bool is_gone(const target_t *t) {
            !sim_proc_alive(t->f, t->slot, divvy_core_clock_ns(), 0);
 }
 
+static bool uses(const target_t *t, uint32_t unit) {
+    return sim_unit_plausible(t->f, unit) && sim_proc_uses(t->p, unit);
+}
+
 static int target_find(int pid, target_t *ret_target) {
     sim_file_t *f = sim_self_file();
 
@@ -75,8 +79,9 @@ static int target_find(int pid, target_t *ret_target) {
 static void charges_save(const target_t *t) {
     sim_self_lock(&t->f->header.lock);
     if (sim_load(&t->f->header.proc_words[t->slot]) == t->slot_word)
-        for (uint32_t device = 0; device < t->f->header.config.devices; device++)
-            sim_pool_save(t->f, sim_self_tag(), t->slot, device);
+        for (uint32_t unit = 0; unit < SIM_UNITS; unit++)
+            if (uses(t, unit))
+                sim_pool_save(t->f, sim_self_tag(), t->slot, unit);
     sim_lock_give(&t->f->header.lock);
 }
 
@@ -87,8 +92,9 @@ static int charges_restore(const target_t *t) {
     sim_self_lock(&t->f->header.lock);
     if (sim_load(&t->f->header.proc_words[t->slot]) != t->slot_word)
         r = -ESRCH;
-    for (uint32_t device = 0; !r && device < t->f->header.config.devices; device++)
-        r = sim_pool_restore(t->f, sim_self_tag(), t->slot, device);
+    for (uint32_t unit = 0; !r && unit < SIM_UNITS; unit++)
+        if (uses(t, unit))
+            r = sim_pool_restore(t->f, sim_self_tag(), t->slot, unit);
     sim_lock_give(&t->f->header.lock);
     if (r == -ENOMEM)
         charges_save(t);
@@ -265,8 +271,8 @@ static uint64_t copy_take(sim_file_t *f, uint32_t device, unsigned engine, uint6
 static int copies_wait(const target_t *t, unsigned engine) {
     uint64_t end_ns = 0, now_ns;
 
-    for (uint32_t device = 0; device < t->f->header.config.devices; device++) {
-        uint64_t bytes = sim_load(&t->p->use[device].bytes), over_ns;
+    for (uint32_t device = 0; device < SIM_UNITS; device++) {
+        uint64_t bytes = uses(t, device) ? sim_load(&t->p->use[device].bytes) : 0, over_ns;
 
         if (!bytes)
             continue;

@@ -2,6 +2,8 @@
 #include "simgpu/engine/config.h"
 
 #include "simgpu/engine/memory.h"
+#include "simgpu/engine/mig_tables.h"
+#include "simgpu/engine/self.h"
 
 #include "core/hash.h"
 #include "core/parse.h"
@@ -24,6 +26,7 @@
 typedef struct model {
     const char *alias;
     divvy_simgpu_device_t facts;
+    const sim_mig_table_t *mig; /* NULL: the model has no MIG */
 } model_t;
 
 #define NVIDIA_PCI(device) ((uint32_t)(device) << 16 | 0x10DE)
@@ -56,7 +59,8 @@ static const model_t models[] = {
       .power_limit_mw = 700000,
       .power_idle_mw = 76000,
       .pci_id = NVIDIA_PCI(0x2335),
-      .pci_subsystem_id = NVIDIA_PCI(0x18BE)}},
+      .pci_subsystem_id = NVIDIA_PCI(0x18BE)},
+     &sim_mig_h200},
     {"H100",
      {.name = "NVIDIA H100 80GB HBM3",
       .cc_major = 9,
@@ -83,7 +87,8 @@ static const model_t models[] = {
       .power_limit_mw = 700000,
       .power_idle_mw = 70000,
       .pci_id = NVIDIA_PCI(0x2330),
-      .pci_subsystem_id = NVIDIA_PCI(0x16C1)}},
+      .pci_subsystem_id = NVIDIA_PCI(0x16C1)},
+     &sim_mig_h100},
     {"A100",
      {.name = "NVIDIA A100-SXM4-80GB",
       .cc_major = 8,
@@ -110,7 +115,8 @@ static const model_t models[] = {
       .power_limit_mw = 400000,
       .power_idle_mw = 55000,
       .pci_id = NVIDIA_PCI(0x20B2),
-      .pci_subsystem_id = NVIDIA_PCI(0x147F)}},
+      .pci_subsystem_id = NVIDIA_PCI(0x147F)},
+     &sim_mig_a100},
     {"small",
      {.name = "divvy Small GPU",
       .cc_major = 7,
@@ -137,9 +143,40 @@ static const model_t models[] = {
       .power_limit_mw = 50000,
       .power_idle_mw = 5000,
       .pci_id = NVIDIA_PCI(0x1F00),
-      .pci_subsystem_id = NVIDIA_PCI(0x0001)}},
+      .pci_subsystem_id = NVIDIA_PCI(0x0001)},
+     NULL},
+    {"A100-40GB",
+     {.name = "NVIDIA A100-SXM4-40GB",
+      .cc_major = 8,
+      .cc_minor = 0,
+      .sm_count = 108,
+      .threads_per_sm_max = 2048,
+      .blocks_per_sm_max = 32,
+      .cores_per_sm = 64,
+      .copy_engines = 2,
+      .memory_bytes = 40 * GIB,
+      .l2_bytes = 40 * MIB,
+      .shared_per_sm_bytes = 167936,
+      .shared_per_block_bytes = 49152,
+      .shared_per_block_optin_bytes = 166912,
+      .registers_per_sm = 65536,
+      .registers_per_block = 65536,
+      .sm_clock_khz = 1410000,
+      .memory_clock_khz = 1215000,
+      .memory_bus_bits = 5120,
+      .memory_bytes_per_s = UINT64_C(1555000000000),
+      .pcie_bytes_per_s = UINT64_C(25000000000),
+      .pcie_gen = 4,
+      .pcie_width = 16,
+      .power_limit_mw = 400000,
+      .power_idle_mw = 55000,
+      .pci_id = NVIDIA_PCI(0x20B0),
+      .pci_subsystem_id = NVIDIA_PCI(0x134F)},
+     &sim_mig_a100_40},
 };
 enum { MODELS = sizeof models / sizeof *models };
+
+#define DRIVER_DEFAULT "580.159.04"
 
 static int refuse(char *error, const char *variable, const char *value, const char *why) {
     if (error)
@@ -218,6 +255,37 @@ static int read_number(const char *variable, uint64_t min, uint64_t max, uint64_
     return 0;
 }
 
+/* What it asks for is only taken down here: whether it fits is found out by trying. */
+static int read_mig(sim_request_t *q, char *error) {
+    const char *value = variable_get("DIVVY_SIM_MIG");
+
+    q->mig_set = value != NULL;
+    if (!value)
+        return 0;
+    if (strlen(value) >= sizeof q->config.mig)
+        return refuse(error, "DIVVY_SIM_MIG", value, "longer than 255 bytes");
+    memcpy(q->config.mig, value, strlen(value));
+    return sim_mig_configure(NULL, &q->config, error);
+}
+
+static int read_driver(sim_request_t *q, char *error) {
+    const char *value = variable_get("DIVVY_SIM_DRIVER");
+    unsigned major = 0, minor = 0, patch = 0;
+    int end = 0;
+
+    q->driver_set = value != NULL;
+    if (!value)
+        value = DRIVER_DEFAULT;
+    if (strlen(value) >= sizeof q->config.driver || strspn(value, "0123456789.") != strlen(value) ||
+        (sscanf(value, "%3u.%3u.%3u%n", &major, &minor, &patch, &end) != 3 &&
+         sscanf(value, "%3u.%3u%n", &major, &minor, &end) != 2) ||
+        value[end] || major < 300)
+        return refuse(error, "DIVVY_SIM_DRIVER", value,
+                      "want a driver's version such as 580.159.04 or 460.32");
+    memcpy(q->config.driver, value, strlen(value));
+    return 0;
+}
+
 int sim_config_read(sim_request_t *ret_request, char *error) {
     sim_request_t q = {0};
     uint64_t devices, slice_us;
@@ -234,7 +302,7 @@ int sim_config_read(sim_request_t *ret_request, char *error) {
     q.model_set = value != NULL;
     if (value && for_each_device(value, q.config.devices, take_model, &q.config) < 0)
         return refuse(error, "DIVVY_SIM_MODEL", value,
-                      "want H200, H100, A100 or small, one or one per device");
+                      "want H200, H100, A100, A100-40GB or small, one or one per device");
     for (uint32_t i = 0; i < q.config.devices; i++)
         q.config.memory_bytes[i] = models[q.config.model[i]].facts.memory_bytes;
 
@@ -251,6 +319,8 @@ int sim_config_read(sim_request_t *ret_request, char *error) {
             return refuse(error, "DIVVY_SIM_FAULTS", value, "longer than 1023 bytes");
         memcpy(q.config.faults, value, strlen(value));
     }
+    if (read_mig(&q, error) < 0 || read_driver(&q, error) < 0)
+        return -EINVAL;
     *ret_request = q;
     return 0;
 }
@@ -274,6 +344,10 @@ const char *sim_config_conflict(const sim_request_t *request, const sim_config_t
     }
     if (request->faults_set && strcmp(c->faults, machine->faults))
         return "DIVVY_SIM_FAULTS";
+    if (request->mig_set && strcmp(c->mig, machine->mig))
+        return "DIVVY_SIM_MIG";
+    if (request->driver_set && strcmp(c->driver, machine->driver))
+        return "DIVVY_SIM_DRIVER";
     return NULL;
 }
 
@@ -291,7 +365,9 @@ bool sim_config_sane(const sim_config_t *config) {
         if (config->model[i] >= MODELS || config->memory_bytes[i] < MEMORY_MIN ||
             config->memory_bytes[i] > MEMORY_MAX)
             return false;
-    return memchr(config->faults, 0, sizeof config->faults) != NULL;
+    return memchr(config->faults, 0, sizeof config->faults) != NULL &&
+           memchr(config->mig, 0, sizeof config->mig) != NULL &&
+           memchr(config->driver, 0, sizeof config->driver) != NULL;
 }
 
 /* Stable over time and machines: the same model at the same place has the same UUID. */
@@ -315,6 +391,24 @@ static void facts_identity(divvy_simgpu_device_t *d, uint32_t model, uint32_t in
              d->pci_bus & 0xFF, d->pci_device & 0xFF);
     snprintf(d->serial_text, sizeof d->serial_text, "16%011llu",
              (unsigned long long)(high % UINT64_C(100000000000)));
+}
+
+const sim_mig_table_t *sim_config_mig(const sim_config_t *config, uint32_t index,
+                                      sim_mig_table_t *table) {
+    const model_t *model = &models[config->model[index] % MODELS];
+
+    if (!model->mig)
+        return NULL;
+    *table = *model->mig;
+    if (config->memory_bytes[index] == model->facts.memory_bytes)
+        return table;
+    for (unsigned row = 0; row < table->rows; row++) {
+        unsigned __int128 bytes = table->row[row].memory_bytes;
+
+        bytes = bytes * config->memory_bytes[index] / model->facts.memory_bytes;
+        table->row[row].memory_bytes = (uint64_t)bytes & ~(uint64_t)(DIVVY_SIMGPU_PAGE_BYTES - 1);
+    }
+    return table;
 }
 
 void sim_config_facts(const sim_config_t *config, uint32_t index,

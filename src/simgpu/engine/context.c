@@ -50,13 +50,16 @@ int divvy_simgpu_context_create(int device, divvy_simgpu_context_t **ret_context
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices ||
-        divvy_simgpu_device_lost(device))
+    if ((r = sim_self_unit(device)) < 0)
+        return r;
+    if (divvy_simgpu_device_lost(device))
         return -ENODEV;
     if (!(context = calloc(1, sizeof *context)))
         return -ENOMEM;
     sim_self_lock(&f->header.lock);
-    r = sim_context_claim(f, sim_self_slot(), (uint32_t)device, &context->slot);
+    r = sim_unit_open(f, sim_self_slot(), (uint32_t)device);
+    if (!r)
+        r = sim_context_claim(f, sim_self_slot(), (uint32_t)device, &context->slot);
     sim_lock_give(&f->header.lock);
     if (r < 0) {
         free(context);
@@ -347,7 +350,7 @@ static int submit_gate(divvy_simgpu_channel_t *ch) {
         return -ENOTCONN;
     if (sim_load(&ch->context->stopping))
         return -ECANCELED;
-    if (sim_load(&ch->context->file->header.devices[ch->context->device].lost_ns) &&
+    if (sim_unit_lost_ns(ch->context->file, ch->context->device) &&
         divvy_simgpu_device_lost((int)ch->context->device))
         return -ENODEV;
     return 0;

@@ -6,6 +6,7 @@
  *   machine.h   attach/detach, device facts, faults, who uses what (snapshots for NVML and tools)
  *   memory.h    device memory: linear allocations, physical handles and reserved addresses, IPC, lookup
  *   queue.h     contexts, channels, work items, events, waiting
+ *   mig.h       multi-instance GPU: instances and the units that they are
  *   checkpoint.h  stopping a process and taking its memory off the device
  *
  * Conventions: functions return 0 or a negative errno; out-parameters come last, named ret_*, and are untouched
@@ -22,6 +23,7 @@
 #include "simgpu/engine/checkpoint.h"
 #include "simgpu/engine/machine.h"
 #include "simgpu/engine/memory.h"
+#include "simgpu/engine/mig.h"
 #include "simgpu/engine/queue.h"
 
 #endif

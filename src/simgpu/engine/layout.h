@@ -1,7 +1,7 @@
 /* The state file: what all processes of a simulated machine share. Internal to the engine.
  *
  * One sparse file, mapped MAP_SHARED by everybody. Fixed-width fields only. Who may write what:
- *   machine lock    slots of contexts, event chunks, history, fault rules, freeing of process slots
+ *   machine lock    slots of contexts, event chunks, history, fault rules, freeing of process slots, MIG
  *   device lock     the device's clock, schedule and busy counters; the consumer side of channels
  *   device memory lock   pool counters
  *   file lock (flock)    making the machine, taking a process slot
@@ -13,15 +13,16 @@
 #ifndef DIVVY_SIMGPU_LAYOUT_H
 #define DIVVY_SIMGPU_LAYOUT_H
 
-#include "simgpu/engine/machine.h"
+#include "simgpu/engine/mig.h"
 #include "simgpu/engine/queue.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SIM_MAGIC UINT64_C(0x31304d4953564944) /* "DIVSIM01" in memory order */
 
 enum {
-    SIM_VERSION = 2,
+    SIM_VERSION = 3,
     SIM_PROCS = 1024, /* powers of two: indices are masked */
     SIM_CONTEXTS = 1024,
     SIM_CTX_WORDS = SIM_CONTEXTS / 64,
@@ -31,8 +32,12 @@ enum {
     SIM_FAULTS = 32,
     SIM_FAULT_NAME = 48,
     SIM_FAULT_TEXT = 1024,
+    SIM_MIG_TEXT = 256,
+    SIM_DRIVER_TEXT = 16,
     SIM_DEVICES = DIVVY_SIMGPU_DEVICES_MAX,
+    SIM_UNITS = DIVVY_SIMGPU_UNITS_MAX,
 };
+_Static_assert((SIM_UNITS & (SIM_UNITS - 1)) == 0, "units are masked");
 
 /* A robust lock word, see lock.h. */
 typedef struct sim_lock {
@@ -47,6 +52,8 @@ typedef struct sim_config {
     uint64_t memory_bytes[SIM_DEVICES];
     uint64_t slice_ns;
     char faults[SIM_FAULT_TEXT];
+    char mig[SIM_MIG_TEXT];       /* as DIVVY_SIM_MIG says it; empty: all off */
+    char driver[SIM_DRIVER_TEXT]; /* version */
 } sim_config_t;
 
 /* --- queues ------------------------------------------------------------------------------------------------ */
@@ -188,14 +195,16 @@ typedef struct sim_proc {
     uint64_t checkpoint;      /* see above */
     uint32_t checkpoint_bell; /* futex: changes with it, and when a call ends that it waits for */
     uint32_t sharing;         /* has opened its memory to others, or theirs */
+    uint64_t opened[SIM_UNITS / 64]; /* bit per unit: in use as long as this process lives */
     sim_calls_t calls[SIM_CALL_LANES] __attribute__((aligned(64)));
-    sim_usage_t use[SIM_DEVICES];
+    sim_usage_t use[SIM_UNITS]; /* beyond the devices: pages exist only where the unit is opened */
 } sim_proc_t;
 
 typedef struct sim_ended {
     uint64_t id; /* 0: empty */
     int32_t pid;
     int32_t device;
+    uint64_t generation; /* of the unit */
     uint64_t start_ticks;
     uint64_t peak_bytes, busy_ns, copy_busy_ns, launches, attached_ns, ended_ns;
     char comm[DIVVY_SIMGPU_COMM_MAX];
@@ -227,9 +236,34 @@ typedef struct sim_device {
     uint64_t lost_ns;               /* lost from this moment on; 0: not */
     uint64_t active[SIM_CTX_WORDS]; /* contexts that may hold items */
     uint64_t bins[DIVVY_SIMGPU_BINS];
+    uint32_t pool; /* number of the sim_device_t whose pool below is this one's memory */
+    uint32_t padding;
     sim_lock_t memory_lock __attribute__((aligned(64)));
-    uint64_t used_bytes;
+    uint64_t used_bytes, pool_bytes;
 } sim_device_t;
+
+/* --- MIG --------------------------------------------------------------------------------------------------- */
+
+/* Under the machine lock. The word is a slot word and comes last when an instance is made. */
+typedef struct sim_mig_gi {
+    uint64_t word;
+    uint32_t row; /* of the model's table */
+    uint32_t start;
+} sim_mig_gi_t;
+
+typedef struct sim_mig_ci {
+    uint64_t word;
+    uint32_t gi; /* slot */
+    uint32_t id, profile_id, start;
+} sim_mig_ci_t;
+
+/* The memory of GPU instance number i is the pool of the unit with that number, the compute instance number i is the
+ * unit: two numberings in one array. */
+typedef struct sim_mig {
+    uint32_t mode, pending; /* instances count only while mode is set */
+    sim_mig_gi_t gi[DIVVY_SIMGPU_MIG_MAX];
+    sim_mig_ci_t ci[DIVVY_SIMGPU_MIG_MAX];
+} sim_mig_t;
 
 /* --- faults ------------------------------------------------------------------------------------------------ */
 
@@ -270,7 +304,8 @@ typedef struct sim_header {
     uint32_t fault_count;
     uint32_t fault_padding;
     sim_fault_t faults[SIM_FAULTS];
-    sim_device_t devices[SIM_DEVICES];
+    sim_mig_t mig[SIM_DEVICES];
+    sim_device_t devices[SIM_UNITS];
 } sim_header_t;
 
 typedef struct sim_file {
@@ -286,6 +321,31 @@ typedef struct sim_file {
 /* Shared fields are read and written by several processes: always through these. */
 #define sim_load(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define sim_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+/* The device that a unit is a part of. */
+static inline uint32_t sim_unit_device(uint32_t unit) {
+    return unit < SIM_DEVICES ? unit : (unit - SIM_DEVICES) / DIVVY_SIMGPU_MIG_MAX % SIM_DEVICES;
+}
+
+/* A device of this machine, or a unit of one, whether there is an instance or not. */
+static inline bool sim_unit_plausible(const sim_file_t *f, uint32_t unit) {
+    return unit < SIM_UNITS && sim_unit_device(unit) < f->header.config.devices;
+}
+
+/* Whether the process's use[unit] may be touched: there are pages. */
+static inline bool sim_proc_uses(const sim_proc_t *p, uint32_t unit) {
+    return unit < SIM_DEVICES || sim_load(&p->opened[unit / 64]) >> unit % 64 & 1;
+}
+
+/* The device falls off the bus with all its units. 0: it does not. */
+static inline uint64_t sim_unit_lost_ns(const sim_file_t *f, uint32_t unit) {
+    return sim_load(&f->header.devices[sim_unit_device(unit)].lost_ns);
+}
+
+/* The pool that a unit's memory comes from. */
+static inline uint32_t sim_unit_pool(const sim_file_t *f, uint32_t unit) {
+    return sim_load(&f->header.devices[unit & (SIM_UNITS - 1)].pool) & (SIM_UNITS - 1);
+}
 
 static inline sim_item_t *sim_ring_item(sim_file_t *f, uint32_t context, uint32_t channel,
                                         uint64_t seq) {

@@ -8,6 +8,9 @@
 
 enum {
     DIVVY_SIMGPU_DEVICES_MAX = 16,
+    DIVVY_SIMGPU_MIG_MAX = 7, /* MIG devices of one device */
+    /* Devices and MIG devices together (mig.h): wherever a "device" is asked for, a unit's number does. */
+    DIVVY_SIMGPU_UNITS_MAX = DIVVY_SIMGPU_DEVICES_MAX * (1 + DIVVY_SIMGPU_MIG_MAX),
     DIVVY_SIMGPU_NAME_MAX = 64,
     DIVVY_SIMGPU_COMM_MAX = 16,
     DIVVY_SIMGPU_ERROR_MAX = 256,
@@ -23,14 +26,14 @@ enum divvy_simgpu_attach_flags {
 /* Facts of a device that never change while the machine lives. */
 typedef struct divvy_simgpu_device {
     char name[DIVVY_SIMGPU_NAME_MAX]; /* "NVIDIA H200" */
-    char uuid_text[48];               /* "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case */
+    char uuid_text[64]; /* "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case; of units see mig.h */
     uint8_t uuid[16];
     char pci_text[16];    /* "0000:1b:00.0" */
     char serial_text[24]; /* board serial */
     uint32_t pci_domain, pci_bus, pci_device;
     uint32_t pci_id;           /* device id << 16 | vendor id */
     uint32_t pci_subsystem_id; /* the same for the subsystem */
-    int32_t index;
+    int32_t index; /* of the device or unit */
     int32_t cc_major, cc_minor;
     int32_t sm_count;
     int32_t threads_per_sm_max;

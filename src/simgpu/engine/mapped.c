@@ -143,14 +143,14 @@ int divvy_simgpu_ipc_export(uint64_t addr, divvy_simgpu_ipc_t *ret_ipc) {
 }
 
 static int token_check(sim_file_t *f, const token_t *t) {
-    if (t->magic != TOKEN_MAGIC || t->slot >= SIM_PROCS || t->device >= f->header.config.devices ||
-        !t->bytes)
+    if (t->magic != TOKEN_MAGIC || t->slot >= SIM_PROCS || t->device >= SIM_UNITS || !t->bytes ||
+        sim_self_unit((int)t->device) < 0)
         return -EINVAL;
     if (sim_load(&f->header.proc_words[t->slot]) != sim_slot_word(t->generation, SIM_SLOT_LIVE))
         return -EINVAL;
     const sim_proc_t *p = &f->procs[t->slot];
 
-    if (p->pid != t->pid || t->proof != token_proof(p, t))
+    if (p->pid != t->pid || !sim_proc_uses(p, t->device) || t->proof != token_proof(p, t))
         return -EINVAL;
     return t->slot == sim_self_slot() ? -EALREADY : 0;
 }

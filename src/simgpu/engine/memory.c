@@ -23,7 +23,10 @@
 #define SMALL_FREED_BYTES (UINT64_C(64) << 20)
 #define SMALL_DROP_BYTES  (UINT64_C(64) << 10)
 
-static sim_arena_t arenas[DIVVY_SIMGPU_DEVICES_MAX];
+static sim_arena_t arenas[DIVVY_SIMGPU_UNITS_MAX];
+/* Those that are made, in the order of their making: a lookup asks no others. */
+static sim_arena_t *made[DIVVY_SIMGPU_UNITS_MAX];
+static uint32_t made_count;
 static pthread_mutex_t arenas_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- arenas ------------------------------------------------------------------------------------------------ */
@@ -104,6 +107,8 @@ static int arena_make(sim_arena_t *arena, uint32_t device) {
     sim_store(&u->arena_fd, arena->fd);
     sim_store(&u->arena_inode, arena->inode);
     sim_store(&arena->ready, 1);
+    __atomic_store_n(&made[made_count], arena, __ATOMIC_RELEASE);
+    sim_store(&made_count, made_count + 1);
     return 0;
 }
 
@@ -113,8 +118,8 @@ int sim_arena_get(int device, sim_arena_t **ret_arena) {
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices)
-        return -ENODEV;
+    if ((r = sim_self_unit(device)) < 0)
+        return r;
     sim_arena_t *arena = &arenas[device];
 
     if (!sim_load(&arena->ready)) {
@@ -129,20 +134,21 @@ int sim_arena_get(int device, sim_arena_t **ret_arena) {
 }
 
 sim_arena_t *sim_arena_around(uint64_t addr) {
-    for (unsigned i = 0; i < DIVVY_SIMGPU_DEVICES_MAX; i++)
-        if (sim_load(&arenas[i].ready) && addr - arenas[i].base < arenas[i].bytes)
-            return &arenas[i];
+    uint32_t count = sim_load(&made_count);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (sim_load(&made[i]->ready) && addr - made[i]->base < made[i]->bytes)
+            return made[i];
     return NULL;
 }
 
 void sim_local_memory_destroy(void) {
     sim_mapped_destroy();
     pthread_mutex_lock(&arenas_mutex);
-    for (unsigned i = 0; i < DIVVY_SIMGPU_DEVICES_MAX; i++) {
-        sim_arena_t *arena = &arenas[i];
+    for (uint32_t count = made_count; count > 0; count--) {
+        sim_arena_t *arena = made[count - 1];
 
-        if (!arena->ready)
-            continue;
+        sim_store(&made_count, count - 1);
         sim_store(&arena->ready, 0);
         (void)munmap((void *)(uintptr_t)arena->base, arena->bytes);
         sim_fd_close(&arena->fd, arena->inode);
@@ -182,11 +188,10 @@ int divvy_simgpu_mem_info(int device, uint64_t *ret_free_bytes, uint64_t *ret_to
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices ||
-        divvy_simgpu_device_lost(device))
+    if (device < 0 || !sim_unit_exists(f, (uint32_t)device) || divvy_simgpu_device_lost(device))
         return -ENODEV;
     uint64_t total = f->header.devices[device].facts.memory_bytes;
-    uint64_t used = sim_load(&f->header.devices[device].used_bytes);
+    uint64_t used = sim_device_used(f, (uint32_t)device);
 
     *ret_free_bytes = used < total ? total - used : 0;
     *ret_total_bytes = total;
@@ -317,7 +322,7 @@ int divvy_simgpu_mem_lookup(uint64_t addr, divvy_simgpu_range_t *ret_range) {
         .tag = block.tag,
         .readable = true,
         .writable = true,
-        .id = block.id << 4 | arena->device,
+        .id = block.id << 7 | arena->device,
     };
     return 0;
 }

@@ -13,9 +13,9 @@
 static sim_device_t *refresh(int device, int *ret_status) {
     sim_file_t *f = sim_self_file();
 
-    *ret_status = !f                                                           ? -ENOTCONN
-                  : device < 0 || (uint32_t)device >= f->header.config.devices ? -ENODEV
-                                                                               : 0;
+    *ret_status = !f                                                   ? -ENOTCONN
+                  : device < 0 || !sim_unit_exists(f, (uint32_t)device) ? -ENODEV
+                                                                        : 0;
     if (*ret_status < 0)
         return NULL;
     (void)sim_slot_reap(f, sim_self_tag());
@@ -50,7 +50,7 @@ static bool read_process(sim_file_t *f, uint32_t slot, uint32_t device,
     const sim_usage_t *u = &p->use[device];
 
     if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE ||
-        !sim_load(&u->seen))
+        !sim_proc_uses(p, device) || !sim_load(&u->seen))
         return false;
     *ret = (divvy_simgpu_process_t){
         .pid = p->pid,
@@ -86,7 +86,7 @@ int divvy_simgpu_status(int device, divvy_simgpu_status_t *ret_status) {
         .copy_busy_ns = {sim_load(&d->copy_busy_ns[0]), sim_load(&d->copy_busy_ns[1])},
         .copy_bytes = {sim_load(&d->copy_bytes[0]), sim_load(&d->copy_bytes[1])},
         .launches = sim_load(&d->launches),
-        .used_bytes = sim_load(&d->used_bytes),
+        .used_bytes = sim_device_used(f, (uint32_t)device),
         .total_bytes = d->facts.memory_bytes,
         .contexts = count_contexts(f, (uint32_t)device, SIM_PROCS),
         .lost = divvy_simgpu_device_lost(device),
@@ -141,7 +141,8 @@ int divvy_simgpu_history(int device, divvy_simgpu_process_t *vector, size_t coun
     for (uint32_t i = 0; i < SIM_HISTORY; i++) {
         const sim_ended_t *e = &f->header.history[(f->header.history_next - 1 - i) % SIM_HISTORY];
 
-        if (!sim_load(&e->id) || e->device != device)
+        if (!sim_load(&e->id) || e->device != device ||
+            e->generation != sim_unit_generation(f, (uint32_t)device))
             continue;
         if (total < count) {
             vector[total] = (divvy_simgpu_process_t){
@@ -186,7 +187,7 @@ static int add_bins(sim_file_t *f, uint32_t device, int pid, uint64_t first, siz
     }
     for (uint32_t slot = 0; slot < SIM_PROCS; slot++) {
         if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE ||
-            f->procs[slot].pid != pid)
+            f->procs[slot].pid != pid || !sim_proc_uses(&f->procs[slot], device))
             continue;
         found = true;
         for (size_t i = 0; i < count; i++)

@@ -530,7 +530,7 @@ static void step_clock(scan_t *s, uint64_t t1) {
 void sim_sched_advance(sim_file_t *f, uint32_t device, uint64_t now_ns) {
     sim_device_t *d = &f->header.devices[device];
     scan_t s = {.f = f, .d = d, .device = device, .t = d->now_ns, .present = now_ns};
-    uint64_t lost_ns = sim_load(&d->lost_ns);
+    uint64_t lost_ns = sim_unit_lost_ns(f, device);
 
     if (lost_ns && now_ns > lost_ns)
         now_ns = lost_ns;
@@ -666,7 +666,7 @@ uint64_t sim_queue_push(sim_file_t *f, uint32_t context, uint32_t channel, const
     __atomic_store_n(&ch->tail, seq + 1, __ATOMIC_SEQ_CST);
 
     uint64_t bit = UINT64_C(1) << channel;
-    uint64_t *word = &f->header.devices[c->device & (SIM_DEVICES - 1)].active[context / 64];
+    uint64_t *word = &f->header.devices[c->device & (SIM_UNITS - 1)].active[context / 64];
 
     if (!(__atomic_load_n(&c->active, __ATOMIC_SEQ_CST) & bit))
         __atomic_or_fetch(&c->active, bit, __ATOMIC_SEQ_CST);

@@ -90,20 +90,16 @@ sim_device_t *sim_device_lock(sim_file_t *f, uint32_t device, uint32_t tag) {
     return d;
 }
 
-sim_device_t *sim_memory_lock(sim_file_t *f, uint32_t device, uint32_t tag) {
-    sim_device_t *d = &f->header.devices[device];
+sim_device_t *sim_memory_lock(sim_file_t *f, uint32_t pool, uint32_t tag) {
+    sim_device_t *d = &f->header.devices[pool];
 
     if (sim_lock_take(f, &d->memory_lock, tag))
-        sim_pool_repair(f, device);
+        sim_pool_repair(f, pool);
     return d;
 }
 
 sim_device_t *sim_self_lock_device(uint32_t device) {
     return sim_device_lock(self.file, device, self.tag);
-}
-
-sim_device_t *sim_self_lock_memory(uint32_t device) {
-    return sim_memory_lock(self.file, device, self.tag);
 }
 
 /* --- attach ------------------------------------------------------------------------------------------------ */
@@ -218,7 +214,7 @@ int divvy_simgpu_device_count(void) {
 const divvy_simgpu_device_t *divvy_simgpu_device_get(int device) {
     sim_file_t *f = sim_self_file();
 
-    if (!f || device < 0 || (uint32_t)device >= f->header.config.devices)
+    if (!f || device < 0 || !sim_unit_exists(f, (uint32_t)device))
         return NULL;
     return &f->header.devices[device].facts;
 }
@@ -226,11 +222,25 @@ const divvy_simgpu_device_t *divvy_simgpu_device_get(int device) {
 bool divvy_simgpu_device_lost(int device) {
     sim_file_t *f = sim_self_file();
 
-    if (!f || device < 0 || (uint32_t)device >= f->header.config.devices)
+    if (!f || device < 0 || !sim_unit_plausible(f, (uint32_t)device))
         return true;
-    uint64_t lost_ns = sim_load(&f->header.devices[device].lost_ns);
+    uint64_t lost_ns = sim_unit_lost_ns(f, (uint32_t)device);
 
     return lost_ns && divvy_core_clock_ns() >= lost_ns;
+}
+
+/* Brings a device and its units to the present; skip: without what would have been done in the meantime. */
+static void advance_all(sim_file_t *f, uint32_t device, uint64_t now_ns, bool skip) {
+    for (uint32_t unit = 0; unit < SIM_UNITS; unit++) {
+        if (sim_unit_device(unit) != device || !sim_unit_exists(f, unit))
+            continue;
+        sim_device_t *d = sim_self_lock_device(unit);
+
+        sim_sched_advance(f, unit, now_ns);
+        if (skip)
+            sim_store(&d->now_ns, now_ns);
+        sim_lock_give(&d->lock);
+    }
 }
 
 int divvy_simgpu_device_set_lost(int device, bool lost) {
@@ -240,17 +250,18 @@ int divvy_simgpu_device_set_lost(int device, bool lost) {
         return -ENOTCONN;
     if (device < 0 || (uint32_t)device >= f->header.config.devices)
         return -ENODEV;
-    sim_device_t *d = sim_self_lock_device((uint32_t)device);
     uint64_t now_ns = divvy_core_clock_ns();
 
-    sim_sched_advance(f, (uint32_t)device, now_ns);
-    if (!lost && d->lost_ns)
-        sim_store(&d->now_ns, now_ns); /* nothing ran while it was away */
-    sim_store(&d->lost_ns, lost ? now_ns : 0);
-    sim_lock_give(&d->lock);
+    if (lost) {
+        advance_all(f, (uint32_t)device, now_ns, false);
+        sim_store(&f->header.devices[device].lost_ns, now_ns);
+    } else if (f->header.devices[device].lost_ns) {
+        advance_all(f, (uint32_t)device, now_ns, true);
+        sim_store(&f->header.devices[device].lost_ns, 0);
+    }
     for (uint32_t i = 0; i < SIM_CONTEXTS; i++)
         if (sim_slot_state(sim_load(&f->header.context_words[i])) == SIM_SLOT_LIVE &&
-            f->contexts[i].device == (uint32_t)device)
+            sim_unit_device(f->contexts[i].device & (SIM_UNITS - 1)) == (uint32_t)device)
             sim_context_wake(&f->contexts[i]);
     return 0;
 }

@@ -16,10 +16,12 @@ uint64_t sim_self_id(void);
 /* Take a lock of the file, repairing what it protects if its owner died. Give with sim_lock_give. */
 void sim_self_lock(sim_lock_t *lock); /* the machine lock */
 sim_device_t *sim_self_lock_device(uint32_t device);
-sim_device_t *sim_self_lock_memory(uint32_t device);
 /* The same on any machine, for tests: tag is the lock tag of a live slot. */
 sim_device_t *sim_device_lock(sim_file_t *f, uint32_t device, uint32_t tag);
-sim_device_t *sim_memory_lock(sim_file_t *f, uint32_t device, uint32_t tag);
+sim_device_t *sim_memory_lock(sim_file_t *f, uint32_t pool, uint32_t tag);
+
+/* A device, or a unit that this process has opened: what it may create things on. -ENODEV. */
+int sim_self_unit(int unit);
 
 /* --- slots (slot.c) ---------------------------------------------------------------------------------------- */
 
@@ -54,6 +56,20 @@ int sim_pool_restore(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device
 /* Takes all charges of a slot back. May be repeated. */
 void sim_pool_release(sim_file_t *f, uint32_t tag, uint32_t slot, uint32_t device);
 /* After the owner of the memory lock died: the sum of all processes is the truth. */
-void sim_pool_repair(sim_file_t *f, uint32_t device);
+void sim_pool_repair(sim_file_t *f, uint32_t pool);
+
+/* --- MIG (mig.c) ------------------------------------------------------------------------------------------- */
+
+/* Whether there is such a device, or an instance with this unit. */
+bool sim_unit_exists(const sim_file_t *f, uint32_t unit);
+/* Generation of a unit's instance; 0 for devices. */
+uint64_t sim_unit_generation(const sim_file_t *f, uint32_t unit);
+/* Marks the unit as open for the process in slot; the machine lock is held. Errors as divvy_simgpu_open. */
+int sim_unit_open(sim_file_t *f, uint32_t slot, uint32_t unit);
+/* Bytes taken of a device: of its pool, or of those of its instances. */
+uint64_t sim_device_used(const sim_file_t *f, uint32_t device);
+/* Makes what the configuration's text asks for; f NULL: only finds out whether it can be. -EINVAL with a line in error
+ * (may be NULL). The text of the configuration is taken to be terminated. */
+int sim_mig_configure(sim_file_t *f, const sim_config_t *config, char *error);
 
 #endif

@@ -32,9 +32,10 @@ int sim_slot_claim(sim_file_t *f, unsigned flags, uint32_t *ret_slot) {
 
         if (sim_slot_state(word) != SIM_SLOT_FREE)
             continue;
-        if (sim_state_populate(p, sizeof *p) < 0)
+        /* what MIG devices need comes when one is opened */
+        if (sim_state_populate(p, offsetof(sim_proc_t, use[SIM_DEVICES])) < 0)
             return -ENOSPC;
-        memset(p, 0, sizeof *p);
+        memset(p, 0, offsetof(sim_proc_t, use[SIM_DEVICES]));
         p->pid = getpid();
         if (divvy_core_sys_start_time(0, &p->start_ticks) < 0)
             p->start_ticks = 0;
@@ -67,6 +68,7 @@ static void remember(sim_file_t *f, uint32_t slot, uint32_t device) {
     sim_store(&e->id, 0);
     e->pid = p->pid;
     e->device = (int32_t)device;
+    e->generation = sim_unit_generation(f, device);
     e->start_ticks = p->start_ticks;
     e->peak_bytes = u->peak_bytes;
     e->busy_ns = u->busy_ns;
@@ -100,9 +102,11 @@ void sim_slot_clear(sim_file_t *f, uint32_t tag, uint32_t slot) {
         if (sim_slot_state(sim_load(&f->header.context_words[c])) != SIM_SLOT_FREE &&
             f->contexts[c].proc == slot && f->contexts[c].proc_id == p->id)
             sim_context_free(f, tag, c);
-    for (uint32_t device = 0; device < f->header.config.devices; device++) {
-        sim_pool_release(f, tag, slot, device);
-        remember(f, slot, device);
+    for (uint32_t unit = 0; unit < SIM_UNITS; unit++) {
+        if (!sim_unit_plausible(f, unit) || !sim_proc_uses(p, unit))
+            continue;
+        sim_pool_release(f, tag, slot, unit);
+        remember(f, slot, unit);
     }
     release_events(f, p->id);
 }
@@ -168,7 +172,7 @@ void sim_context_wake(sim_context_t *c) {
 
 void sim_context_kill(sim_file_t *f, uint32_t tag, uint32_t context) {
     sim_context_t *c = &f->contexts[context];
-    uint32_t device = sim_load(&c->device) % SIM_DEVICES;
+    uint32_t device = sim_load(&c->device) & (SIM_UNITS - 1);
     sim_device_t *d = sim_device_lock(f, device, tag);
     uint64_t word = sim_load(&f->header.context_words[context]);
 

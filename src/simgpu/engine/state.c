@@ -2,7 +2,7 @@
 #include "simgpu/engine/state.h"
 
 #include "simgpu/engine/fault.h"
-#include "simgpu/engine/lock.h"
+#include "simgpu/engine/self.h"
 
 #include "core/clock.h"
 #include "core/sys.h"
@@ -85,8 +85,11 @@ void sim_state_init(sim_file_t *f, const sim_config_t *config) {
         d->created_ns = d->now_ns = now_ns;
         d->current = d->last = SIM_CONTEXTS;
         d->next_ns = UINT64_MAX;
+        d->pool = i;
+        d->pool_bytes = d->facts.memory_bytes;
     }
-    (void)sim_fault_parse(f, config->faults, NULL); /* was parsed before: it is valid */
+    (void)sim_fault_parse(f, config->faults, NULL); /* were parsed before: they are valid */
+    (void)sim_mig_configure(f, config, NULL);
     sim_store(&h->magic, SIM_MAGIC);
 }
 

@@ -134,8 +134,7 @@ int divvy_simgpu_phys_create(int device, uint64_t bytes, unsigned flags, uint64_
 
     if (!f)
         return -ENOTCONN;
-    if (device < 0 || (uint32_t)device >= f->header.config.devices ||
-        divvy_simgpu_device_lost(device))
+    if (sim_self_unit(device) < 0 || divvy_simgpu_device_lost(device))
         return -ENODEV;
     if (!bytes || bytes % PAGE || bytes > INT64_MAX)
         return -EINVAL;
@@ -235,7 +234,9 @@ static int identify(sim_file_t *f, int fd, uint32_t *ret_device, struct stat *re
     if (length < 0 || divvy_core_sys_fstat(fd, ret_stat) < 0)
         return -EINVAL;
     link[length] = 0;
-    for (uint32_t device = 0; device < f->header.config.devices; device++) {
+    for (uint32_t device = 0; device < SIM_UNITS; device++) {
+        if (sim_self_unit((int)device) < 0)
+            continue; /* also: other instances' memory is nobody else's */
         snprintf(want, sizeof want, FILE_LINK, device, (unsigned long long)f->header.boot_ns_check);
         if (!strcmp(link, want)) {
             *ret_device = device;

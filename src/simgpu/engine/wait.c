@@ -19,12 +19,6 @@ enum { CHAIN_MAX = 8 };
 #define WOKEN_NS (20 * DIVVY_NS_PER_MS)
 #define CLOCK_NS (100 * DIVVY_NS_PER_MS)
 
-static bool device_lost(sim_device_t *d, uint64_t now_ns) {
-    uint64_t lost_ns = sim_load(&d->lost_ns);
-
-    return lost_ns && now_ns >= lost_ns;
-}
-
 typedef struct look {
     uint64_t now_ns;
     uint64_t until_ns;  /* no use in looking again before */
@@ -37,16 +31,18 @@ static bool look_at(sim_file_t *f, divvy_simgpu_position_t position, uint32_t de
     uint32_t slot = sim_position_context(position.channel);
     sim_device_t *d = sim_self_lock_device(device);
     look_t look = {.now_ns = divvy_core_clock_ns()};
+    uint64_t lost_ns;
     bool reached;
 
     sim_sched_advance(f, device, look.now_ns);
     reached = sim_position_reached(f, position.channel, position.seq);
     if (!reached) {
-        look.lost = device_lost(d, look.now_ns);
+        lost_ns = sim_unit_lost_ns(f, device);
+        look.lost = lost_ns && look.now_ns >= lost_ns;
         look.until_ns = sim_sched_estimate(f, device, position.channel, position.seq, look.now_ns);
         look.foreign = d->current != slot && d->current < SIM_CONTEXTS;
-        if (d->lost_ns && d->lost_ns < look.until_ns)
-            look.until_ns = d->lost_ns;
+        if (lost_ns && lost_ns < look.until_ns)
+            look.until_ns = lost_ns;
     }
     sim_lock_give(&d->lock);
     *ret_look = look;
@@ -57,7 +53,7 @@ static bool position_device(sim_file_t *f, divvy_simgpu_position_t position, uin
     uint32_t device = sim_load(&f->contexts[sim_position_context(position.channel)].device);
 
     *ret_device = device;
-    return device < f->header.config.devices;
+    return sim_unit_plausible(f, device);
 }
 
 static int query_chain(sim_file_t *f, divvy_simgpu_position_t position, int depth) {

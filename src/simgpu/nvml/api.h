@@ -39,13 +39,26 @@ DIVVY_CUDA_NVML_TABLE(DIVVY_NVML_DECLARE)
             return NVML_ERROR_INVALID_ARGUMENT;                                                    \
     } while (0)
 
-/* Finds the device and its facts, or returns from the calling function. */
+/* Finds the device and its facts, or returns from the calling function: with NVML_ERROR_NOT_SUPPORTED for a MIG
+ * device, about which most questions cannot be asked. */
 #define NVM_DEVICE(facts, handle)                                                                  \
     const divvy_simgpu_device_t *facts = NULL;                                                     \
     NVM_TRY(divvy_nvml_device(handle, &facts))
 
-#define DIVVY_NVML_DRIVER_VERSION "580.159.04"
-#define DIVVY_NVML_CUDA_VERSION   13000
+/* The same for the questions that MIG devices answer too: their facts are those of their unit. */
+#define NVM_ANY_DEVICE(facts, handle)                                                              \
+    const divvy_simgpu_device_t *facts = NULL;                                                     \
+    NVM_TRY(divvy_nvml_any_device(handle, &facts))
+
+/* Where a device with MIG mode on does not answer any more. */
+#define NVM_UNDIVIDED(facts)                                                                       \
+    do {                                                                                           \
+        if (divvy_nvml_is_divided((facts)->index))                                                 \
+            return NVML_ERROR_NOT_SUPPORTED;                                                       \
+    } while (0)
+
+#define DIVVY_NVML_CUDA_VERSION 13000
+#define DIVVY_NVML_DRIVER_BYTES 16
 
 /* The period over which utilisation and power are averaged, as on an H200; whole bins of the engine. */
 #define DIVVY_NVML_PERIOD_NS UINT64_C(200000000)
@@ -54,8 +67,17 @@ DIVVY_CUDA_NVML_TABLE(DIVVY_NVML_DECLARE)
 nvmlReturn_t divvy_nvml_result(int status);
 
 /* Facts of the device that HANDLE names. NVML_ERROR_INVALID_ARGUMENT for what is no handle of this library,
- * NVML_ERROR_GPU_IS_LOST for a device off the bus. */
+ * NVML_ERROR_GPU_IS_LOST for a device off the bus, NVML_ERROR_NOT_SUPPORTED for a MIG device. */
 nvmlReturn_t divvy_nvml_device(nvmlDevice_t handle, const divvy_simgpu_device_t **ret_facts);
+nvmlReturn_t divvy_nvml_any_device(nvmlDevice_t handle, const divvy_simgpu_device_t **ret_facts);
+/* The MIG device that HANDLE names. NVML_ERROR_INVALID_ARGUMENT for any other handle, also for that of an instance
+ * which was destroyed. */
+nvmlReturn_t divvy_nvml_mig_device(nvmlDevice_t handle, divvy_simgpu_ci_t *ret_ci);
+nvmlDevice_t divvy_nvml_mig_handle(const divvy_simgpu_ci_t *ci);
+/* Whether MIG mode is on. */
+bool divvy_nvml_is_divided(int device);
+/* The version of the simulated driver, as nvmlSystemGetDriverVersion gives it. */
+void divvy_nvml_driver_version(char version[DIVVY_NVML_DRIVER_BYTES]);
 
 /* The handle of device INDEX, which exists. */
 nvmlDevice_t divvy_nvml_handle(int index);

@@ -10,6 +10,16 @@
         return NVML_SUCCESS;                                                                       \
     }
 
+/* The same of any device, MIG devices too. */
+#define ANY_FACT(symbol, type, argument, value)                                                    \
+    nvmlReturn_t NVM(symbol)(nvmlDevice_t device, type *argument) {                                \
+        NVM_ANY_DEVICE(facts, device);                                                             \
+        NVM_REQUIRE(argument);                                                                     \
+        (void)facts;                                                                               \
+        *argument = (type)(value);                                                                 \
+        return NVML_SUCCESS;                                                                       \
+    }
+
 #define FACTS(symbol, type, first, first_value, second, second_value)                              \
     nvmlReturn_t NVM(symbol)(nvmlDevice_t device, type *first, type *second) {                     \
         NVM_DEVICE(facts, device);                                                                 \
@@ -37,24 +47,40 @@ static unsigned int architecture(const divvy_simgpu_device_t *facts) {
     return capability >= 70 ? NVML_DEVICE_ARCH_VOLTA : NVML_DEVICE_ARCH_UNKNOWN;
 }
 
+/* MIG devices are counted in their device. */
+static int own_index(int unit) {
+    return unit < DIVVY_SIMGPU_DEVICES_MAX
+               ? unit
+               : (unit - DIVVY_SIMGPU_DEVICES_MAX) % DIVVY_SIMGPU_MIG_MAX;
+}
+
+nvmlReturn_t NVM(nvmlDeviceGetCudaComputeCapability)(nvmlDevice_t device, int *major, int *minor) {
+    NVM_ANY_DEVICE(facts, device);
+    NVM_REQUIRE(major);
+    NVM_REQUIRE(minor);
+    *major = facts->cc_major;
+    *minor = facts->cc_minor;
+    return NVML_SUCCESS;
+}
+
 /* PCIe link speed of one lane in megatransfers per second. */
 static unsigned int pcie_speed(unsigned int generation) {
     return generation <= 1 ? 2500u : generation == 2 ? 5000u : 8000u << (generation - 3);
 }
 
 /* What the board is. */
-FACT(nvmlDeviceGetIndex, unsigned int, index, facts->index)
-FACT(nvmlDeviceGetMinorNumber, unsigned int, minorNumber, facts->index)
+ANY_FACT(nvmlDeviceGetIndex, unsigned int, index, own_index(facts->index))
+ANY_FACT(nvmlDeviceGetMinorNumber, unsigned int, minorNumber,
+         divvy_simgpu_unit_device(facts->index))
 FACT(nvmlDeviceGetModuleId, unsigned int, moduleId, facts->index)
 FACT(nvmlDeviceGetBoardId, unsigned int, boardId,
      facts->pci_domain << 16 | facts->pci_bus << 8 | facts->pci_device)
 FACT(nvmlDeviceGetMultiGpuBoard, unsigned int, multiGpuBool, 0)
-FACT(nvmlDeviceGetBrand, nvmlBrandType_t, type, NVML_BRAND_NVIDIA)
-FACT(nvmlDeviceGetArchitecture, nvmlDeviceArchitecture_t, arch, architecture(facts))
+ANY_FACT(nvmlDeviceGetBrand, nvmlBrandType_t, type, NVML_BRAND_NVIDIA)
+ANY_FACT(nvmlDeviceGetArchitecture, nvmlDeviceArchitecture_t, arch, architecture(facts))
 FACT(nvmlDeviceGetNumGpuCores, unsigned int, numCores, facts->sm_count * facts->cores_per_sm)
 FACT(nvmlDeviceGetMemoryBusWidth, unsigned int, busWidth, facts->memory_bus_bits)
 FACT(nvmlDeviceGetNumFans, unsigned int, numFans, 0)
-FACTS(nvmlDeviceGetCudaComputeCapability, int, major, facts->cc_major, minor, facts->cc_minor)
 FACTS(nvmlDeviceGetGspFirmwareMode, unsigned int, isEnabled, 1, defaultMode, 1)
 
 /* Its link to the host. */
@@ -94,14 +120,22 @@ FACT(nvmlDeviceGetSupportedClocksEventReasons, unsigned long long, supportedCloc
 FACT(nvmlDeviceGetSupportedClocksThrottleReasons, unsigned long long, supportedClocksThrottleReasons,
      511)
 
-/* MIG is there and switched off. */
-FACTS(nvmlDeviceGetMigMode, unsigned int, currentMode, 0, pendingMode, 0)
-FACT(nvmlDeviceGetMaxMigDeviceCount, unsigned int, count, 0)
-FACT(nvmlDeviceIsMigDeviceHandle, unsigned int, isMigDevice, 0)
 FACT(nvmlGpmQueryIfStreamingEnabled, unsigned int, state, 0)
 
-/* Engines that the simulated device has no work for: idle, sampled every 100 ms. */
-FACTS(nvmlDeviceGetEncoderUtilization, unsigned int, utilization, 0, samplingPeriodUs, 100000)
-FACTS(nvmlDeviceGetDecoderUtilization, unsigned int, utilization, 0, samplingPeriodUs, 100000)
-FACTS(nvmlDeviceGetJpgUtilization, unsigned int, utilization, 0, samplingPeriodUs, 100000)
-FACTS(nvmlDeviceGetOfaUtilization, unsigned int, utilization, 0, samplingPeriodUs, 100000)
+/* Engines that the simulated device has no work for: idle, sampled every 100 ms. With MIG mode on they are the
+ * instances' and not the device's. */
+#define IDLE_ENGINE(symbol)                                                                        \
+    nvmlReturn_t NVM(symbol)(nvmlDevice_t device, unsigned int *utilization,                       \
+                             unsigned int *samplingPeriodUs) {                                     \
+        NVM_DEVICE(facts, device);                                                                 \
+        NVM_REQUIRE(utilization);                                                                  \
+        NVM_REQUIRE(samplingPeriodUs);                                                             \
+        NVM_UNDIVIDED(facts);                                                                      \
+        *utilization = 0;                                                                          \
+        *samplingPeriodUs = 100000;                                                                \
+        return NVML_SUCCESS;                                                                       \
+    }
+IDLE_ENGINE(nvmlDeviceGetEncoderUtilization)
+IDLE_ENGINE(nvmlDeviceGetDecoderUtilization)
+IDLE_ENGINE(nvmlDeviceGetJpgUtilization)
+IDLE_ENGINE(nvmlDeviceGetOfaUtilization)

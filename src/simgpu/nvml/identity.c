@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* --- counting and finding ------------------------------------------------------------------------ */
 
@@ -38,6 +39,35 @@ nvmlReturn_t NVM(nvmlDeviceGetHandleByIndex)(unsigned int index, nvmlDevice_t *d
     return NVM(nvmlDeviceGetHandleByIndex_v2)(index, device);
 }
 
+typedef bool mig_has_fn(const divvy_simgpu_ci_t *ci, const void *wanted);
+
+static bool mig_has_text(const divvy_simgpu_ci_t *ci, const void *wanted) {
+    return strcasecmp(ci->uuid_plain, wanted) == 0 || strcasecmp(ci->uuid_legacy, wanted) == 0;
+}
+
+static bool mig_has_bytes(const divvy_simgpu_ci_t *ci, const void *wanted) {
+    const divvy_simgpu_device_t *facts = divvy_simgpu_device_get(ci->unit);
+
+    return facts != NULL && memcmp(facts->uuid, wanted, sizeof(facts->uuid)) == 0;
+}
+
+/* The MIG device of which HAS holds. */
+static nvmlReturn_t mig_find(mig_has_fn *has, const void *wanted, nvmlDevice_t *ret_device) {
+    divvy_simgpu_ci_t ci;
+
+    for (int i = 0; i < divvy_simgpu_device_count(); i++) {
+        if (!divvy_nvml_is_divided(i))
+            continue;
+        for (unsigned int index = 0; index < DIVVY_SIMGPU_MIG_MAX; index++) {
+            if (divvy_simgpu_ci_get(i, index, &ci) == 0 && has(&ci, wanted)) {
+                *ret_device = divvy_nvml_mig_handle(&ci);
+                return NVML_SUCCESS;
+            }
+        }
+    }
+    return NVML_ERROR_NOT_FOUND;
+}
+
 /* More lenient than the real library, which takes a UUID in lower case only. */
 nvmlReturn_t NVM(nvmlDeviceGetHandleByUUID)(const char *uuid, nvmlDevice_t *device) {
     NVM_REQUIRE(uuid);
@@ -48,7 +78,7 @@ nvmlReturn_t NVM(nvmlDeviceGetHandleByUUID)(const char *uuid, nvmlDevice_t *devi
         if (divvy_core_uuid_text_equal(uuid, strlen(uuid), own, strlen(own)))
             return handle_of(i, device);
     }
-    return NVML_ERROR_NOT_FOUND;
+    return mig_find(mig_has_text, uuid, device);
 }
 
 nvmlReturn_t NVM(nvmlDeviceGetHandleByUUIDV)(const nvmlUUID_t *uuid, nvmlDevice_t *device) {
@@ -67,7 +97,7 @@ nvmlReturn_t NVM(nvmlDeviceGetHandleByUUIDV)(const nvmlUUID_t *uuid, nvmlDevice_
         if (memcmp(uuid->value.bytes, divvy_simgpu_device_get(i)->uuid, 16) == 0)
             return handle_of(i, device);
     }
-    return NVML_ERROR_NOT_FOUND;
+    return mig_find(mig_has_bytes, uuid->value.bytes, device);
 }
 
 /* "domain:bus:device.0", where the domain and ".0" may be missing; every number is hexadecimal. */
@@ -121,7 +151,7 @@ nvmlReturn_t NVM(nvmlDeviceGetHandleBySerial)(const char *serial, nvmlDevice_t *
 
 #define TEXT(symbol, argument, text)                                                               \
     nvmlReturn_t NVM(symbol)(nvmlDevice_t device, char *argument, unsigned int length) {           \
-        NVM_DEVICE(facts, device);                                                                 \
+        NVM_ANY_DEVICE(facts, device);                                                             \
         return divvy_nvml_text(text, argument, length);                                            \
     }
 
@@ -133,15 +163,18 @@ TEXT(nvmlDeviceGetBoardPartNumber, partNumber, "simulated")
 
 /* The one text call without a length: 64 bytes by contract. */
 nvmlReturn_t NVM(nvmlDeviceGetGspFirmwareVersion)(nvmlDevice_t device, char *version) {
+    char driver[DIVVY_NVML_DRIVER_BYTES];
     NVM_DEVICE(facts, device);
-    return divvy_nvml_text(DIVVY_NVML_DRIVER_VERSION, version, NVML_GSP_FIRMWARE_VERSION_BUF_SIZE);
+
+    divvy_nvml_driver_version(driver);
+    return divvy_nvml_text(driver, version, NVML_GSP_FIRMWARE_VERSION_BUF_SIZE);
 }
 
 /* --- PCI -------------------------------------------------------------------------------------------- */
 
 /* The first version of the call knows neither the subsystem nor the longer bus id of the structure's end. */
 nvmlReturn_t NVM(nvmlDeviceGetPciInfo_v3)(nvmlDevice_t device, nvmlPciInfo_t *pci) {
-    NVM_DEVICE(facts, device);
+    NVM_ANY_DEVICE(facts, device);
     NVM_REQUIRE(pci);
     memset(pci, 0, sizeof(*pci));
     pci->domain = facts->pci_domain;

@@ -5,7 +5,7 @@
  * the second version shows as reserved and the first as used. */
 static nvmlReturn_t memory_read(nvmlDevice_t device, nvmlMemory_t *ret_memory) {
     uint64_t free_bytes, total_bytes;
-    NVM_DEVICE(facts, device);
+    NVM_ANY_DEVICE(facts, device);
 
     NVM_TRY(divvy_nvml_result(divvy_simgpu_mem_info(facts->index, &free_bytes, &total_bytes)));
     *ret_memory = (nvmlMemory_t){
@@ -38,7 +38,7 @@ nvmlReturn_t NVM(nvmlDeviceGetMemoryInfo_v2)(nvmlDevice_t device, nvmlMemory_v2_
 nvmlReturn_t NVM(nvmlDeviceGetBAR1MemoryInfo)(nvmlDevice_t device, nvmlBAR1Memory_t *bar1Memory) {
     const unsigned long long used_bytes = 2u << 20;
     unsigned long long total_bytes = 256u << 20;
-    NVM_DEVICE(facts, device);
+    NVM_ANY_DEVICE(facts, device);
 
     NVM_REQUIRE(bar1Memory);
     while (total_bytes < facts->memory_bytes)

@@ -1,129 +1,184 @@
-/* Questions about MIG on a device where it is switched off. */
-#include "simgpu/nvml/api.h"
+/* MIG: its mode, MIG devices, and what is only known of them. */
+#include "simgpu/nvml/mig.h"
 
+#include <errno.h>
 #include <string.h>
 
-/* No instance exists, so no number names one. */
-nvmlReturn_t NVM(nvmlDeviceGetMigDeviceHandleByIndex)(nvmlDevice_t device, unsigned int index,
-                                                      nvmlDevice_t *migDevice) {
+/* --- mode -------------------------------------------------------------------------------------------- */
+
+nvmlReturn_t NVM(nvmlDeviceGetMigMode)(nvmlDevice_t device, unsigned int *currentMode,
+                                       unsigned int *pendingMode) {
+    bool current, pending;
     NVM_DEVICE(facts, device);
-    NVM_REQUIRE(migDevice);
-    (void)index;
-    return NVML_ERROR_NOT_FOUND;
+
+    NVM_REQUIRE(currentMode);
+    NVM_REQUIRE(pendingMode);
+    NVM_TRY(divvy_nvml_result(divvy_simgpu_mig_mode(facts->index, &current, &pending)));
+    *currentMode = current ? NVML_DEVICE_MIG_ENABLE : NVML_DEVICE_MIG_DISABLE;
+    *pendingMode = pending ? NVML_DEVICE_MIG_ENABLE : NVML_DEVICE_MIG_DISABLE;
+    return NVML_SUCCESS;
 }
 
-/* The next three ask about a handle of an instance, which a device is not. */
+/* The call succeeds when the mode is noted; whether it took effect is told apart. */
+nvmlReturn_t NVM(nvmlDeviceSetMigMode)(nvmlDevice_t device, unsigned int mode,
+                                       nvmlReturn_t *activationStatus) {
+    bool active;
+    NVM_DEVICE(facts, device);
+
+    NVM_REQUIRE(activationStatus);
+    if (mode > NVML_DEVICE_MIG_ENABLE)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    NVM_TRY(divvy_nvml_result(
+        divvy_simgpu_mig_set_mode(facts->index, mode == NVML_DEVICE_MIG_ENABLE, &active)));
+    *activationStatus = active ? NVML_SUCCESS : NVML_ERROR_IN_USE;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t NVM(nvmlDeviceGetMaxMigDeviceCount)(nvmlDevice_t device, unsigned int *count) {
+    NVM_DEVICE(facts, device);
+    NVM_REQUIRE(count);
+    *count = divvy_nvml_is_divided(facts->index) ? DIVVY_SIMGPU_MIG_MAX : 0;
+    return NVML_SUCCESS;
+}
+
+/* --- MIG devices --------------------------------------------------------------------------------------- */
+
+nvmlReturn_t NVM(nvmlDeviceGetMigDeviceHandleByIndex)(nvmlDevice_t device, unsigned int index,
+                                                      nvmlDevice_t *migDevice) {
+    divvy_simgpu_ci_t ci;
+    int status;
+    NVM_DEVICE(facts, device);
+
+    NVM_REQUIRE(migDevice);
+    status = divvy_simgpu_ci_get(facts->index, index, &ci);
+    if (status != 0) /* a model without MIG has no such device either */
+        return status == -EOPNOTSUPP ? NVML_ERROR_NOT_FOUND : divvy_nvml_result(status);
+    *migDevice = divvy_nvml_mig_handle(&ci);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t NVM(nvmlDeviceIsMigDeviceHandle)(nvmlDevice_t device, unsigned int *isMigDevice) {
+    NVM_ANY_DEVICE(facts, device);
+    NVM_REQUIRE(isMigDevice);
+    *isMigDevice = facts->index >= DIVVY_SIMGPU_DEVICES_MAX;
+    return NVML_SUCCESS;
+}
+
 nvmlReturn_t NVM(nvmlDeviceGetDeviceHandleFromMigDeviceHandle)(nvmlDevice_t migDevice,
                                                                nvmlDevice_t *device) {
-    (void)migDevice;
-    (void)device;
-    return NVML_ERROR_INVALID_ARGUMENT;
+    divvy_simgpu_ci_t ci;
+
+    NVM_REQUIRE(device);
+    NVM_TRY(divvy_nvml_mig_device(migDevice, &ci));
+    *device = divvy_nvml_handle(ci.device);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t NVM(nvmlDeviceGetGpuInstanceId)(nvmlDevice_t device, unsigned int *id) {
-    (void)device;
-    (void)id;
-    return NVML_ERROR_INVALID_ARGUMENT;
+    divvy_simgpu_ci_t ci;
+
+    NVM_REQUIRE(id);
+    NVM_TRY(divvy_nvml_mig_device(device, &ci));
+    *id = ci.gi.id;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t NVM(nvmlDeviceGetComputeInstanceId)(nvmlDevice_t device, unsigned int *id) {
-    (void)device;
-    (void)id;
-    return NVML_ERROR_INVALID_ARGUMENT;
+    divvy_simgpu_ci_t ci;
+
+    NVM_REQUIRE(id);
+    NVM_TRY(divvy_nvml_mig_device(device, &ci));
+    *id = ci.id;
+    return NVML_SUCCESS;
 }
 
-/* What an H200 offers; the numbers in front are NVML's profile numbers, `id` is the profile's own. */
-static const struct {
-    unsigned int profile;
-    nvmlGpuInstanceProfileInfo_v2_t info;
-} profiles[] = {
-    {NVML_GPU_INSTANCE_PROFILE_1_SLICE,
-     {.id = 19, .sliceCount = 1, .instanceCount = 7, .multiprocessorCount = 16, .copyEngineCount = 1,
-      .decoderCount = 1, .jpegCount = 1, .memorySizeMB = 16384, .name = "MIG 1g.18gb"}},
-    {NVML_GPU_INSTANCE_PROFILE_2_SLICE,
-     {.id = 14, .sliceCount = 2, .instanceCount = 3, .multiprocessorCount = 32, .copyEngineCount = 2,
-      .decoderCount = 2, .jpegCount = 2, .memorySizeMB = 33280, .name = "MIG 2g.35gb"}},
-    {NVML_GPU_INSTANCE_PROFILE_3_SLICE,
-     {.id = 9, .sliceCount = 3, .instanceCount = 2, .multiprocessorCount = 60, .copyEngineCount = 3,
-      .decoderCount = 3, .jpegCount = 3, .memorySizeMB = 71424, .name = "MIG 3g.71gb"}},
-    {NVML_GPU_INSTANCE_PROFILE_4_SLICE,
-     {.id = 5, .sliceCount = 4, .instanceCount = 1, .multiprocessorCount = 64, .copyEngineCount = 4,
-      .decoderCount = 4, .jpegCount = 4, .memorySizeMB = 71424, .name = "MIG 4g.71gb"}},
-    {NVML_GPU_INSTANCE_PROFILE_7_SLICE,
-     {.id = 0, .sliceCount = 7, .instanceCount = 1, .multiprocessorCount = 132, .copyEngineCount = 8,
-      .decoderCount = 7, .jpegCount = 7, .ofaCount = 1, .memorySizeMB = 143360,
-      .name = "MIG 7g.141gb"}},
-    {NVML_GPU_INSTANCE_PROFILE_1_SLICE_REV2,
-     {.id = 15, .sliceCount = 1, .instanceCount = 4, .multiprocessorCount = 26, .copyEngineCount = 1,
-      .decoderCount = 1, .jpegCount = 1, .memorySizeMB = 33280, .name = "MIG 1g.35gb"}},
-};
+nvmlReturn_t NVM(nvmlDeviceGetAttributes_v2)(nvmlDevice_t device,
+                                             nvmlDeviceAttributes_t *attributes) {
+    divvy_simgpu_ci_t ci;
+    NVM_ANY_DEVICE(facts, device);
 
-/* Other models would need numbers of their own, which nobody here has seen. */
-static nvmlReturn_t profile_find(nvmlDevice_t device, unsigned int profile,
-                                 const nvmlGpuInstanceProfileInfo_v2_t **ret_info) {
-    NVM_DEVICE(facts, device);
-    if (profile >= NVML_GPU_INSTANCE_PROFILE_COUNT)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
-        if (profiles[i].profile == profile && strcmp(facts->name, "NVIDIA H200") == 0) {
-            *ret_info = &profiles[i].info;
-            return NVML_SUCCESS;
-        }
-    }
-    return NVML_ERROR_NOT_SUPPORTED;
-}
-
-nvmlReturn_t NVM(nvmlDeviceGetGpuInstanceProfileInfo)(nvmlDevice_t device, unsigned int profile,
-                                                      nvmlGpuInstanceProfileInfo_t *info) {
-    const nvmlGpuInstanceProfileInfo_v2_t *found;
-
-    NVM_REQUIRE(info);
-    NVM_TRY(profile_find(device, profile, &found));
-    *info = (nvmlGpuInstanceProfileInfo_t){
-        .id = found->id,
-        .sliceCount = found->sliceCount,
-        .instanceCount = found->instanceCount,
-        .multiprocessorCount = found->multiprocessorCount,
-        .copyEngineCount = found->copyEngineCount,
-        .decoderCount = found->decoderCount,
-        .jpegCount = found->jpegCount,
-        .ofaCount = found->ofaCount,
-        .memorySizeMB = found->memorySizeMB,
+    NVM_REQUIRE(attributes);
+    if (facts->index < DIVVY_SIMGPU_DEVICES_MAX)
+        return NVML_ERROR_NOT_SUPPORTED; /* a whole device has none */
+    NVM_TRY(divvy_nvml_mig_device(device, &ci));
+    *attributes = (nvmlDeviceAttributes_t){
+        .multiprocessorCount = ci.profile.sm_count,
+        .sharedCopyEngineCount = ci.gi.profile.copy_engines,
+        .sharedDecoderCount = ci.gi.profile.decoders,
+        .sharedEncoderCount = ci.gi.profile.encoders,
+        .sharedJpegCount = ci.gi.profile.jpegs,
+        .sharedOfaCount = ci.gi.profile.ofas,
+        .gpuInstanceSliceCount = ci.gi.profile.slices,
+        .computeInstanceSliceCount = ci.profile.slices,
+        .memorySizeMB = ci.gi.memory_bytes >> 20,
     };
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t NVM(nvmlDeviceGetGpuInstanceProfileInfoV)(nvmlDevice_t device, unsigned int profile,
-                                                       nvmlGpuInstanceProfileInfo_v2_t *info) {
-    const nvmlGpuInstanceProfileInfo_v2_t *found;
-    unsigned int version;
+nvmlReturn_t NVM(nvmlDeviceGetAttributes)(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
+    return NVM(nvmlDeviceGetAttributes_v2)(device, attributes);
+}
 
-    NVM_REQUIRE(info);
-    version = info->version;
-    if (version == NVML_STRUCT_VERSION(GpuInstanceProfileInfo, 2)) {
-        NVM_TRY(profile_find(device, profile, &found));
-        *info = *found;
-        info->version = version;
+/* --- handles of instances ------------------------------------------------------------------------------ */
+
+/* A handle is an address that names a place and the generation of what was there. */
+enum {
+    PLACES = DIVVY_SIMGPU_UNITS_MAX - DIVVY_SIMGPU_DEVICES_MAX,
+    GENERATIONS = 256,
+};
+static char gi_handles[GENERATIONS][PLACES], ci_handles[GENERATIONS][PLACES];
+
+nvmlGpuInstance_t divvy_nvml_gi_handle(const divvy_simgpu_gi_t *gi) {
+    return (nvmlGpuInstance_t)(void *)&gi_handles[gi->generation % GENERATIONS]
+                                                 [(unsigned int)gi->device * DIVVY_SIMGPU_MIG_MAX +
+                                                  gi->slot];
+}
+
+nvmlComputeInstance_t divvy_nvml_ci_handle(const divvy_simgpu_ci_t *ci) {
+    return (nvmlComputeInstance_t)(void *)&ci_handles[ci->generation % GENERATIONS]
+                                                     [ci->unit - DIVVY_SIMGPU_DEVICES_MAX];
+}
+
+nvmlReturn_t divvy_nvml_gi(nvmlGpuInstance_t handle, divvy_simgpu_gi_t *ret_gi) {
+    uintptr_t offset = (uintptr_t)handle - (uintptr_t)gi_handles;
+    unsigned int place = (unsigned int)(offset % PLACES);
+    divvy_simgpu_gi_t gi;
+
+    if (offset >= sizeof(gi_handles) ||
+        divvy_simgpu_gi_get((int)(place / DIVVY_SIMGPU_MIG_MAX), place % DIVVY_SIMGPU_MIG_MAX, &gi) ||
+        divvy_nvml_gi_handle(&gi) != handle)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *ret_gi = gi;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t divvy_nvml_ci(nvmlComputeInstance_t handle, divvy_simgpu_ci_t *ret_ci) {
+    uintptr_t offset = (uintptr_t)handle - (uintptr_t)ci_handles;
+    divvy_simgpu_ci_t ci;
+
+    if (offset >= sizeof(ci_handles) ||
+        divvy_simgpu_ci_of_unit((int)(offset % PLACES) + DIVVY_SIMGPU_DEVICES_MAX, &ci) != 0 ||
+        divvy_nvml_ci_handle(&ci) != handle)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *ret_ci = ci;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t divvy_nvml_placements(uint32_t starts, unsigned int size,
+                                   nvmlGpuInstancePlacement_t *placements, unsigned int *count) {
+    unsigned int found = (unsigned int)__builtin_popcount(starts), room;
+
+    NVM_REQUIRE(count);
+    room = *count;
+    *count = found;
+    if (placements == NULL)
         return NVML_SUCCESS;
-    }
-    if (version == NVML_STRUCT_VERSION(GpuInstanceProfileInfo, 3)) {
-        nvmlGpuInstanceProfileInfo_v3_t *newer = (nvmlGpuInstanceProfileInfo_v3_t *)(void *)info;
-
-        NVM_TRY(profile_find(device, profile, &found));
-        *newer = (nvmlGpuInstanceProfileInfo_v3_t){
-            .version = version,
-            .id = found->id,
-            .sliceCount = found->sliceCount,
-            .instanceCount = found->instanceCount,
-            .multiprocessorCount = found->multiprocessorCount,
-            .copyEngineCount = found->copyEngineCount,
-            .decoderCount = found->decoderCount,
-            .jpegCount = found->jpegCount,
-            .ofaCount = found->ofaCount,
-            .memorySizeMB = found->memorySizeMB,
+    if (room < found)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    for (; starts != 0; starts &= starts - 1)
+        *placements++ = (nvmlGpuInstancePlacement_t){
+            .start = (unsigned int)__builtin_ctz(starts),
+            .size = size,
         };
-        memcpy(newer->name, found->name, sizeof(newer->name));
-        return NVML_SUCCESS;
-    }
-    return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    return NVML_SUCCESS;
 }

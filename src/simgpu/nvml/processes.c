@@ -17,7 +17,7 @@ typedef enum {
 } list_kind_t;
 
 /* The caller frees *ret_vector. */
-static nvmlReturn_t processes_read(int device, divvy_simgpu_process_t **ret_vector,
+static nvmlReturn_t processes_read(int unit, divvy_simgpu_process_t **ret_vector,
                                    size_t *ret_count) {
     divvy_simgpu_process_t *vector = calloc(PROCESSES_MAX, sizeof(*vector));
     size_t total = 0;
@@ -25,7 +25,7 @@ static nvmlReturn_t processes_read(int device, divvy_simgpu_process_t **ret_vect
 
     if (vector == NULL)
         return NVML_ERROR_MEMORY;
-    status = divvy_simgpu_processes(device, vector, PROCESSES_MAX, &total);
+    status = divvy_simgpu_processes(unit, vector, PROCESSES_MAX, &total);
     if (status != 0) {
         free(vector);
         return divvy_nvml_result(status);
@@ -35,15 +35,70 @@ static nvmlReturn_t processes_read(int device, divvy_simgpu_process_t **ret_vect
     return NVML_SUCCESS;
 }
 
+/* A process as the lists show it, with the MIG instance that it computes on. */
+typedef struct {
+    int pid;
+    unsigned long long bytes;
+    unsigned int gpu_instance, compute_instance;
+} entry_t;
+
+/* Adds the processes of one device or MIG device (ci, or NULL) to the list. */
+static nvmlReturn_t entries_add(int unit, const divvy_simgpu_ci_t *ci, entry_t **list,
+                                size_t *count) {
+    divvy_simgpu_process_t *vector;
+    size_t found;
+    entry_t *grown;
+
+    NVM_TRY(processes_read(unit, &vector, &found));
+    grown = realloc(*list, (*count + found + 1) * sizeof(**list));
+    if (grown == NULL) {
+        free(vector);
+        return NVML_ERROR_MEMORY;
+    }
+    *list = grown;
+    for (size_t i = 0; i < found; i++)
+        grown[(*count)++] = (entry_t){
+            .pid = vector[i].pid,
+            .bytes = vector[i].bytes,
+            .gpu_instance = ci != NULL ? ci->gi.id : NO_INSTANCE,
+            .compute_instance = ci != NULL ? ci->id : NO_INSTANCE,
+        };
+    free(vector);
+    return NVML_SUCCESS;
+}
+
+/* Those of a MIG device; those of a device; and of a device with MIG mode on, those of all its instances. The caller
+ * frees *ret_list, also after an error. */
+static nvmlReturn_t entries_read(int unit, entry_t **ret_list, size_t *ret_count) {
+    divvy_simgpu_ci_t ci;
+
+    *ret_list = NULL;
+    *ret_count = 0;
+    if (divvy_simgpu_ci_of_unit(unit, &ci) == 0)
+        return entries_add(unit, &ci, ret_list, ret_count);
+    if (!divvy_nvml_is_divided(unit))
+        return entries_add(unit, NULL, ret_list, ret_count);
+    for (unsigned int index = 0; index < DIVVY_SIMGPU_MIG_MAX; index++) {
+        if (divvy_simgpu_ci_get(unit, index, &ci) != 0)
+            continue;
+        nvmlReturn_t result = entries_add(ci.unit, &ci, ret_list, ret_count);
+
+        if (result != NVML_SUCCESS && result != NVML_ERROR_GPU_IS_LOST) /* destroyed just now */
+            return result;
+    }
+    return NVML_SUCCESS;
+}
+
 /* --- lists ----------------------------------------------------------------------------------------- */
 
-static void entry_write(void *entry, size_t size, const divvy_simgpu_process_t *process) {
+static void entry_write(void *entry, size_t size, const entry_t *process) {
     nvmlProcessInfo_v2_t info;
 
     memset(&info, 0, sizeof(info));
     info.pid = (unsigned int)process->pid;
     info.usedGpuMemory = process->bytes;
-    info.gpuInstanceId = info.computeInstanceId = NO_INSTANCE;
+    info.gpuInstanceId = process->gpu_instance;
+    info.computeInstanceId = process->compute_instance;
     memcpy(entry, &info, size); /* older layouts are the beginning of newer ones */
 }
 _Static_assert(offsetof(nvmlProcessInfo_v1_t, usedGpuMemory) ==
@@ -53,20 +108,21 @@ _Static_assert(offsetof(nvmlProcessInfo_v1_t, usedGpuMemory) ==
 /* Too small a buffer is told how many there are; that count is set on every way out but bad arguments. */
 static nvmlReturn_t list_write(nvmlDevice_t device, list_kind_t kind, unsigned int *count,
                                void *entries, size_t entry_size) {
-    divvy_simgpu_process_t *vector = NULL;
+    entry_t *vector = NULL;
     unsigned int room;
     size_t found = 0;
     nvmlReturn_t result = NVML_SUCCESS;
-    NVM_DEVICE(facts, device);
+    NVM_ANY_DEVICE(facts, device);
 
     NVM_REQUIRE(count);
     if (kind == LIST_COMPUTE)
-        NVM_TRY(processes_read(facts->index, &vector, &found));
+        result = entries_read(facts->index, &vector, &found);
     room = *count;
-    *count = (unsigned int)found;
-    if (found > room)
+    if (result == NVML_SUCCESS)
+        *count = (unsigned int)found;
+    if (result == NVML_SUCCESS && found > room)
         result = NVML_ERROR_INSUFFICIENT_SIZE;
-    else if (found > 0 && entries == NULL)
+    else if (result == NVML_SUCCESS && found > 0 && entries == NULL)
         result = NVML_ERROR_INVALID_ARGUMENT;
     for (size_t i = 0; result == NVML_SUCCESS && i < found; i++)
         entry_write((char *)entries + i * entry_size, entry_size, &vector[i]);
@@ -91,11 +147,11 @@ LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, LIST_MPS, nvmlProcessInfo_t)
 
 nvmlReturn_t NVM(nvmlDeviceGetRunningProcessDetailList)(nvmlDevice_t device,
                                                         nvmlProcessDetailList_t *plist) {
-    divvy_simgpu_process_t *vector = NULL;
+    entry_t *vector = NULL;
     unsigned int room;
     size_t found = 0;
     nvmlReturn_t result = NVML_SUCCESS;
-    NVM_DEVICE(facts, device);
+    NVM_ANY_DEVICE(facts, device);
 
     NVM_REQUIRE(plist);
     if (plist->version != NVML_STRUCT_VERSION(ProcessDetailList, 1))
@@ -103,19 +159,20 @@ nvmlReturn_t NVM(nvmlDeviceGetRunningProcessDetailList)(nvmlDevice_t device,
     if (plist->mode > LIST_MPS)
         return NVML_ERROR_INVALID_ARGUMENT;
     if (plist->mode == LIST_COMPUTE)
-        NVM_TRY(processes_read(facts->index, &vector, &found));
+        result = entries_read(facts->index, &vector, &found);
     room = plist->numProcArrayEntries;
-    plist->numProcArrayEntries = (unsigned int)found;
-    if (found > room)
+    if (result == NVML_SUCCESS)
+        plist->numProcArrayEntries = (unsigned int)found;
+    if (result == NVML_SUCCESS && found > room)
         result = NVML_ERROR_INSUFFICIENT_SIZE;
-    else if (found > 0 && plist->procArray == NULL)
+    else if (result == NVML_SUCCESS && found > 0 && plist->procArray == NULL)
         result = NVML_ERROR_INVALID_ARGUMENT;
     for (size_t i = 0; result == NVML_SUCCESS && i < found; i++) {
         plist->procArray[i] = (nvmlProcessDetail_v1_t){
             .pid = (unsigned int)vector[i].pid,
             .usedGpuMemory = vector[i].bytes,
-            .gpuInstanceId = NO_INSTANCE,
-            .computeInstanceId = NO_INSTANCE,
+            .gpuInstanceId = vector[i].gpu_instance,
+            .computeInstanceId = vector[i].compute_instance,
         };
     }
     free(vector);
@@ -153,6 +210,7 @@ static nvmlReturn_t use_read(nvmlDevice_t device, void *samples, unsigned int *c
     NVM_DEVICE(facts, device);
 
     NVM_REQUIRE(count);
+    NVM_UNDIVIDED(facts);
     NVM_TRY(processes_read(facts->index, &vector, &processes));
     if (samples == NULL || *count < processes) {
         *count = processes > 0 ? (unsigned int)processes : 1;

@@ -14,6 +14,10 @@ struct nvmlDevice_st {
 };
 static struct nvmlDevice_st handles[DIVVY_SIMGPU_DEVICES_MAX];
 
+/* Of MIG devices: by generation of the unit too, so that the handle of a destroyed one is known as such. */
+enum { MIG_UNITS = DIVVY_SIMGPU_UNITS_MAX - DIVVY_SIMGPU_DEVICES_MAX, GENERATIONS = 256 };
+static struct nvmlDevice_st mig_handles[GENERATIONS][MIG_UNITS];
+
 /* Wall clock minus the engine's clock when the library was last initialised. */
 static int64_t wall_offset_ns;
 
@@ -32,6 +36,10 @@ nvmlReturn_t divvy_nvml_result(int status) {
         return NVML_ERROR_NOT_FOUND;
     case EOPNOTSUPP:
         return NVML_ERROR_NOT_SUPPORTED;
+    case EBUSY:
+        return NVML_ERROR_IN_USE;
+    case ENOSPC:
+        return NVML_ERROR_INSUFFICIENT_RESOURCES;
     case ENOMEM:
         return NVML_ERROR_MEMORY;
     default:
@@ -76,12 +84,60 @@ nvmlReturn_t divvy_nvml_device(nvmlDevice_t handle, const divvy_simgpu_device_t 
     int index = (int)(offset / sizeof(handles[0]));
 
     if (offset >= sizeof(handles) || offset % sizeof(handles[0]) != 0 ||
-        index >= divvy_simgpu_device_count())
-        return NVML_ERROR_INVALID_ARGUMENT;
+        index >= divvy_simgpu_device_count()) {
+        divvy_simgpu_ci_t ci;
+
+        NVM_TRY(divvy_nvml_mig_device(handle, &ci));
+        return NVML_ERROR_NOT_SUPPORTED;
+    }
     if (divvy_simgpu_device_lost(index))
         return NVML_ERROR_GPU_IS_LOST;
     *ret_facts = divvy_simgpu_device_get(index);
     return *ret_facts != NULL ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
+}
+
+nvmlDevice_t divvy_nvml_mig_handle(const divvy_simgpu_ci_t *ci) {
+    return &mig_handles[ci->generation % GENERATIONS][ci->unit - DIVVY_SIMGPU_DEVICES_MAX];
+}
+
+nvmlReturn_t divvy_nvml_mig_device(nvmlDevice_t handle, divvy_simgpu_ci_t *ret_ci) {
+    uintptr_t offset = (uintptr_t)handle - (uintptr_t)mig_handles;
+    int unit = (int)(offset / sizeof(handles[0]) % MIG_UNITS) + DIVVY_SIMGPU_DEVICES_MAX;
+    divvy_simgpu_ci_t ci;
+    int status;
+
+    if (offset >= sizeof(mig_handles) ||
+        divvy_simgpu_unit_device(unit) >= divvy_simgpu_device_count())
+        return NVML_ERROR_INVALID_ARGUMENT;
+    status = divvy_simgpu_ci_of_unit(unit, &ci);
+    if (status == -ENODEV && divvy_simgpu_device_lost(unit))
+        return NVML_ERROR_GPU_IS_LOST;
+    if (status != 0 || divvy_nvml_mig_handle(&ci) != handle)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *ret_ci = ci;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t divvy_nvml_any_device(nvmlDevice_t handle, const divvy_simgpu_device_t **ret_facts) {
+    divvy_simgpu_ci_t ci;
+    nvmlReturn_t result = divvy_nvml_device(handle, ret_facts);
+
+    if (result != NVML_ERROR_NOT_SUPPORTED)
+        return result;
+    NVM_TRY(divvy_nvml_mig_device(handle, &ci));
+    *ret_facts = divvy_simgpu_device_get(ci.unit);
+    return *ret_facts != NULL ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+bool divvy_nvml_is_divided(int device) {
+    bool current = false, pending;
+
+    return divvy_simgpu_mig_mode(device, &current, &pending) == 0 && current;
+}
+
+void divvy_nvml_driver_version(char version[DIVVY_NVML_DRIVER_BYTES]) {
+    version[0] = '\0';
+    (void)divvy_simgpu_driver_version(version, DIVVY_NVML_DRIVER_BYTES);
 }
 
 nvmlReturn_t divvy_nvml_text(const char *text, char *buffer, unsigned int length) {

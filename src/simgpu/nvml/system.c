@@ -55,11 +55,18 @@ const char *NVM(nvmlErrorString)(nvmlReturn_t result) {
 }
 
 nvmlReturn_t NVM(nvmlSystemGetDriverVersion)(char *version, unsigned int length) {
-    return divvy_nvml_text(DIVVY_NVML_DRIVER_VERSION, version, length);
+    char driver[DIVVY_NVML_DRIVER_BYTES];
+
+    divvy_nvml_driver_version(driver);
+    return divvy_nvml_text(driver, version, length);
 }
 
 nvmlReturn_t NVM(nvmlSystemGetNVMLVersion)(char *version, unsigned int length) {
-    return divvy_nvml_text("13." DIVVY_NVML_DRIVER_VERSION, version, length);
+    char driver[DIVVY_NVML_DRIVER_BYTES], text[DIVVY_NVML_DRIVER_BYTES + 3];
+
+    divvy_nvml_driver_version(driver);
+    (void)snprintf(text, sizeof(text), "13.%s", driver);
+    return divvy_nvml_text(text, version, length);
 }
 
 nvmlReturn_t NVM(nvmlSystemGetCudaDriverVersion_v2)(int *cudaDriverVersion) {

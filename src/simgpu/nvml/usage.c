@@ -10,6 +10,7 @@ nvmlReturn_t NVM(nvmlDeviceGetUtilizationRates)(nvmlDevice_t device, nvmlUtiliza
     NVM_DEVICE(facts, device);
 
     NVM_REQUIRE(utilization);
+    NVM_UNDIVIDED(facts);
     NVM_TRY(divvy_nvml_result(
         divvy_simgpu_utilisation(facts->index, 0, DIVVY_NVML_PERIOD_NS, &permille)));
     *utilization = (nvmlUtilization_t){.gpu = (permille + 5) / 10, .memory = 0};
@@ -73,6 +74,9 @@ nvmlReturn_t NVM(nvmlDeviceGetSamples)(nvmlDevice_t device, nvmlSamplingType_t t
     NVM_REQUIRE(sampleCount);
     if (!sample_value(facts, type, 0, &value) || (samples != NULL && *sampleCount == 0))
         return NVML_ERROR_INVALID_ARGUMENT;
+    if (type != NVML_TOTAL_POWER_SAMPLES && type != NVML_PROCESSOR_CLK_SAMPLES &&
+        type != NVML_MEMORY_CLK_SAMPLES)
+        NVM_UNDIVIDED(facts);
     *sampleValType = NVML_VALUE_TYPE_UNSIGNED_INT;
     if (samples == NULL) {
         *sampleCount = DIVVY_NVML_PERIODS_MAX;

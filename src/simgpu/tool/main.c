@@ -51,6 +51,25 @@ static const verb_t verbs[] = {
      "\n"
      "  divvy-sim fault add 'fail:cuMemAlloc=2,after=10,times=1'\n"
      "  divvy-sim fault lose 0\n"},
+    {"mig", tool_mig,
+     "Usage: divvy-sim mig [list | profiles] [DEVICE...]\n"
+     "       divvy-sim mig on DEVICE | off DEVICE | reset DEVICE\n"
+     "       divvy-sim mig create DEVICE PROFILE[@SLOT][/COMPUTE]...\n"
+     "       divvy-sim mig destroy UUID... | DEVICE...\n"
+     "MIG mode of the devices, and their instances. A machine is made if need be.\n"
+     "\n"
+     "  list       mode, GPU instances and MIG devices\n"
+     "  profiles   what can be made, how often still, and where\n"
+     "  on, off    the mode; 'off' destroys the instances. Noted for later\n"
+     "             where the device is in use\n"
+     "  reset      what was noted is done\n"
+     "  create     GPU instances, by name or number of the profile; each with\n"
+     "             the compute instances behind '/' (1c, 2c ...), or one that\n"
+     "             takes all of it. Prints their UUIDs\n"
+     "  destroy    MIG devices, and GPU instances that become empty\n"
+     "\n"
+     "  divvy-sim mig on 0 && divvy-sim mig create 0 3g.71gb 1g.18gb\n"
+     "  divvy-sim mig create 0 4g.71gb@0/2c/2c\n"},
     {"reset", tool_reset,
      "Usage: divvy-sim reset [--force]\n"
      "Forgets the machine; the next program makes a new one.\n"
@@ -72,6 +91,7 @@ static const char usage[] =
     "  watch    the same, again and again\n"
     "  busy     exact busy time of processes\n"
     "  fault    make calls fail, lose a device\n"
+    "  mig      cut devices into MIG instances\n"
     "  reset    forget the machine\n"
     "  env      print how to use it from a shell\n"
     "\n"
@@ -79,10 +99,12 @@ static const char usage[] =
     "program that uses it, as these variables say, and kept in DIVVY_SIM_DIR:\n"
     "\n"
     "  DIVVY_SIM_DEVICES=2          number of devices\n"
-    "  DIVVY_SIM_MODEL=H200         H200, H100, A100 or small\n"
+    "  DIVVY_SIM_MODEL=H200         H200, H100, A100, A100-40GB or small\n"
     "  DIVVY_SIM_MEMORY=8GiB        memory of each\n"
     "  DIVVY_SIM_SLICE_US=2000      time slice of a context\n"
     "  DIVVY_SIM_FAULTS=RULES       see divvy-sim fault --help\n"
+    "  DIVVY_SIM_MIG=7*1g.18gb      MIG instances from the start\n"
+    "  DIVVY_SIM_DRIVER=580.159.04  version that the driver gives itself\n"
     "\n"
     "Exit status: 0 done, 1 failed (for example no machine), 2 wrong use.\n";
 
@@ -153,6 +175,28 @@ void tool_json_process(const divvy_simgpu_process_t *process) {
            (unsigned long long)process->launches, (unsigned long long)process->bytes,
            (unsigned long long)process->peak_bytes, process->contexts,
            (unsigned long long)process->attached_ns, (unsigned long long)process->ended_ns);
+}
+
+size_t tool_units(int units[DIVVY_SIMGPU_UNITS_MAX]) {
+    divvy_simgpu_ci_t ci;
+    size_t count = 0;
+
+    for (int device = 0; device < divvy_simgpu_device_count(); device++) {
+        units[count++] = device;
+        for (unsigned index = 0; index < DIVVY_SIMGPU_MIG_MAX; index++)
+            if (!divvy_simgpu_ci_get(device, index, &ci))
+                units[count++] = ci.unit;
+    }
+    return count;
+}
+
+const char *tool_unit_name(int unit, char text[16]) {
+    if (unit < DIVVY_SIMGPU_DEVICES_MAX)
+        snprintf(text, 16, "%d", unit);
+    else
+        snprintf(text, 16, "%d:%d", divvy_simgpu_unit_device(unit),
+                 (unit - DIVVY_SIMGPU_DEVICES_MAX) % DIVVY_SIMGPU_MIG_MAX);
+    return text;
 }
 
 const char *tool_size(uint64_t bytes, char text[32]) {

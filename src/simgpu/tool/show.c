@@ -51,9 +51,58 @@ static void json_identity(const divvy_simgpu_device_t *d) {
            d->sm_count);
 }
 
+typedef struct asked {
+    const int *pids; /* none: all */
+    int count;
+} asked_t;
+
+static bool asked_for(const divvy_simgpu_process_t *process, void *arg) {
+    const asked_t *asked = arg;
+
+    for (int i = 0; i < asked->count; i++)
+        if (asked->pids[i] == process->pid)
+            return true;
+    return !asked->count;
+}
+
 /* --- show -------------------------------------------------------------------------------------------------- */
 
+/* One MIG device of a device, or nothing where there is a hole. */
+static bool json_instance(int device, unsigned index, bool first, bool ended, asked_t *asked,
+                          bool *found) {
+    divvy_simgpu_status_t s = {0};
+    divvy_simgpu_ci_t ci;
+
+    if (divvy_simgpu_ci_get(device, index, &ci) || divvy_simgpu_status(ci.unit, &s))
+        return false;
+    printf("%s{\"index\": %u, \"profile\": \"%s\", \"gpu_instance\": %u, \"compute_instance\": %u, "
+           "\"uuid\": \"%s\", \"sm_count\": %u, ",
+           first ? "" : ", ", index, ci.profile.name, ci.gi.id, ci.id, ci.uuid_text,
+           ci.profile.sm_count);
+    json_status(&s);
+    *found |= json_processes("processes", ci.unit, false, asked_for, asked);
+    if (ended)
+        *found |= json_processes("history", ci.unit, true, asked_for, asked);
+    printf("}");
+    return true;
+}
+
+/* MIG mode and MIG devices of a device that has the former. Whether a process asked for was among them. */
+static bool json_mig(int device, bool ended, asked_t *asked) {
+    bool current, pending, first = true, found = false;
+
+    if (divvy_simgpu_mig_mode(device, &current, &pending))
+        return false;
+    printf(", \"mig\": {\"current\": %s, \"pending\": %s, \"devices\": [",
+           current ? "true" : "false", pending ? "true" : "false");
+    for (unsigned index = 0; index < DIVVY_SIMGPU_MIG_MAX; index++)
+        first &= !json_instance(device, index, first, ended, asked, &found);
+    printf("]}");
+    return found;
+}
+
 static void show_json(void) {
+    asked_t everybody = {0};
     char path[4096] = "";
 
     (void)divvy_simgpu_path(path, sizeof path);
@@ -69,6 +118,7 @@ static void show_json(void) {
         json_status(&s);
         (void)json_processes("processes", i, false, NULL, NULL);
         (void)json_processes("history", i, true, NULL, NULL);
+        (void)json_mig(i, true, &everybody);
         printf("}");
     }
     printf("]}\n");
@@ -77,13 +127,14 @@ static void show_json(void) {
 static void show_device(int device) {
     const divvy_simgpu_device_t *d = divvy_simgpu_device_get(device);
     divvy_simgpu_status_t s = {0};
-    char used[32], total[32];
+    char used[32], total[32], name[16];
     unsigned permille = 0;
     size_t count = 0;
 
-    (void)divvy_simgpu_status(device, &s);
+    if (!d || divvy_simgpu_status(device, &s))
+        return; /* a MIG device that was destroyed just now */
     (void)divvy_simgpu_utilisation(device, 0, SECOND_NS, &permille);
-    printf("%d  %s  %s  %s%s\n", device, d->name, d->uuid_text, d->pci_text,
+    printf("%s  %s  %s  %s%s\n", tool_unit_name(device, name), d->name, d->uuid_text, d->pci_text,
            s.lost ? "  LOST" : "");
     printf("   memory %s of %s; busy %.1f %% of the last second, %.3f s since it was made %.0f s "
            "ago; %llu launches\n",
@@ -116,8 +167,11 @@ int tool_show(int argc, char **argv) {
         show_json();
         return TOOL_OK;
     }
-    for (int i = 0; i < divvy_simgpu_device_count(); i++)
-        show_device(i);
+    int units[DIVVY_SIMGPU_UNITS_MAX];
+    size_t count = tool_units(units);
+
+    for (size_t i = 0; i < count; i++)
+        show_device(units[i]);
     for (unsigned i = 0; !divvy_simgpu_fault_describe(i, text, sizeof text); i++)
         printf("fault  %s\n", text);
     return TOOL_OK;
@@ -145,12 +199,16 @@ static uint64_t busy_before(const seen_t *seen, uint64_t id) {
 }
 
 static void print_interval(int device, const seen_t *before, const seen_t *now) {
+    const divvy_simgpu_device_t *d = divvy_simgpu_device_get(device);
     double span_ns = (double)(now->status.now_ns - before->status.now_ns);
-    char size[32];
+    char size[32], name[16];
+
+    if (!d)
+        return;
 
     if (span_ns <= 0)
         span_ns = 1;
-    printf("%d  %-24s  %5.1f %%  %10s\n", device, divvy_simgpu_device_get(device)->name,
+    printf("%-3s  %-24s  %5.1f %%  %10s\n", tool_unit_name(device, name), d->name,
            100.0 * (double)(now->status.busy_ns - before->status.busy_ns) / span_ns,
            tool_size(now->status.used_bytes, size));
     for (size_t i = 0; now->processes && i < now->count; i++) {
@@ -163,12 +221,13 @@ static void print_interval(int device, const seen_t *before, const seen_t *now) 
 }
 
 static void watch(double interval_s, uint64_t count) {
-    seen_t before[DIVVY_SIMGPU_DEVICES_MAX] = {0};
-    int devices = divvy_simgpu_device_count();
+    seen_t before[DIVVY_SIMGPU_UNITS_MAX] = {0}; /* by unit: they come and go */
+    int units[DIVVY_SIMGPU_UNITS_MAX];
+    size_t devices = tool_units(units);
     uint64_t due_ns = divvy_simgpu_now_ns();
 
-    for (int i = 0; i < devices; i++)
-        look(i, &before[i]);
+    for (size_t i = 0; i < devices; i++)
+        look(units[i], &before[units[i]]);
     for (uint64_t n = 0; n < count; n++) {
         due_ns += (uint64_t)(interval_s * SECOND_NS);
         struct timespec due = {.tv_sec = (time_t)(due_ns / SECOND_NS),
@@ -177,18 +236,19 @@ static void watch(double interval_s, uint64_t count) {
         (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
         if (isatty(STDOUT_FILENO))
             printf("\033[H\033[J");
-        for (int i = 0; i < devices; i++) {
-            seen_t now;
+        devices = tool_units(units);
+        for (size_t i = 0; i < devices; i++) {
+            seen_t now, *earlier = &before[units[i]];
 
-            look(i, &now);
-            print_interval(i, &before[i], &now);
-            free(before[i].processes);
-            before[i] = now;
+            look(units[i], &now);
+            print_interval(units[i], earlier, &now);
+            free(earlier->processes);
+            *earlier = now;
         }
         if (fflush(stdout))
             break;
     }
-    for (int i = 0; i < devices; i++)
+    for (int i = 0; i < DIVVY_SIMGPU_UNITS_MAX; i++)
         free(before[i].processes);
 }
 
@@ -221,20 +281,6 @@ int tool_watch(int argc, char **argv) {
 
 /* --- busy -------------------------------------------------------------------------------------------------- */
 
-typedef struct asked {
-    const int *pids; /* none: all */
-    int count;
-} asked_t;
-
-static bool asked_for(const divvy_simgpu_process_t *process, void *arg) {
-    const asked_t *asked = arg;
-
-    for (int i = 0; i < asked->count; i++)
-        if (asked->pids[i] == process->pid)
-            return true;
-    return !asked->count;
-}
-
 static bool busy_json(asked_t *asked, bool ended) {
     bool found = false;
 
@@ -249,6 +295,7 @@ static bool busy_json(asked_t *asked, bool ended) {
         found |= json_processes("processes", i, false, asked_for, asked);
         if (ended)
             found |= json_processes("history", i, true, asked_for, asked);
+        found |= json_mig(i, ended, asked);
         printf("}");
     }
     printf("]}\n");
@@ -256,19 +303,22 @@ static bool busy_json(asked_t *asked, bool ended) {
 }
 
 static bool busy_text(asked_t *asked, bool ended) {
+    int units[DIVVY_SIMGPU_UNITS_MAX];
+    size_t unit_count = tool_units(units);
     bool found = false;
+    char name[16];
 
-    for (int device = 0; device < divvy_simgpu_device_count(); device++)
+    for (size_t u = 0; u < unit_count; u++)
         for (int part = 0; part < (ended ? 2 : 1); part++) {
             size_t count = 0;
-            divvy_simgpu_process_t *list = tool_processes(device, part == 1, &count);
+            divvy_simgpu_process_t *list = tool_processes(units[u], part == 1, &count);
 
             for (size_t i = 0; list && i < count; i++) {
                 if (!asked_for(&list[i], asked))
                     continue;
                 found = true;
-                printf("%d %d %llu%s\n", list[i].pid, device, (unsigned long long)list[i].busy_ns,
-                       part ? " ended" : "");
+                printf("%d %s %llu%s\n", list[i].pid, tool_unit_name(units[u], name),
+                       (unsigned long long)list[i].busy_ns, part ? " ended" : "");
             }
             free(list);
         }

@@ -13,6 +13,7 @@ int tool_show(int argc, char **argv);
 int tool_watch(int argc, char **argv);
 int tool_busy(int argc, char **argv);
 int tool_fault(int argc, char **argv);
+int tool_mig(int argc, char **argv);
 int tool_reset(int argc, char **argv);
 int tool_env(int argc, char **argv);
 
@@ -21,6 +22,14 @@ int tool_complain(const char *verb, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Joins the machine that exists, or complains. TOOL_OK or TOOL_FAILED. */
 int tool_attach(const char *verb);
+
+/* A GPU instance with its compute instances; -EBUSY one of them is in use. */
+int tool_mig_destroy_gi(const divvy_simgpu_gi_t *gi);
+
+/* The devices and behind each its MIG devices: their numbers in the engine. */
+size_t tool_units(int units[DIVVY_SIMGPU_UNITS_MAX]);
+/* How a unit is called in tables: "1", or "1:0" for the first MIG device of device 1. */
+const char *tool_unit_name(int unit, char text[16]);
 
 /* Processes of a device, live or (ended) of the history; *ret_count of them, the caller frees. NULL when out of
  * memory or on error. */

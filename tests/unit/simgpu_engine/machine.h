@@ -138,6 +138,8 @@ static inline int real_setup(void **state) {
     unsetenv("DIVVY_SIM_MEMORY");
     unsetenv("DIVVY_SIM_DEVICES");
     unsetenv("DIVVY_SIM_FAULTS");
+    unsetenv("DIVVY_SIM_MIG");
+    unsetenv("DIVVY_SIM_DRIVER");
     unsetenv("DIVVY_SIM_SLICE_US");
     return 0;
 }

@@ -421,10 +421,10 @@ static void die_inside(void *arg) {
         sim_self_lock_device(0);
         break;
     case 1: /* sum changed, process not */
-        sim_self_lock_memory(0)->used_bytes += 512 << 20;
+        sim_memory_lock(sim_self_file(), 0, sim_self_tag())->used_bytes += 512 << 20;
         break;
     case 2: /* process changed, sum not */
-        sim_self_lock_memory(0);
+        sim_memory_lock(sim_self_file(), 0, sim_self_tag());
         f->procs[sim_self_slot()].use[0].bytes += 512 << 20;
         break;
     case 3:

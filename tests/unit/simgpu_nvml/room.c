@@ -36,6 +36,8 @@ int room_setup_bare(void **state) {
     (void)setenv("DIVVY_SIM_MEMORY", "1GiB", 1);
     (void)unsetenv("DIVVY_SIM_MODEL");
     (void)unsetenv("DIVVY_SIM_FAULTS");
+    (void)unsetenv("DIVVY_SIM_MIG");
+    (void)unsetenv("DIVVY_SIM_DRIVER");
     (void)unsetenv("DIVVY_SIM_SLICE_US");
     return 0;
 }
@@ -112,7 +114,7 @@ static int guest_run(int device, uint64_t bytes, uint64_t busy_ns) {
         (void)fprintf(stderr, "%s\n", error);
         return 2;
     }
-    if (divvy_simgpu_context_create(device, &context) != 0 ||
+    if (divvy_simgpu_open(device) != 0 || divvy_simgpu_context_create(device, &context) != 0 ||
         (bytes > 0 && divvy_simgpu_mem_alloc(device, bytes, 0, 0, &address) != 0) ||
         divvy_simgpu_channel_open(context, 0, &channel) != 0)
         return 3;

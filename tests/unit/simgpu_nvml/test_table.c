@@ -87,12 +87,10 @@ static void test_unsupported_says_so(void **state) {
     nvmlDevice_t device = room_device(0);
     nvmlEnableState_t active;
     unsigned int number;
-    nvmlReturn_t activation;
 
     (void)state;
     assert_int_equal(nvmlDeviceGetNvLinkState(device, 0, &active), NVML_ERROR_NOT_SUPPORTED);
     assert_int_equal(nvmlDeviceGetFanSpeed(device, &number), NVML_ERROR_NOT_SUPPORTED);
-    assert_int_equal(nvmlDeviceSetMigMode(device, 1, &activation), NVML_ERROR_NOT_SUPPORTED);
     assert_int_equal(nvmlDeviceGetNumaNodeId(device, &number), NVML_ERROR_NOT_SUPPORTED);
 }
 
