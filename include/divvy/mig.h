@@ -221,6 +221,12 @@ struct divvy_mig_options {
 /* What everybody begins with. */
 #define DIVVY_MIG_OPTIONS_INIT {sizeof(struct divvy_mig_options), 0, 0, 0, -1, 0, 0, 0, 0, 0, 0}
 
+/*
+ * Sets what the environment says: the TTL from HC_MIG_TTL and the folder of the locks from HC_MIG_LOCK_DIR, which is borrowed.
+ * A TTL that is none is told to options->log, which is to be set before, as a warning, and is 5 minutes.
+ */
+DIVVY_MIG_API void divvy_mig_options_read_environment(struct divvy_mig_options *options);
+
 /* A slice that is this process's until divvy_mig_release, or the end of the process. */
 struct divvy_mig_reservation;
 
