@@ -1,12 +1,11 @@
 /* Starting the process that makes the driver's checkpoint calls, and what it does: see checkpoint.h. */
 #include "daemon/checkpoint.h"
 
+#include "accel/checkpoint/steps.h"
 #include "base/cleanup.h"
 #include "core/clock.h"
 #include "core/parse.h"
-#include "cuda/driver.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,8 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOCK_MS 5000u /* for calls of a process to end: the gate is closed, so none waits for its turn */
-
 extern char **environ;
 
 /* --- the process -------------------------------------------------------------------------------------------- */
@@ -29,68 +26,9 @@ extern char **environ;
 static const int failures[] = {0, -EIO, -EOPNOTSUPP, -ENOMEM, -EBUSY};
 enum { FAILURES = sizeof failures / sizeof failures[0] };
 
-#define NEEDED(X)                                                                                  \
-    X(cuInit)                                                                                      \
-    X(cuGetErrorName)                                                                              \
-    X(cuCheckpointProcessGetState)                                                                 \
-    X(cuCheckpointProcessLock)                                                                     \
-    X(cuCheckpointProcessCheckpoint)                                                               \
-    X(cuCheckpointProcessRestore)                                                                  \
-    X(cuCheckpointProcessUnlock)
-
-#define MEMBER(symbol) __typeof__(&symbol) symbol;
-static struct {
-    NEEDED(MEMBER)
-} cu;
-#undef MEMBER
-
-static int failed(const char *call, int pid, CUresult result) {
-    const char *name = NULL;
-
-    if (cu.cuGetErrorName(result, &name) != CUDA_SUCCESS || !name)
-        name = "unknown error";
-    if (pid)
-        printf("%s of process %d: %s (%d)\n", call, pid, name, (int)result);
-    else
-        printf("%s: %s (%d)\n", call, name, (int)result);
-    switch (result) {
-    case CUDA_ERROR_NOT_SUPPORTED:
-        return -EOPNOTSUPP;
-    case CUDA_ERROR_OUT_OF_MEMORY:
-        return -ENOMEM;
-    case CUDA_ERROR_NOT_READY:
-        return -EBUSY;
-    default:
-        return -EIO;
-    }
+static void tell(const char *line) {
+    (void)puts(line);
 }
-
-static int library_load(const char *file) {
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    CUresult result;
-
-    if (!library) {
-        printf("%s\n", dlerror());
-        return -EOPNOTSUPP;
-    }
-#define LOAD(symbol)                                                                               \
-    cu.symbol = (__typeof__(cu.symbol))dlsym(library, #symbol);                                    \
-    if (!cu.symbol) {                                                                              \
-        printf("%s lacks " #symbol "\n", file);                                                    \
-        return -EOPNOTSUPP;                                                                        \
-    }
-    NEEDED(LOAD)
-#undef LOAD
-    result = cu.cuInit(0);
-    return result == CUDA_SUCCESS ? 0 : failed("cuInit", 0, result);
-}
-
-/* One process on its way. */
-struct process {
-    int pid;
-    bool cuda; /* the driver knows it */
-    CUprocessState state;
-};
 
 static int pid_read(const char *text, int *ret_pid) {
     uint64_t value;
@@ -101,80 +39,8 @@ static int pid_read(const char *text, int *ret_pid) {
     return 0;
 }
 
-static void state_read(struct process *process) {
-    process->cuda = cu.cuCheckpointProcessGetState(process->pid, &process->state) == CUDA_SUCCESS;
-}
-
-/* One step of a process that is in `from`; nothing for one in another state. The steps are told apart by where they lead. */
-static int step(struct process *process, CUprocessState from, CUprocessState to) {
-    CUcheckpointLockArgs lock = {.timeoutMs = LOCK_MS};
-    const char *call;
-    CUresult result;
-
-    if (!process->cuda || process->state != from)
-        return 0;
-    if (from == CU_PROCESS_STATE_RUNNING) {
-        call = "cuCheckpointProcessLock";
-        result = cu.cuCheckpointProcessLock(process->pid, &lock);
-    } else if (to == CU_PROCESS_STATE_RUNNING) {
-        call = "cuCheckpointProcessUnlock";
-        result = cu.cuCheckpointProcessUnlock(process->pid, NULL);
-    } else if (from == CU_PROCESS_STATE_LOCKED) {
-        call = "cuCheckpointProcessCheckpoint";
-        result = cu.cuCheckpointProcessCheckpoint(process->pid, NULL);
-    } else {
-        call = "cuCheckpointProcessRestore";
-        result = cu.cuCheckpointProcessRestore(process->pid, NULL);
-    }
-    if (result == CUDA_SUCCESS) {
-        process->state = to;
-        return 0;
-    }
-    state_read(process);
-    /* one that has ended meanwhile is no failure */
-    return process->cuda ? failed(call, process->pid, result) : 0;
-}
-
-/* The step of all that are in `from`, up to the first that fails. */
-static int step_all(struct process *all, size_t count, CUprocessState from, CUprocessState to) {
-    int status = 0;
-
-    for (size_t i = 0; i < count && status == 0; i++)
-        status = step(&all[i], from, to);
-    return status;
-}
-
-/* The same on the way back: each as far as it comes. */
-static void step_back(struct process *all, size_t count, CUprocessState from, CUprocessState to) {
-    for (size_t i = 0; i < count; i++)
-        (void)step(&all[i], from, to);
-}
-
-static int save(struct process *all, size_t count) {
-    int status = step_all(all, count, CU_PROCESS_STATE_RUNNING, CU_PROCESS_STATE_LOCKED);
-
-    if (status == 0)
-        status = step_all(all, count, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_CHECKPOINTED);
-    if (status < 0) {
-        step_back(all, count, CU_PROCESS_STATE_CHECKPOINTED, CU_PROCESS_STATE_LOCKED);
-        step_back(all, count, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_RUNNING);
-    }
-    return status;
-}
-
-/* None of them runs before all are back. */
-static int restore(struct process *all, size_t count) {
-    int status = step_all(all, count, CU_PROCESS_STATE_CHECKPOINTED, CU_PROCESS_STATE_LOCKED);
-
-    if (status < 0)
-        step_back(all, count, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_CHECKPOINTED);
-    else
-        status = step_all(all, count, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_RUNNING);
-    return status;
-}
-
 int divvy_checkpoint_main(int argc, char **argv) {
-    struct process *all;
+    struct divvy_checkpoint_process *all;
     size_t count;
     int status;
 
@@ -185,18 +51,15 @@ int divvy_checkpoint_main(int argc, char **argv) {
     all = calloc(count, sizeof *all);
     if (!all)
         return 1;
-    status = library_load(argv[3]);
+    status = divvy_checkpoint_load(argv[3], tell);
     for (size_t i = 0; i < count && status == 0; i++) {
         status = pid_read(argv[4 + i], &all[i].pid);
         if (status == 0)
-            state_read(&all[i]);
-        if (all[i].cuda && all[i].state == CU_PROCESS_STATE_FAILED) {
-            printf("process %d failed in an earlier checkpoint\n", all[i].pid);
-            status = -EIO;
-        }
+            divvy_checkpoint_look(&all[i]);
     }
     if (status == 0)
-        status = strcmp(argv[2], "save") == 0 ? save(all, count) : restore(all, count);
+        status = strcmp(argv[2], "save") == 0 ? divvy_checkpoint_save(all, count, tell)
+                                              : divvy_checkpoint_restore(all, count, tell);
     free(all);
     for (int i = 0; i < FAILURES; i++)
         if (failures[i] == status)

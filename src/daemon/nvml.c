@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/parse.h"
 #include "core/uuid.h"
+#include "cuda/models.h"
 #include "cuda/nvml.h"
 
 #include <dlfcn.h>
@@ -60,29 +61,8 @@ struct divvy_nvml {
     struct entry entries[DIVVY_NODE_DEVICES];
 };
 
-/* Substrings of names, the first that fits: the longer before the shorter. From the makers' data sheets. */
-static const struct {
-    const char *name;
-    double tflops;
-} models[] = {
-    {"B300", 2250},     {"B200", 2250},     {"GB200", 2500},    {"H200", 989.5},    {"GH200", 989.5},
-    {"H100 NVL", 835},  {"H100 PCIe", 756}, {"H100", 989.5},    {"H800 PCIe", 756}, {"H800", 989.5},
-    {"H20", 148},       {"A100", 312},      {"A800", 312},      {"A40", 149.7},     {"A30", 165},
-    {"A10G", 70},       {"A10", 125},       {"L40S", 362},      {"L40", 181},       {"L4", 121},
-    {"V100-PCIE", 112}, {"V100", 125},      {"T4", 65},         {"RTX 6000 Ada", 364},
-};
-
 double divvy_nvml_model_tflops(const char *model) {
-    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        const char *at = strstr(model, models[i].name);
-        size_t length = strlen(models[i].name);
-
-        /* "A10" is not in "A1000", nor "T4" in "RT4". */
-        if (at && (at == model || at[-1] == ' ' || at[-1] == '-') &&
-            !((at[length] >= '0' && at[length] <= '9') || (at[length] >= 'A' && at[length] <= 'Z')))
-            return models[i].tflops;
-    }
-    return 0;
+    return divvy_cuda_model_tflops(model);
 }
 
 /* --- opening ------------------------------------------------------------------------------------------ */
