@@ -226,15 +226,19 @@ static int metrics_list(const char *const *uuids, size_t count, const DeviceMetr
 int divvy_accel_metrics_get(struct divvy_accel *accel, const char *const *uuids, size_t count,
                             struct divvy_accel_metrics_list *ret_list, struct divvy_error *error) {
     DeviceMetrics *room;
-    bool any = count == 0;
+    bool any = false;
     int status = 0, *statuses;
 
+    if (count == 0) {
+        *ret_list = (struct divvy_accel_metrics_list){0, NULL};
+        return 0;
+    }
     for (size_t i = 0; i < count && status == 0; i++)
         status = divvy_accel_id_check("a device's UUID", uuids[i], error);
     if (status < 0)
         return status;
-    room = calloc(count + 1, sizeof *room);
-    statuses = calloc(count + 1, sizeof *statuses);
+    room = calloc(count, sizeof *room);
+    statuses = calloc(count, sizeof *statuses);
     if (!room || !statuses)
         status = divvy_error_set_errno(error, -ENOMEM, "cannot read figures");
     for (size_t i = 0, part; status != -ENOMEM && i < count; i += part) {
