@@ -100,9 +100,11 @@ int sim_unit_open(sim_file_t *f, uint32_t slot, uint32_t unit) {
     if (sim_load(&p->opened[unit / 64]) >> unit % 64 & 1)
         return 0;
     if (unit >= SIM_DEVICES) {
-        if (sim_state_populate(&p->use[unit], sizeof p->use[unit]) < 0)
+        sim_usage_t *u = &p->use[unit & (SIM_UNITS - 1)];
+
+        if (sim_state_populate(u, sizeof *u) < 0)
             return -ENOSPC;
-        memset(&p->use[unit], 0, sizeof p->use[unit]);
+        memset(u, 0, sizeof *u);
     }
     __atomic_or_fetch(&p->opened[unit / 64], UINT64_C(1) << unit % 64, __ATOMIC_SEQ_CST);
     return 0;

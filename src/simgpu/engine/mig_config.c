@@ -87,7 +87,7 @@ static int read_device(sim_file_t *f, const sim_config_t *config, uint32_t devic
         return 0;
     if (!sim_config_mig(config, device, &d.table))
         return refuse(error, text, length, "this model has no MIG");
-    for (size_t at = 0; !r && at < length && !divvy_core_word_equal(text, length, "on");) {
+    for (size_t at = 0; !r && at <= length && !divvy_core_word_equal(text, length, "on");) {
         const char *comma = memchr(text + at, ',', length - at);
         size_t end = comma ? (size_t)(comma - text) : length;
 
