@@ -102,8 +102,9 @@ void divvy_page_credit(struct divvy_page *page, unsigned slot, unsigned device, 
         (void)change(page, slot, device, bytes, CHANGE_DOWN);
 }
 
-void divvy_page_refusal_count(struct divvy_page *page, unsigned device) {
-    __atomic_fetch_add(&page->devices[device].refused, 1, __ATOMIC_RELAXED);
+void divvy_page_refusal_count(struct divvy_page *page, unsigned device, uint64_t bytes) {
+    __atomic_store_n(&page->devices[device].refused_bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&page->devices[device].refused, 1, __ATOMIC_RELEASE);
 }
 
 uint64_t divvy_page_cell_settle(struct divvy_page *page, unsigned slot, unsigned device) {

@@ -81,7 +81,8 @@ struct divvy_page_device {
     uint64_t refused;    /* allocations refused because of the limit; atomic */
     uint64_t clamped;    /* credits that would have gone below zero; atomic */
     uint64_t peak_bytes; /* highest `used` seen; atomic, a hint */
-    uint64_t reserved1[6];
+    uint64_t refused_bytes; /* what the allocation refused last had asked for; atomic */
+    uint64_t reserved1[5];
     struct divvy_page_compute compute;
     uint64_t reserved2[6];
 };
@@ -259,8 +260,8 @@ void divvy_page_credit(struct divvy_page *page, unsigned slot, unsigned device, 
  * for threads. */
 void divvy_page_charge(struct divvy_page *page, unsigned slot, unsigned device, uint64_t bytes);
 
-/* Count a refusal that the application saw. */
-void divvy_page_refusal_count(struct divvy_page *page, unsigned device);
+/* Count a refusal that the application saw, of so many bytes. */
+void divvy_page_refusal_count(struct divvy_page *page, unsigned device, uint64_t bytes);
 
 /* Bytes charged to the tenant on a device, and what one slot contributes. Atomic loads. */
 uint64_t divvy_page_used(const struct divvy_page *page, unsigned device);

@@ -97,6 +97,10 @@ int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_
     uint64_t percent = strictest(&limits->percent, device, &entry);
     uint64_t bytes = strictest(&limits->bytes, device, &entry);
 
+    /* Whoever does not know the device's exact size asks for as much of it as there is. */
+    if (device->total_bytes != 0 && bytes > device->total_bytes &&
+        divvy_limits_word_is_true(getenv("DIVVY_LIMIT_FITS")))
+        bytes = device->total_bytes;
     if (bytes != 0 && device->total_bytes != 0 && bytes > device->total_bytes) {
         char uuid[DIVVY_CORE_UUID_TEXT_BYTES];
 

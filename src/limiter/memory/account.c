@@ -67,7 +67,7 @@ int divvy_memory_reserve(int device, uint64_t bytes) {
     divvy_graph_pool_reconcile((unsigned)device, true);
     if (reserve((unsigned)device, bytes) == 0)
         return 0;
-    divvy_page_refusal_count(divvy_process.page, (unsigned)device);
+    divvy_page_refusal_count(divvy_process.page, (unsigned)device, bytes);
     divvy_core_log_limited(
         DIVVY_LOG_INFO, DIVVY_NS_PER_SECOND,
         "out of memory: %llu bytes asked for, %llu of the limit of %llu in use",

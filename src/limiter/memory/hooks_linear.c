@@ -3,6 +3,7 @@
  * the driver, record; on the way back: take the record, call the driver, credit. A record is taken
  * before the driver frees, because another thread may be given the same address right after.
  */
+#include "limiter/hook/limits.h"
 #include "limiter/hook/real.h"
 #include "limiter/hook/table.h"
 #include "limiter/memory/account.h"
@@ -10,6 +11,7 @@
 #include "limiter/memory/pool.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define PITCH_ALIGNMENT                                                                            \
     512 /* what devices of today align rows to; the true pitch is charged afterwards */
@@ -33,7 +35,7 @@ static CUresult give_back(CUdeviceptr pointer, uint64_t bytes, int device) {
 
 /* Functions that allocate exactly `bytesize` bytes on the current device, whatever else they take.
  */
-#define ALLOCATION(symbol, parameters, arguments)                                                  \
+#define ALLOCATION(symbol, parameters, arguments, after)                                           \
     CUresult divvy_hook_##symbol parameters {                                                      \
         CUcontext context;                                                                         \
         CUresult result;                                                                           \
@@ -54,14 +56,35 @@ static CUresult give_back(CUdeviceptr pointer, uint64_t bytes, int device) {
         }                                                                                          \
         if (record_pointer(*dptr, bytesize, device, context) != CUDA_SUCCESS)                      \
             return give_back(*dptr, bytesize, device);                                             \
+        after;                                                                                     \
         return CUDA_SUCCESS;                                                                       \
     }
 
-ALLOCATION(cuMemAlloc_v2, (CUdeviceptr * dptr, size_t bytesize), (dptr, bytesize))
+/*
+ * HYPERCORE_PREFETCH: managed memory is brought to the device at once, so that the first use need not fault it in. Never
+ * while a capture could be spoilt by work on the default stream; where the device cannot, nothing is lost.
+ */
+static void prefetch(CUdeviceptr pointer, size_t bytes) {
+    static int known = -1;
+    int wanted = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
+    CUdevice device;
+
+    if (wanted < 0) {
+        wanted = divvy_limits_word_is_true(getenv("HYPERCORE_PREFETCH"));
+        __atomic_store_n(&known, wanted, __ATOMIC_RELAXED);
+    }
+    if (!wanted || divvy_real.cuStreamIsCapturing(NULL, &capture) != CUDA_SUCCESS ||
+        capture != CU_STREAM_CAPTURE_STATUS_NONE || divvy_real.cuCtxGetDevice(&device) != CUDA_SUCCESS)
+        return;
+    (void)DIVVY_MEMORY_DRIVER(divvy_real.cuMemPrefetchAsync(pointer, bytes, device, NULL));
+}
+
+ALLOCATION(cuMemAlloc_v2, (CUdeviceptr * dptr, size_t bytesize), (dptr, bytesize), (void)0)
 ALLOCATION(cuMemAlloc, (CUdeviceptr_v1 * dptr, unsigned int bytesize),
-           (dptr, bytesize)) /* 32-bit, before CUDA 3.2 */
+           (dptr, bytesize), (void)0) /* 32-bit, before CUDA 3.2 */
 ALLOCATION(cuMemAllocManaged, (CUdeviceptr * dptr, size_t bytesize, unsigned int flags),
-           (dptr, bytesize, flags))
+           (dptr, bytesize, flags), prefetch(*dptr, bytesize))
 
 /* Before the call the pitch is an estimate. */
 static uint64_t pitch_estimate(uint64_t width, uint64_t height) {
