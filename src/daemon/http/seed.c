@@ -191,9 +191,9 @@ json_t *divvy_http_pod_info(const struct divvy_node_tenant *tenant, const struct
 
     if (!json)
         return NULL;
-    /* Ours: what a limiter can enforce without a table of TFLOPS. Other readers pass it over. */
-    if (tenant->binding_count > 0 && tenant->bindings[0].compute_permille < DIVVY_NODE_PERMILLE_NONE)
-        json_object_set_new(json, "compute_permille", json_integer(tenant->bindings[0].compute_permille));
+    /* Ours, 1000 for none: what a limiter can enforce without a table of TFLOPS, and tells it whom it speaks with. */
+    json_object_set_new(json, "compute_permille",
+                        json_integer(tenant->binding_count > 0 ? tenant->bindings[0].compute_permille : DIVVY_NODE_PERMILLE_NONE));
     json_object_set_new(json, "compute_shard", json_false());
     json_object_set_new(json, "isolation", json_string("soft"));
     if (autofreeze_ns > 0) {

@@ -8,6 +8,7 @@
 #include "limiter/channel/pod.h"
 #include "limiter/channel/visible.h"
 #include "limiter/compute/compute.h"
+#include "limiter/foreign/foreign.h"
 #include "limiter/hook/control.h"
 #include "limiter/hook/loader.h"
 #include "limiter/hook/process.h"
@@ -51,7 +52,7 @@ static const char *variable(const char *name) {
 }
 
 bool divvy_channel_is_wanted(void) {
-    return variable("HYPERVISOR_IP") && variable("HYPERVISOR_PORT") && variable("CONTAINER_NAME");
+    return variable("HYPERVISOR_IP") && variable("HYPERVISOR_PORT") && variable("CONTAINER_NAME") && !variable("TF_SHM_FILE");
 }
 
 static uint64_t timeout_of(const char *name) {
@@ -189,12 +190,14 @@ int divvy_channel_pod_ask(const struct divvy_limit_device *machine, size_t count
         return status;
     }
     pod_known = true;
-    if (pod.has_tflops)
+    if (pod.has_tflops && !divvy_foreign_is_wanted())
         divvy_core_log_warn("the pod's limit in TFLOPS has no percentage with it; GPU time is not limited here");
     gpus_of_container();
     visible_rewrite(machine, count);
     return 0;
 }
+
+bool divvy_channel_is_divvyd(void) { return pod_known && pod.is_divvyd; }
 
 void divvy_channel_limit(const struct divvy_limit_device *device, struct divvy_limit *limit) {
     if (!pod_known || (!divvy_pod_has(&pod, &device->uuid) && !divvy_pod_has(&pod, &device->parent)))

@@ -25,6 +25,9 @@ bool divvy_channel_is_wanted(void);
  */
 int divvy_channel_pod_ask(const struct divvy_limit_device *machine, size_t count);
 
+/* Whether the hypervisor that answered for the pod is divvyd, which needs no pod file with us. */
+bool divvy_channel_is_divvyd(void);
+
 /* What the pod's limits are for this device: made stricter by them. */
 void divvy_channel_limit(const struct divvy_limit_device *device, struct divvy_limit *limit);
 

@@ -83,7 +83,8 @@ int divvy_pod_parse(const char *body, size_t length, struct divvy_pod *ret_pod, 
         permille > 1000 || !gpus_read(data, &pod))
         return fail(-EINVAL, "the answer about the pod is malformed", message);
     pod.permille = permille == 1000 ? 0 : (uint32_t)permille;
-    pod.has_tflops = is_given(data, "tflops_limit") && !is_given(data, "compute_permille");
+    pod.is_divvyd = is_given(data, "compute_permille");
+    pod.has_tflops = is_given(data, "tflops_limit") && !pod.is_divvyd;
     *ret_pod = pod;
     return 0;
 }

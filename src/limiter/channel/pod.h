@@ -16,6 +16,7 @@
 struct divvy_pod {
     uint64_t memory_bytes; /* of each GPU; 0: no limit */
     uint32_t permille;     /* of GPU time; 0: no limit, or none that can be told in these terms */
+    bool is_divvyd;        /* the answer has what only divvyd says */
     bool has_tflops;       /* a limit in TFLOPS came without a percentage: not ours to enforce */
     unsigned gpu_count;
     divvy_core_uuid_t gpus[DIVVY_POD_GPUS_MAX]; /* in the order of the answer */

@@ -89,8 +89,8 @@ static const uint32_t *permille_usual = &share_none; /* what the gate looks at u
 uint32_t divvy_compute_suspended;
 
 static void gate_set(void) {
-    const uint32_t *word = __atomic_load_n(&divvy_compute_suspended, __ATOMIC_SEQ_CST) ? &share_look
-                                                                                        : permille_usual;
+    bool looks = __atomic_load_n(&divvy_compute_suspended, __ATOMIC_SEQ_CST) || divvy_compute_gate.toll;
+    const uint32_t *word = looks ? &share_look : permille_usual;
 
     __atomic_store_n(&divvy_compute_gate.permille, word, __ATOMIC_RELEASE);
 }
@@ -99,6 +99,11 @@ void divvy_compute_suspend(bool is_suspended) {
     __atomic_store_n(&divvy_compute_suspended, is_suspended, __ATOMIC_SEQ_CST);
     gate_set();
     (void)divvy_core_futex_wake(&divvy_compute_suspended, INT32_MAX, true);
+}
+
+void divvy_compute_set_toll(const struct divvy_compute_toll *toll) {
+    __atomic_store_n(&divvy_compute_gate.toll, toll, __ATOMIC_RELEASE);
+    gate_set();
 }
 
 /* --- attaching ---------------------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "limiter/compute/hooks_table.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define DIVVY_COMPUTE_DECLARE(symbol, room, what) __typeof__(symbol) divvy_hook_##symbol;
 DIVVY_COMPUTE_HOOKS(DIVVY_COMPUTE_DECLARE)
@@ -53,6 +54,20 @@ void divvy_compute_device_destroying(CUdevice device);
  * forked child begins without.
  */
 void divvy_compute_suspend(bool is_suspended);
+
+/*
+ * Permission that somebody else gives, for each launch by itself: asked first, on the launching thread, and may block. True: it was
+ * given, and the launch goes to the driver past the gate; false: the gate decides as ever. `stream` as the driver takes it, but for
+ * CU_STREAM_LEGACY and CU_STREAM_PER_THREAD, which stand for the default streams.
+ */
+struct divvy_compute_toll {
+    bool (*kernel)(uint64_t blocks, uint64_t threads_per_block, CUstream stream);
+    bool (*graph)(CUgraphExec exec, CUstream stream);
+    void (*graph_made)(CUgraphExec exec, CUgraph graph); /* or changed */
+};
+
+/* NULL: nobody (the default). After divvy_compute_attach, which keeps it; launches come by from the next one on. */
+void divvy_compute_set_toll(const struct divvy_compute_toll *toll);
 
 /*
  * How many processes outside this tenant compute on the device now: a count, or negative: not known. Called at most once a

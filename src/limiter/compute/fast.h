@@ -5,6 +5,7 @@
 #ifndef DIVVY_LIMITER_COMPUTE_FAST_H
 #define DIVVY_LIMITER_COMPUTE_FAST_H
 
+#include "limiter/compute/compute.h"
 #include "limiter/compute/state.h"
 
 /* What a key is of, in its top byte; kernels have the size class of their grid there (0..96). */
@@ -29,6 +30,13 @@ static inline unsigned divvy_compute_grid_class(unsigned x, unsigned y, unsigned
     return 64u - (unsigned)__builtin_clzll(plane | 1) + (z > 1 ? 32u - (unsigned)__builtin_clz(z) : 0u);
 }
 
+/* Product of three dimensions, each at least 1; what does not fit is very much. */
+static inline uint64_t divvy_compute_volume(unsigned x, unsigned y, unsigned z) {
+    uint64_t plane = (uint64_t)(x ? x : 1) * (y ? y : 1), volume;
+
+    return __builtin_mul_overflow(plane, z ? z : 1, &volume) ? UINT64_MAX : volume;
+}
+
 static inline CUstream divvy_compute_stream_legacy(CUstream stream) {
     return stream ? stream : CU_STREAM_LEGACY;
 }
@@ -51,6 +59,19 @@ static inline uint32_t divvy_compute_slot_place(CUstream stream) {
 static inline bool divvy_compute_armed(void) {
     return __builtin_expect(
         divvy_pacer_limits(__atomic_load_n(divvy_compute_gate.permille, __ATOMIC_RELAXED)), 0);
+}
+
+/* Whether somebody else's permission was asked and given. */
+static inline bool divvy_compute_paid(uint64_t blocks, uint64_t threads_per_block, CUstream stream) {
+    const struct divvy_compute_toll *toll = __atomic_load_n(&divvy_compute_gate.toll, __ATOMIC_ACQUIRE);
+
+    return __builtin_expect(toll != NULL, 0) && toll->kernel(blocks, threads_per_block, stream);
+}
+
+static inline bool divvy_compute_graph_paid(CUgraphExec exec, CUstream stream) {
+    const struct divvy_compute_toll *toll = __atomic_load_n(&divvy_compute_gate.toll, __ATOMIC_ACQUIRE);
+
+    return __builtin_expect(toll != NULL, 0) && toll->graph(exec, stream);
 }
 
 /* Whether the credit still counts: a daemon may have taken it back, and a lease may be over. */

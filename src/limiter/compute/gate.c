@@ -558,7 +558,7 @@ static void gate_pass(struct divvy_compute_device *device, struct divvy_compute_
 
 /* --- one launch --------------------------------------------------------------------------------------------------- */
 
-static bool is_capturing(CUstream stream) {
+bool divvy_compute_is_capturing(CUstream stream) {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
 
     return __atomic_load_n(&divvy_compute_gate.capturing, __ATOMIC_RELAXED) &&
@@ -666,7 +666,7 @@ void divvy_compute_begin(struct divvy_compute_pass *pass, uint64_t key, uint64_t
 
     pass->thread = NULL;
     pass->pushed = false;
-    if (divvy_process_ready() && !is_capturing(stream)) {
+    if (divvy_process_ready() && !divvy_compute_is_capturing(stream)) {
         pass->thread = pass_thread(pass, stream);
         device = pass->thread ? thread_device(pass->thread) : NULL;
         if (device && divvy_compute_armed_on(device))

@@ -14,10 +14,19 @@ static void graph_forget(CUgraphExec exec) {
         divvy_compute_cost_forget(GRAPH_KEY(exec) ^ device << DIVVY_COMPUTE_KEY_SALT_SHIFT);
 }
 
+/* Who takes a toll wants to know what is in it. */
+static void graph_made(CUgraphExec exec, CUgraph graph) {
+    const struct divvy_compute_toll *toll = __atomic_load_n(&divvy_compute_gate.toll, __ATOMIC_ACQUIRE);
+
+    divvy_memory_graph_instantiated(exec, graph);
+    if (toll)
+        toll->graph_made(exec, graph);
+}
+
 static CUresult instantiated(CUresult result, const CUgraphExec *exec, CUgraph graph) {
     if (result == CUDA_SUCCESS && exec) {
         graph_forget(*exec);
-        divvy_memory_graph_instantiated(*exec, graph);
+        graph_made(*exec, graph);
     }
     return result;
 }
@@ -47,7 +56,7 @@ CUresult divvy_hook_cuGraphExecUpdate(CUgraphExec hGraphExec, CUgraph hGraph, CU
     CUresult result = divvy_real.cuGraphExecUpdate(hGraphExec, hGraph, hErrorNode_out, updateResult_out);
 
     if (result == CUDA_SUCCESS)
-        divvy_memory_graph_instantiated(hGraphExec, hGraph);
+        graph_made(hGraphExec, hGraph);
     return result;
 }
 
@@ -56,7 +65,7 @@ CUresult divvy_hook_cuGraphExecUpdate_v2(CUgraphExec hGraphExec, CUgraph hGraph,
     CUresult result = divvy_real.cuGraphExecUpdate_v2(hGraphExec, hGraph, resultInfo);
 
     if (result == CUDA_SUCCESS)
-        divvy_memory_graph_instantiated(hGraphExec, hGraph);
+        graph_made(hGraphExec, hGraph);
     return result;
 }
 
@@ -101,7 +110,8 @@ static __attribute__((noinline)) CUresult launch_slow(__typeof__(&cuGraphLaunch)
                                                                                                                        \
         if (result != CUDA_SUCCESS)                                                                                    \
             return result;                                                                                             \
-        if (!divvy_compute_armed() || divvy_compute_fast(GRAPH_KEY(exec), slot_stream))                                \
+        if (!divvy_compute_armed() || divvy_compute_graph_paid(exec, slot_stream) ||                                   \
+            divvy_compute_fast(GRAPH_KEY(exec), slot_stream))                                                          \
             result = divvy_real.symbol(exec, stream);                                                                  \
         else                                                                                                           \
             result = launch_slow(divvy_real.symbol, exec, stream, slot_stream);                                        \

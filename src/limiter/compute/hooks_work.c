@@ -20,9 +20,12 @@ static inline uint64_t size_key(unsigned kind, uint64_t bytes) {
     return divvy_compute_key(NULL, kind) | ((octave << 2 | quarter) + 1);
 }
 
+/* Paid for, where it has to be, like a kernel whose threads take 16 bytes each. */
+#define UNPAID(bytes, stream) !divvy_compute_paid((bytes) / 16, 1, stream)
+
 #define SIZED(symbol, parameters, arguments, kind, bytes, stream)                                                      \
-    DIVVY_COMPUTE_GATED(symbol, parameters, arguments, (bytes) >= LARGE_BYTES, size_key(kind, bytes), GUESS_NS(bytes), \
-                        stream)
+    DIVVY_COMPUTE_GATED(symbol, parameters, arguments, (bytes) >= LARGE_BYTES && UNPAID(bytes, stream),                \
+                        size_key(kind, bytes), GUESS_NS(bytes), stream)
 
 /* --- fills -------------------------------------------------------------------------------------------------------- */
 
@@ -97,7 +100,7 @@ static bool is_device_type(CUmemorytype type, CUdeviceptr pointer) {
 /* True: gate it. Otherwise it is kept out of measured time if it is long enough to matter. */
 static bool copy_is_gated(bool within_device, uint64_t bytes, CUstream stream) {
     if (within_device)
-        return bytes >= LARGE_BYTES;
+        return bytes >= LARGE_BYTES && UNPAID(bytes, stream);
     divvy_compute_break(stream);
     return false;
 }

@@ -210,6 +210,7 @@ struct divvy_compute_pass {
 /* Everything that a launch reads on its way through the open gate. */
 struct divvy_compute_gate {
     const uint32_t *permille; /* share of the one device of this process; of several: a word that says "look" */
+    const struct divvy_compute_toll *toll; /* NULL: none; atomic */
     uint32_t capturing;       /* captures under way in this process; atomic */
     uint32_t threads_high;    /* blocks of threads below have been used; atomic */
     uint64_t ticks_from, ns_from; /* the counter and the clock at one moment */
@@ -349,6 +350,8 @@ void divvy_compute_account_correct(struct divvy_page_device *page, int64_t gpu_n
  */
 void divvy_compute_begin(struct divvy_compute_pass *pass, uint64_t key, uint64_t guess_ns, CUstream stream);
 void divvy_compute_end(struct divvy_compute_pass *pass, CUresult result);
+/* Whether what is launched into the stream is recorded and does not run. */
+bool divvy_compute_is_capturing(CUstream stream);
 /* Something that is no GPU work of ours, or waits, is about to enter the stream: measured time must not contain it. */
 void divvy_compute_break(CUstream stream);
 /* The stream is about to be destroyed. */

@@ -8,6 +8,7 @@
 #include "core/sys.h"
 #include "limiter/channel/channel.h"
 #include "limiter/compute/compute.h"
+#include "limiter/foreign/foreign.h"
 #include "limiter/hook/control.h"
 #include "limiter/hook/limits.h"
 #include "limiter/hook/lock.h"
@@ -104,6 +105,7 @@ static int device_enter(const struct divvy_limit_device *device) {
     divvy_page_device_propose(
         divvy_process.page, (unsigned)entry, limit.bytes ? limit.bytes : DIVVY_PAGE_UNLIMITED,
         limit.permille ? limit.permille : DIVVY_PAGE_PERMILLE_UNLIMITED, device->total_bytes);
+    divvy_foreign_device_entered((unsigned)entry);
     divvy_channel_device_entered(divvy_process.page, (unsigned)entry);
     return entry;
 }
@@ -144,6 +146,19 @@ static bool is_inside(void) {
     return holder != 0 && holder == divvy_core_sys_gettid();
 }
 
+/* Who else has limits for us, where neither the environment nor a tenant's folder has: false: somebody should have, and has not. */
+static bool hypervisor_ask(void) {
+    bool is_known = limits.any || divvy_tenant_is_set_up();
+    bool is_answered = divvy_channel_is_wanted() && divvy_channel_pod_ask(machine, machine_count) == 0;
+
+    if (is_known || divvy_channel_is_divvyd())
+        return true;
+    if (divvy_foreign_attach(machine, machine_count) < 0)
+        return false;
+    /* Limits that are known without the hypervisor hold whether it answers or not. */
+    return is_answered || !divvy_channel_is_wanted() || divvy_foreign_state() != DIVVY_FOREIGN_NONE;
+}
+
 /* Step one, lock held. */
 static void open_locked(void) {
     int count, status;
@@ -155,7 +170,8 @@ static void open_locked(void) {
         return;
     }
     status = divvy_limits_read(&limits);
-    if (status == 0 && !limits.any && !divvy_tenant_is_set_up() && !divvy_channel_is_wanted()) {
+    if (status == 0 && !limits.any && !divvy_tenant_is_set_up() && !divvy_channel_is_wanted() &&
+        !divvy_foreign_is_wanted()) {
         set_state(DIVVY_PROCESS_FREE);
         return;
     }
@@ -170,13 +186,12 @@ static void open_locked(void) {
         set_failed();
         return;
     }
-    /* Limits that are known without the hypervisor hold whether it answers or not. */
-    if (divvy_channel_is_wanted() && divvy_channel_pod_ask(machine, machine_count) < 0 && !limits.any &&
-        !divvy_tenant_is_set_up()) {
+    if (!hypervisor_ask()) {
         set_failed();
         return;
     }
-    if (!divvy_control_link.page && !divvy_channel_is_wanted() && skips_idle_limits()) {
+    if (!divvy_control_link.page && !divvy_channel_is_wanted() && divvy_foreign_state() == DIVVY_FOREIGN_NONE &&
+        skips_idle_limits()) {
         set_state(DIVVY_PROCESS_FREE);
         return;
     }
@@ -327,6 +342,7 @@ static int slot_locked(void) {
     divvy_process.slot = (uint32_t)slot;
     divvy_memory_attach();
     divvy_compute_attach();
+    divvy_foreign_joined();
     __atomic_store_n(divvy_process_attached_word, 1, __ATOMIC_RELEASE);
     divvy_channel_start();
     return 0;

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/sys.h"
 #include "core/text.h"
+#include "limiter/foreign/foreign.h"
 #include "limiter/hook/limits.h"
 
 #include <errno.h>
@@ -214,7 +215,7 @@ static int open_bare(const struct divvy_page_identity *self, struct divvy_page *
     uint64_t key = tenant_key(self);
 
     if (folder_find(folder, sizeof folder - 32)) {
-        key = root_key(folder, self);
+        key = divvy_foreign_state() == DIVVY_FOREIGN_NONE ? root_key(folder, self) : divvy_foreign_key();
         if (page_path(folder, key, path, sizeof path)) {
             bool is_new = !exists(path);
 

@@ -7,6 +7,7 @@
 #include "limiter/hook/control.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "limiter/foreign/foreign.h"
 #include "limiter/hook/lock.h"
 #include "limiter/hook/real.h"
 #include "limiter/memory/graph_pool.h"
@@ -34,14 +35,27 @@ void divvy_memory_fork_child(void) {
     divvy_memory_inside = 0;
     divvy_table_clear();
     divvy_pool_fork_child();
+    divvy_foreign_fork_child();
     divvy_graph_pool_fork_child();
     divvy_vmm_fork_child();
+}
+
+/* Whether what a foreign hypervisor says that others of the pod hold leaves room for it. */
+static bool others_leave(unsigned device, uint64_t bytes) {
+    uint64_t others = divvy_foreign_others(device, bytes), sum;
+    uint64_t limit = __atomic_load_n(&divvy_process.page->devices[device].limit_bytes, __ATOMIC_RELAXED);
+
+    return others == 0 || limit == 0 ||
+           (!__builtin_add_overflow(divvy_page_used(divvy_process.page, device), others, &sum) &&
+            !__builtin_add_overflow(sum, bytes, &sum) && sum <= limit);
 }
 
 static int reserve(unsigned device, uint64_t bytes) {
     int status;
 
     divvy_control_follow(divvy_process.page, device);
+    if (!others_leave(device, bytes))
+        return -ENOMEM;
     divvy_lock_take(&locks[device]);
     status = divvy_page_reserve(divvy_process.page, divvy_process.slot, device, bytes);
     divvy_lock_give(&locks[device]);

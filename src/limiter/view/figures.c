@@ -2,6 +2,8 @@
  * Figures from the page.
  */
 #include "limiter/view/figures.h"
+#include "core/checked.h"
+#include "limiter/foreign/foreign.h"
 #include "limiter/hook/control.h"
 #include "limiter/hook/process.h"
 #include "limiter/memory/account.h"
@@ -9,11 +11,12 @@
 #include "limiter/memory/pool.h"
 
 bool divvy_view_figures(int device, uint64_t physical_bytes, struct divvy_figures *ret_figures) {
-    uint64_t limit, used;
+    uint64_t limit, used, others;
 
     if (device < 0 || divvy_process_state() != DIVVY_PROCESS_LIMITED)
         return false;
     divvy_control_follow(divvy_process.page, (unsigned)device);
+    others = divvy_foreign_others((unsigned)device, 0);
     limit = __atomic_load_n(&divvy_process.page->devices[device].limit_bytes, __ATOMIC_ACQUIRE);
     if (limit == 0 || limit == DIVVY_PAGE_UNLIMITED)
         return false;
@@ -22,7 +25,7 @@ bool divvy_view_figures(int device, uint64_t physical_bytes, struct divvy_figure
         divvy_graph_pool_reconcile((unsigned)device, false);
     }
     divvy_memory_reap();
-    used = divvy_page_used(divvy_process.page, (unsigned)device);
+    used = divvy_core_u64_add_saturated(divvy_page_used(divvy_process.page, (unsigned)device), others);
     ret_figures->total_bytes =
         physical_bytes != 0 && physical_bytes < limit ? physical_bytes : limit;
     ret_figures->used_bytes = used < ret_figures->total_bytes ? used : ret_figures->total_bytes;
