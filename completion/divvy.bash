@@ -13,7 +13,13 @@ _divvy_words() { # VERB WORD-BEFORE: what may stand here
     --gpu) echo sim && divvy gpus 2>/dev/null | awk 'NR > 1 { print $1 }' ;;
     --compute) echo 10% 20% 25% 30% 50% 75% && { [ "$1" != set ] || echo none; } ;;
     --memory) echo 25% 50% 1GiB 2GiB 4GiB 8GiB 16GiB && { [ "$1" != set ] || echo none; } ;;
+    --instance | --pid | --locks) ;;
     *)
+        if [ "$1" = mig ]; then
+            echo list profiles reserve release status --json --gpu --locks --wait --create --bigger --instance --pid --orphans
+            divvy mig profiles 2>/dev/null | awk 'NR > 1 { print $2 }'
+            return
+        fi
         _divvy_options "$1"
         case $1 in set | freeze | resume | snapshot | rm) _divvy_tenants ;; page) echo show && _divvy_tenants ;; esac
         ;;

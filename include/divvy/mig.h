@@ -142,6 +142,12 @@ struct divvy_mig_profile {
 DIVVY_MIG_API int divvy_mig_profile_parse(const char *text, struct divvy_mig_profile *ret_profile,
                                           struct divvy_mig_error *error);
 
+/*
+ * The same for a wish of a person on this machine: the error lists the profiles that there are. `mig` NULL: it does not.
+ */
+DIVVY_MIG_API int divvy_mig_profile_read(struct divvy_mig *mig, const char *text, struct divvy_mig_profile *ret_profile,
+                                         struct divvy_mig_error *error);
+
 /* How well a device fits. */
 #define DIVVY_MIG_NO_MATCH           0
 #define DIVVY_MIG_MATCH_BY_NAME      1
@@ -247,7 +253,7 @@ DIVVY_MIG_API int divvy_mig_reserve(struct divvy_mig *mig, const struct divvy_mi
                                     const struct divvy_mig_options *options,
                                     struct divvy_mig_reservation **ret_reservation, struct divvy_mig_error *error);
 
-/* The same with profile parsed, NVML opened and closed: for programs that reserve once. */
+/* The same with the profile read, NVML opened and closed: for programs that reserve once. */
 DIVVY_MIG_API int divvy_mig_reserve_by_profile(const char *profile, const struct divvy_mig_options *options,
                                                struct divvy_mig_reservation **ret_reservation,
                                                struct divvy_mig_error *error);

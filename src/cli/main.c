@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
     {"events", divvy_cli_verb_events, "tell what happened on this node"},
     {"page", divvy_cli_verb_page, "show a tenant's shared pages"},
     {"gpus", divvy_cli_verb_gpus, "list the GPUs"},
+    {"mig", divvy_cli_verb_mig, "find and reserve slices of GPUs (MIG)"},
     {"doctor", divvy_cli_verb_doctor, "tell what would stop divvy from working here"},
     {"help", divvy_cli_verb_help, "explain a verb"},
 };

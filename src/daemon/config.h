@@ -57,6 +57,8 @@ struct divvy_config {
     uint32_t metrics_format; /* 0 line protocol, 1 JSON */
     char metrics_labels[1024];
 
+    char mig_locks[DIVVY_CONFIG_TEXT_BYTES];
+
     uint32_t log_level;  /* divvy_log_level_t */
     uint32_t log_format; /* enum divvy_log_format */
     char log_path[DIVVY_CONFIG_TEXT_BYTES];

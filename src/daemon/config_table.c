@@ -53,6 +53,8 @@ static const struct divvy_config_option table[] = {
      "Not heeded yet: DIVVY_FAIL_POLICY in a program's own environment decides what it does whose limits cannot be read", IN(state.fail_open), 0, 0, policy_words},
     {"shm-base", "daemon", DIVVY_CONFIG_PATH, false, {"SHM_BASE_PATH", NULL}, NULL, "DIR", "/run/tensor-fusion/shm",
      "Folder of the pod files for limiters of other systems", IN(state.shm_base), 0, 0, NULL},
+    {"mig-locks", "daemon", DIVVY_CONFIG_PATH, false, {"HC_MIG_LOCK_DIR", NULL}, NULL, "DIR", "/var/run/hypercore/mig",
+     "Folder of the lock files of MIG instances, the same for all that reserve them", IN(mig_locks), 0, 0, NULL},
 
     {"socket", "http", DIVVY_CONFIG_PATH, false, {"DIVVY_SOCKET", NULL}, NULL, "PATH", NULL,
      "Unix socket of the API. Not set: divvy/divvyd.sock in $XDG_RUNTIME_DIR, /run (root) or /dev/shm/divvy-UID",

@@ -38,6 +38,7 @@ struct program {
     char config_path[DIVVY_RUNTIME_PATH_BYTES];
     char folder[PATH_MAX]; /* in which it was started */
     char simulated_dir[PATH_MAX];
+    char mig_library[PATH_MAX + sizeof "/libnvidia-ml.so.1"];
     char log_path[DIVVY_CONFIG_TEXT_BYTES]; /* of --background where no other is configured */
 
     int ready_fd; /* the waiting parent of --background; -1 none */
@@ -116,7 +117,8 @@ static struct divvy_http_options http_options(const struct program *program) {
                                        .metrics_interval_ns = config->metrics_interval_ns,
                                        .metrics_json = config->metrics_format == 1,
                                        .metrics_labels = config->metrics_labels,
-                                       .pool = config->pool};
+                                       .pool = config->pool,
+                                       .mig_lock_dir = config->mig_locks};
 }
 
 /* --- background ------------------------------------------------------------------------------------------- */
@@ -201,6 +203,8 @@ static void driver_tell(struct program *program) {
     (void)snprintf(library, sizeof library, "%s/libcuda.so.1", program->simulated_dir);
     divvy_daemon_driver_set(program->daemon,
                             divvy_monitor_is_simulated(program->monitor) ? library : "libcuda.so.1");
+    if (divvy_monitor_is_simulated(program->monitor))
+        (void)snprintf(program->mig_library, sizeof program->mig_library, "%s/libnvidia-ml.so.1", program->simulated_dir);
 }
 
 static int discover(void *data, struct divvy_error *error) {
@@ -226,6 +230,7 @@ static int start(struct program *program, struct divvy_error *error) {
         return error->status;
     divvy_daemon_discover_set(program->daemon, discover, program->monitor);
     driver_tell(program);
+    http.mig_library = program->mig_library;
     program->passed_fd = -1; /* the server's from here on, whatever it says */
     return divvy_http_start(program->daemon, &http, &program->http, error);
 }

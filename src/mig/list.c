@@ -252,6 +252,22 @@ void divvy_mig_list_profiles(const struct divvy_mig_list *list, char *text, uint
     }
 }
 
+int divvy_mig_profile_read(struct divvy_mig *mig, const char *text, struct divvy_mig_profile *ret_profile,
+                           struct divvy_mig_error *error) {
+    struct divvy_mig_list *list;
+    char profiles[256];
+    size_t length;
+    int status = divvy_mig_profile_parse(text, ret_profile, error);
+
+    if (status == 0 || !error || !mig || divvy_mig_list(mig, 0, &list, NULL) < 0)
+        return status;
+    divvy_mig_list_profiles(list, profiles, sizeof profiles);
+    divvy_mig_list_free(list);
+    length = strlen(error->text);
+    (void)snprintf(error->text + length, sizeof error->text - length, "; profiles here: %s", profiles);
+    return status;
+}
+
 /* --- what CUDA_VISIBLE_DEVICES means -------------------------------------------------------------------------- */
 
 /* What CUDA shows of a GPU: itself, or its first instance where it is divided. */

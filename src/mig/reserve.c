@@ -233,9 +233,12 @@ static int busy_set(const struct hunt *hunt, int status, struct divvy_mig_error 
                        hunt->holder.uid);
     else
         (void)snprintf(who, sizeof who, "is held by process %d of user %u", hunt->holder.pid, hunt->holder.uid);
-    return divvy_mig_error_set(error, status, "%s %u MIG instances that fit %s are taken%s; %s %s",
-                               hunt->count == 1 ? "of" : "all", hunt->count, hunt->wanted->text,
-                               status == -ETIMEDOUT ? ", and none became free in time" : "",
+    if (hunt->count == 1)
+        return divvy_mig_error_set(error, status, "the only MIG instance that fits %s is taken%s; %s %s", hunt->wanted->text,
+                                   status == -ETIMEDOUT ? ", and did not become free in time" : "",
+                                   hunt->candidates[0].device->uuid, who);
+    return divvy_mig_error_set(error, status, "all %u MIG instances that fit %s are taken%s; %s %s", hunt->count,
+                               hunt->wanted->text, status == -ETIMEDOUT ? ", and none became free in time" : "",
                                hunt->taken ? hunt->taken->uuid : "one of them", who);
 }
 
@@ -418,13 +421,13 @@ int divvy_mig_reserve_by_profile(const char *profile, const struct divvy_mig_opt
                                  struct divvy_mig_reservation **ret_reservation, struct divvy_mig_error *error) {
     struct divvy_mig_profile wanted;
     struct divvy_mig *mig;
-    int status = divvy_mig_profile_parse(profile, &wanted, error);
+    int status = divvy_mig_open(NULL, &mig, error);
 
-    if (status == 0)
-        status = divvy_mig_open(NULL, &mig, error);
     if (status < 0)
-        return status;
-    status = divvy_mig_reserve(mig, &wanted, options, ret_reservation, error);
+        return divvy_mig_profile_parse(profile, &wanted, NULL) < 0 ? divvy_mig_profile_parse(profile, &wanted, error) : status;
+    status = divvy_mig_profile_read(mig, profile, &wanted, error);
+    if (status == 0)
+        status = divvy_mig_reserve(mig, &wanted, options, ret_reservation, error);
     divvy_mig_close(mig);
     return status;
 }

@@ -9,8 +9,13 @@ if(TARGET daemon_http_fake)
     add_test(NAME integration/http_openapi
         COMMAND ${PYTHON3} ${http_tests}/openapi.py ${PROJECT_SOURCE_DIR}/docs/openapi.json $<TARGET_FILE:http_fake_server>)
     add_test(NAME integration/http_promtool COMMAND ${PYTHON3} ${http_tests}/promtool.py $<TARGET_FILE:http_fake_server>)
+    # Two instances, one of which has an example's profile.
+    set(http_environment PYTHONDONTWRITEBYTECODE=1 "FAKE_MIG=H100:1g.10gb,2g.20gb")
+    if(TARGET mig_fake_nvml)
+        list(APPEND http_environment "FAKE_MIG_NVML=$<TARGET_FILE:mig_fake_nvml>")
+    endif()
     set_tests_properties(integration/http_openapi integration/http_promtool
-        PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+        PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77 ENVIRONMENT "${http_environment}")
 endif()
 if(TARGET daemon_http_fake AND TARGET divvyd AND TARGET simgpu_nvml)
     add_test(NAME integration/http_daemon

@@ -48,6 +48,9 @@ struct divvy_http_options {
     bool metrics_json;          /* else line protocol */
     const char *metrics_labels; /* JSON object {pod label: tag name}, or empty */
     const char *pool;           /* tag of metrics; the node's name is in the state's settings */
+
+    const char *mig_lock_dir; /* folder of the lock files of MIG instances; empty: the MIG library's own */
+    const char *mig_library;  /* NVML for MIG; empty: the system's */
 };
 
 struct divvy_http;

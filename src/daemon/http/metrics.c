@@ -15,9 +15,10 @@ struct view {
     size_t place; /* of the device */
     const struct divvy_node_tenant *tenant;
     const struct divvy_node_binding *binding;
+    const struct divvy_http_mig_device *mig;
 };
 
-enum scope { OF_NODE, OF_DEVICE, OF_TENANT, OF_BINDING };
+enum scope { OF_NODE, OF_DEVICE, OF_MIG, OF_TENANT, OF_BINDING };
 
 struct metric {
     const char *name, *type, *help;
@@ -94,6 +95,24 @@ VALUE(clock_memory, known(v->device->clock_memory_mhz, 1e6))
 VALUE(pcie_rx, known(v->device->pcie_rx_kb, 1000))
 VALUE(pcie_tx, known(v->device->pcie_tx_kb, 1000))
 
+/* Since when the holder has it; unknown where the lock does not say. */
+static double mig_reserved_since(const struct view *view) {
+    const struct divvy_mig_holder *holder = &view->mig->holder;
+
+    return divvy_mig_holder_is_taken(holder) && holder->since_s > 0 ? (double)holder->since_s : NAN;
+}
+
+static double mig_memory_used(const struct view *view) {
+    uint64_t bytes = view->mig->device.memory_used_bytes;
+
+    return bytes == DIVVY_MIG_UNKNOWN_BYTES ? NAN : (double)bytes;
+}
+
+VALUE(mig_memory, v->mig->device.memory_bytes)
+VALUE(mig_reserved, divvy_mig_holder_is_taken(&v->mig->holder))
+VALUE(mig_left_behind, v->mig->holder.state == DIVVY_MIG_DEAD)
+VALUE(mig_allocations, v->all->mig_allocations)
+
 VALUE(processes, v->tenant->process_count)
 VALUE(frozen, v->tenant->frozen)
 VALUE(created, (double)v->tenant->created_ns * 1e-9)
@@ -135,6 +154,7 @@ static const struct metric metrics[] = {
     {"divvy_usage_pages_refused_total", "counter", "Reads of tenants' usage pages that could not be believed.", OF_NODE,
      pages_broken},
     {"divvy_http_connections", "gauge", "Open connections of the HTTP server.", OF_NODE, connections},
+    {"divvy_mig_allocations", "gauge", "MIG instances that were allocated over HTTP.", OF_NODE, mig_allocations},
     {"process_cpu_seconds_total", "counter", "CPU time of the daemon.", OF_NODE, cpu},
     {"process_resident_memory_bytes", "gauge", "Resident memory of the daemon.", OF_NODE, rss},
 
@@ -152,6 +172,13 @@ static const struct metric metrics[] = {
     {"divvy_device_memory_clock_hertz", "gauge", "Clock of the memory.", OF_DEVICE, clock_memory},
     {"divvy_device_pcie_receive_bytes_per_second", "gauge", "Data to the device over PCIe.", OF_DEVICE, pcie_rx},
     {"divvy_device_pcie_transmit_bytes_per_second", "gauge", "Data from the device over PCIe.", OF_DEVICE, pcie_tx},
+
+    {"divvy_mig_memory_bytes", "gauge", "Memory of a MIG instance.", OF_MIG, mig_memory},
+    {"divvy_mig_memory_used_bytes", "gauge", "Memory in use on a MIG instance, by whomever.", OF_MIG, mig_memory_used},
+    {"divvy_mig_reserved", "gauge", "1 while somebody has reserved the MIG instance.", OF_MIG, mig_reserved},
+    {"divvy_mig_reserved_since_timestamp_seconds", "gauge", "Since when.", OF_MIG, mig_reserved_since},
+    {"divvy_mig_left_behind", "gauge", "1 where a lock of a dead holder lies; the next one takes it.", OF_MIG,
+     mig_left_behind},
 
     {"divvy_tenant_info", "gauge", "A tenant, with its class, state, origin and names as labels.", OF_TENANT, one},
     {"divvy_tenant_processes", "gauge", "Processes of the tenant.", OF_TENANT, processes},
@@ -215,6 +242,13 @@ static void labels(struct divvy_http_buffer *out, const struct metric *metric, c
             label(out, "simulated", view->device->simulated ? "true" : "false", ',');
         }
         break;
+    case OF_MIG:
+        snprintf(number, sizeof number, "%u", view->mig->device.gpu_index);
+        label(out, "mig_uuid", view->mig->device.uuid, '{');
+        label(out, "gpu", view->mig->device.parent_uuid, ',');
+        label(out, "index", number, ',');
+        label(out, "profile", view->mig->device.profile, ',');
+        break;
     case OF_TENANT:
         label(out, "tenant", view->tenant->id, '{');
         if (info) {
@@ -272,6 +306,11 @@ char *divvy_metrics_render(const struct divvy_metrics_figures *figures, size_t *
             view.device = &figures->devices[i];
             view.place = i;
             sample(&out, metric, &view);
+        }
+        for (size_t i = 0; metric->scope == OF_MIG && i < figures->mig_count; i++) {
+            view.mig = &figures->mig[i];
+            if (view.mig->device.is_mig)
+                sample(&out, metric, &view);
         }
         for (size_t i = 0; metric->scope >= OF_TENANT && i < figures->tenant_count; i++) {
             view.tenant = &figures->tenants[i];

@@ -2,6 +2,7 @@
 #ifndef DIVVY_DAEMON_HTTP_METRICS_H
 #define DIVVY_DAEMON_HTTP_METRICS_H
 
+#include "daemon/http/mig.h"
 #include "daemon/state.h"
 
 #include <stddef.h>
@@ -18,6 +19,8 @@ struct divvy_metrics_figures {
     const struct divvy_node_tenant *tenants;
     size_t tenant_count;
     size_t connections; /* of the HTTP server */
+    const struct divvy_http_mig_device *mig; /* instances, and whole GPUs, which are passed over */
+    size_t mig_count, mig_allocations;
 };
 
 /* The text, malloc'd; NULL when out of memory. What is unknown is left out. */

@@ -40,6 +40,17 @@ const struct divvy_http_route divvy_http_routes[] = {
     {"POST", "/api/v1/trap", divvy_http_trap, DIVVY_HTTP_FOR_PODS, "trap", true},
     {"GET", "/api/v1/pod", divvy_http_get_pod, DIVVY_HTTP_FOR_PODS, "getPod", false},
     {"POST", "/api/v1/process", divvy_http_post_process, DIVVY_HTTP_FOR_PODS, "initProcess", true},
+
+    {"POST", "/api/v1/gpu/allocate", divvy_http_post_gpu_allocate, DIVVY_HTTP_FOR_USERS, "allocateGpu", true},
+    {"DELETE", "/api/v1/gpu/deallocate/{id}", divvy_http_delete_gpu_allocation, DIVVY_HTTP_FOR_USERS, "deallocateGpu", true},
+    {"GET", "/api/v1/gpu/allocation/{id}", divvy_http_get_gpu_allocation, DIVVY_HTTP_FOR_READERS, "getGpuAllocation", false},
+    {"GET", "/api/v1/gpu/allocations", divvy_http_get_gpu_allocations, DIVVY_HTTP_FOR_READERS, "listGpuAllocations", false},
+    {"GET", "/api/v1/gpu/devices", divvy_http_get_gpu_devices, DIVVY_HTTP_FOR_READERS, "listGpuDevices", true},
+    {"GET", "/api/v1/gpu/devices/available", divvy_http_get_gpu_available, DIVVY_HTTP_FOR_READERS, "listFreeGpuDevices", true},
+    {"GET", "/api/v1/gpu/devices/utilization", divvy_http_get_gpu_utilization, DIVVY_HTTP_FOR_READERS, "getGpuUtilization",
+     true},
+    {"GET", "/api/v1/gpu/devices/status", divvy_http_get_gpu_status, DIVVY_HTTP_FOR_READERS, "getGpuStatus", true},
+    {"GET", "/api/v1/health", divvy_http_get_gpu_health, DIVVY_HTTP_FOR_ANYBODY, "getMigHealth", false},
 };
 
 const size_t divvy_http_route_count = sizeof divvy_http_routes / sizeof divvy_http_routes[0];

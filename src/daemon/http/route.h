@@ -72,5 +72,14 @@ int divvy_http_get_channel_events(struct divvy_http_request *request);
 int divvy_http_post_channel_result(struct divvy_http_request *request);
 int divvy_http_post_channel_report(struct divvy_http_request *request);
 int divvy_http_get_metrics(struct divvy_http_request *request);
+int divvy_http_post_gpu_allocate(struct divvy_http_request *request);
+int divvy_http_delete_gpu_allocation(struct divvy_http_request *request);
+int divvy_http_get_gpu_allocation(struct divvy_http_request *request);
+int divvy_http_get_gpu_allocations(struct divvy_http_request *request);
+int divvy_http_get_gpu_devices(struct divvy_http_request *request);
+int divvy_http_get_gpu_available(struct divvy_http_request *request);
+int divvy_http_get_gpu_utilization(struct divvy_http_request *request);
+int divvy_http_get_gpu_status(struct divvy_http_request *request);
+int divvy_http_get_gpu_health(struct divvy_http_request *request);
 
 #endif

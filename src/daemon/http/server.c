@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/http/listen.h"
 #include "daemon/http/metrics_file.h"
+#include "daemon/http/mig.h"
 #include "wire/channel_server.h"
 
 #include <errno.h>
@@ -177,6 +178,8 @@ static int parts_start(struct divvy_http *http, const struct divvy_http_options 
                                      &http->auth, error);
     if (result == 0 && (result = divvy_channel_server_new(NULL, &http->channel)) < 0)
         divvy_error_set_errno(error, result, "the two-way channel cannot be started");
+    if (result == 0)
+        result = divvy_http_mig_start(options->mig_library, options->mig_lock_dir, &http->mig, error);
     if (result == 0)
         result = divvy_http_sleep_start(http, error);
     if (result == 0)
@@ -367,6 +370,7 @@ void divvy_http_stop(struct divvy_http *http) {
         if (http->retired[i])
             MHD_stop_daemon(http->retired[i]);
     divvy_channel_server_free(http->channel);
+    divvy_http_mig_stop(http->mig);
     divvy_http_auth_free(http->auth);
     tls_free(http->tls_cert, http->tls_key);
     pthread_cond_destroy(&http->sleep_work);

@@ -78,6 +78,7 @@ struct divvy_http {
 
     struct divvy_metrics_file *metrics_file;
     struct divvy_channel_server *channel;
+    struct divvy_http_mig *mig;
 };
 
 int64_t divvy_http_now_ns(void); /* CLOCK_MONOTONIC */

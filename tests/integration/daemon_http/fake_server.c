@@ -3,7 +3,7 @@
  *   fake_server --routes                      the table: method, path, right and operation of each
  *   fake_server --metrics                     the names of all metrics
  *   fake_server SOCKET [NAME=VALUE...]        serves until standard input ends; prints "ready PORT"
- * Names: listen, token_file, jwt_key_file, jwt_unverified, snapshot, tenants, timeout.
+ * Names: listen, token_file, jwt_key_file, jwt_unverified, snapshot, tenants, timeout, mig_library, mig_locks.
  */
 #include "daemon/http/metrics.h"
 #include "daemon/http/route.h"
@@ -52,6 +52,8 @@ int main(int argc, char **argv) {
     options.token_file = value_of(argc, argv, "token_file");
     options.jwt_key_file = value_of(argc, argv, "jwt_key_file");
     options.jwt_unverified = value_of(argc, argv, "jwt_unverified") != NULL;
+    options.mig_library = value_of(argc, argv, "mig_library");
+    options.mig_lock_dir = value_of(argc, argv, "mig_locks");
     options.connections_per_peer = 4096;
     options.connections_max = 4096;
     options.request_timeout_s = timeout ? (uint32_t)atoi(timeout) : 0;

@@ -26,6 +26,9 @@ class FakeServer:
     def __init__(self, program, **options):
         self.folder = tempfile.TemporaryDirectory(prefix="divvy-http-")
         self.socket = os.path.join(self.folder.name, "socket")
+        options.setdefault("mig_locks", os.path.join(self.folder.name, "locks"))
+        if "FAKE_MIG_NVML" in os.environ:
+            options.setdefault("mig_library", os.environ["FAKE_MIG_NVML"])
         words = [f"{name}={value}" for name, value in options.items()]
         self.child = subprocess.Popen(
             [program, self.socket, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
