@@ -72,11 +72,14 @@ static int run_open(int state_fd) {
 }
 
 /* One supervisor for each folder of state. Who was killed may have left a child that still holds the lock, but not for long. */
-static int lock_take(int run_fd, struct divvy_error *error) {
-    cleanup_close int fd = openat(run_fd, "supervisor.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+static int lock_take(struct divvy_backend_processes *processes, struct divvy_error *error) {
+    cleanup_close int fd = -1;
     int64_t deadline_ns = now_ns() + TAKE_OVER_NS;
     char text[32];
 
+    if (processes->lock_fd >= 0)
+        return 0;
+    fd = openat(processes->run_fd, "supervisor.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return divvy_error_set_errno(error, -errno, "run/supervisor.lock cannot be used");
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -89,7 +92,8 @@ static int lock_take(int run_fd, struct divvy_error *error) {
     (void)snprintf(text, sizeof text, "%d\n", (int)getpid());
     if (ftruncate(fd, 0) == 0)
         (void)!pwrite(fd, text, strlen(text), 0); /* for people: the lock is what counts */
-    return divvy_cleanup_keep(&fd);
+    processes->lock_fd = divvy_cleanup_keep(&fd);
+    return 0;
 }
 
 static int poll_make(struct divvy_backend_processes *processes) {
@@ -114,9 +118,6 @@ static int open_all(struct divvy_backend_processes *processes, struct divvy_erro
     processes->run_fd = run_open(processes->options.state_fd);
     if (processes->run_fd < 0)
         return divvy_error_set_errno(error, processes->run_fd, "the folder run below the folder of state cannot be used");
-    processes->lock_fd = lock_take(processes->run_fd, error);
-    if (processes->lock_fd < 0)
-        return processes->lock_fd;
     status = poll_make(processes);
     return status < 0 ? divvy_error_set_errno(error, status, "workers cannot be watched") : 0;
 }
@@ -482,6 +483,8 @@ int divvy_backend_process_want(struct divvy_backend_processes *processes, const 
     int status = id_check(id, error);
 
     if (status == 0)
+        status = lock_take(processes, error);
+    if (status == 0)
         status = launch_make(processes, id, command, &launch, error);
     if (status < 0)
         return status;
@@ -504,7 +507,14 @@ int divvy_backend_process_unwant(struct divvy_backend_processes *processes, cons
     struct worker *worker = divvy_map_get(&processes->by_id, id);
 
     if (!worker) { /* one from before, that nobody has wanted since */
-        if (id_check(id, NULL) < 0 || worker_add(processes, id, &worker) < 0)
+        struct divvy_backend_process recorded;
+        int status = divvy_backend_process_recorded(processes, id, &recorded);
+
+        if (status == 0)
+            status = lock_take(processes, NULL);
+        if (status < 0)
+            return status;
+        if (worker_add(processes, id, &worker) < 0)
             return -ENOENT;
         worker->life.phase = DIVVY_NODE_LIFE_WAITING;
         if (!adopt(processes, worker)) {
@@ -536,6 +546,23 @@ int divvy_backend_process_get(const struct divvy_backend_processes *processes, c
     if (!worker)
         return -ENOENT;
     *ret_process = worker->view;
+    return 0;
+}
+
+int divvy_backend_process_recorded(const struct divvy_backend_processes *processes, const char *id,
+                                   struct divvy_backend_process *ret_process) {
+    char name[DIVVY_BACKEND_RECORD_NAME_BYTES];
+    struct divvy_backend_record record;
+
+    if (id_check(id, NULL) < 0)
+        return -ENOENT;
+    divvy_backend_record_name(id, name);
+    if (divvy_backend_record_read(processes->run_fd, name, &record) < 0 || strcmp(record.id, id) != 0 ||
+        !divvy_backend_record_is_alive(&record, processes->boot))
+        return -ENOENT;
+    *ret_process = (struct divvy_backend_process){.phase = DIVVY_NODE_LIFE_RUNNING, .pid = record.pid,
+                                                  .start_ticks = record.start_ticks, .port = record.port, .adopted = true};
+    (void)snprintf(ret_process->id, sizeof ret_process->id, "%s", id);
     return 0;
 }
 
@@ -600,9 +627,7 @@ int divvy_backend_processes_left(const struct divvy_backend_processes *processes
         (void)snprintf(name, sizeof name, "%.*s", (int)(length - 4), entry->d_name);
         if (divvy_backend_record_read(processes->run_fd, name, &record) < 0)
             continue;
-        if (!divvy_backend_record_is_alive(&record, processes->boot))
-            (void)unlinkat(processes->run_fd, entry->d_name, 0);
-        else if (!divvy_map_get(&processes->by_id, record.id))
+        if (divvy_backend_record_is_alive(&record, processes->boot) && !divvy_map_get(&processes->by_id, record.id))
             found(data, record.id);
     }
     return 0;

@@ -67,6 +67,7 @@ struct divvy_backend_process_options {
     void *data;
 };
 
+/* No lock is taken yet: one who only looks disturbs nobody. */
 int divvy_backend_processes_new(const struct divvy_backend_process_options *options,
                                 struct divvy_backend_processes **ret_processes, struct divvy_error *error);
 /* The workers run on. NULL is fine. */
@@ -75,11 +76,12 @@ void divvy_backend_processes_free(struct divvy_backend_processes *processes);
 /*
  * This worker shall run: adopts it where it runs already, else starts it; what keeps it from starting (a taken port, no such
  * binary) is its phase and reason, and is tried again like an end. Asked again with the same command nothing happens; with another
- * one a running worker is stopped first. 0, -EINVAL (id, command), -ENOMEM, -ENAMETOOLONG.
+ * one a running worker is stopped first. 0, -EINVAL (id, command), -ENOMEM, -ENAMETOOLONG; -EBUSY: another program runs the workers of this
+ * folder of state (it is asked to let go for two seconds, since one that was killed may have left a child that holds its lock).
  */
 int divvy_backend_process_want(struct divvy_backend_processes *processes, const char *id,
                                const struct divvy_backend_command *command, struct divvy_error *error);
-/* It shall not: stopped, and forgotten when it is gone. Also stops what an earlier supervisor left. 0 or -ENOENT. */
+/* It shall not: stopped, and forgotten when it is gone. Also stops what an earlier supervisor left. 0, -ENOENT, or -EBUSY as above. */
 int divvy_backend_process_unwant(struct divvy_backend_processes *processes, const char *id);
 /* Stopped and started again; -ENOENT. */
 int divvy_backend_process_restart(struct divvy_backend_processes *processes, const char *id);
@@ -92,6 +94,9 @@ void divvy_backend_processes_turn(struct divvy_backend_processes *processes);
 /* -ENOENT. */
 int divvy_backend_process_get(const struct divvy_backend_processes *processes, const char *id,
                               struct divvy_backend_process *ret_process);
+/* Where a worker runs that perhaps another program supervises: pid, start_ticks and port of the view are of meaning. -ENOENT. */
+int divvy_backend_process_recorded(const struct divvy_backend_processes *processes, const char *id,
+                                   struct divvy_backend_process *ret_process);
 size_t divvy_backend_processes_count(const struct divvy_backend_processes *processes);
 int divvy_backend_processes_at(const struct divvy_backend_processes *processes, size_t index,
                                struct divvy_backend_process *ret_process);

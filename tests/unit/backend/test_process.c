@@ -308,9 +308,18 @@ static void another_command_restarts(void **data) {
 static void a_second_supervisor_is_refused(void **data) {
     struct fixture *f = *data;
     struct divvy_backend_process_options options = {.state_fd = f->room.fd, .log_folder = f->logs};
+    struct divvy_backend_command command = {.binary = WORKER};
     struct divvy_backend_processes *second;
+    struct divvy_backend_process view;
 
-    assert_int_equal(divvy_backend_processes_new(&options, &second, &f->error), -EBUSY);
+    want(f, "w", 0, NULL);
+    (void)phase_await(f, "w", DIVVY_NODE_LIFE_RUNNING);
+    must(divvy_backend_processes_new(&options, &second, &f->error), &f->error);
+    assert_int_equal(divvy_backend_process_want(second, "w", &command, &f->error), -EBUSY);
+    assert_int_equal(divvy_backend_process_unwant(second, "w"), -EBUSY);
+    assert_int_equal(divvy_backend_process_recorded(second, "w", &view), 0);
+    assert_int_equal(view.pid, view_of(f, "w").pid);
+    divvy_backend_processes_free(second);
 }
 
 static void workers_are_adopted(void **data) {

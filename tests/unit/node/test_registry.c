@@ -560,8 +560,6 @@ static void test_names(void **unused) {
     assert_null(divvy_node_mode_name(4));
 }
 
-/* --- choice of a device ------------------------------------------------------------------------------------------------ */
-
 /* --- memory runs out ---------------------------------------------------------------------------------------------------- */
 
 static void test_memory_runs_out(void **unused) {
