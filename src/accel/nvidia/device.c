@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define WORKERS_PER_DEVICE   64u
+#define PARTITIONS_USUAL     7u
 #define CHECKPOINT_SINCE     12080 /* the CUDA version whose driver can save processes */
 #define NODES_WORDS          16u   /* of a set of NUMA nodes */
 
@@ -180,10 +181,23 @@ static void basic_read(const struct nvidia_device *device, Accel2DeviceBasicInfo
         ret_basic->pcieWidth = 0;
 }
 
+/* What the hardware can have; while MIG is off the driver counts none, but knows its profiles. */
+static unsigned int partitions_max(nvmlDevice_t gpu) {
+    unsigned int mode, pending, count = 0;
+    nvmlGpuInstanceProfileInfo_t smallest;
+
+    if (NVIDIA_ASK(nvmlDeviceGetMigMode, gpu, &mode, &pending) != NVML_SUCCESS)
+        return 0;
+    if (NVIDIA_ASK(nvmlDeviceGetMaxMigDeviceCount, gpu, &count) == NVML_SUCCESS && count > 0)
+        return count;
+    if (NVIDIA_ASK(nvmlDeviceGetGpuInstanceProfileInfo, gpu, NVML_GPU_INSTANCE_PROFILE_1_SLICE, &smallest) == NVML_SUCCESS)
+        return smallest.instanceCount;
+    return PARTITIONS_USUAL;
+}
+
 AccelResult divvy_nvidia_device(size_t index, Accel2DeviceBasicInfo *ret_basic, DeviceProperties *ret_properties,
                                 VirtualizationCapabilities *ret_capabilities) {
     struct nvidia_device device;
-    unsigned int mig, pending, partitions = 0;
     int cuda = 0;
     AccelResult result = divvy_nvidia_gpu(index, &device);
 
@@ -194,19 +208,16 @@ AccelResult divvy_nvidia_device(size_t index, Accel2DeviceBasicInfo *ret_basic, 
     clock_properties(ret_properties, device.handle);
     power_properties(ret_properties, device.handle);
     state_properties(ret_properties, device.handle);
-    if (NVIDIA_ASK(nvmlDeviceGetMigMode, device.handle, &mig, &pending) != NVML_SUCCESS ||
-        NVIDIA_ASK(nvmlDeviceGetMaxMigDeviceCount, device.handle, &partitions) != NVML_SUCCESS)
-        partitions = 0;
     if (NVIDIA_ASK(nvmlSystemGetCudaDriverVersion_v2, &cuda) != NVML_SUCCESS)
         cuda = 0;
     *ret_capabilities = (VirtualizationCapabilities){
-        .supportsPartitioning = partitions > 0,
+        .supportsPartitioning = partitions_max(device.handle) > 0,
         .supportsSoftIsolation = true,
         .supportsHardIsolation = false, /* the driver knows no limit of a worker but MIG */
         .supportsSnapshot = cuda >= CHECKPOINT_SINCE,
         .supportsMetrics = true,
         .supportsRemoting = true,
-        .maxPartitions = partitions,
+        .maxPartitions = partitions_max(device.handle),
         .maxWorkersPerDevice = WORKERS_PER_DEVICE,
     };
     return ACCEL_SUCCESS;
