@@ -1,0 +1,3 @@
+/* A shared object that is no accelerator library. */
+extern const int nothing;
+const int nothing = 0;
