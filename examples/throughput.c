@@ -21,6 +21,8 @@ static const char help[] =
     "second.\n"
     "\n"
     "  --kernel-us N        work of one kernel, microseconds of the whole GPU (1000)\n"
+    "  --turns N            length of the kernel's loop on a real GPU, as a run alone on it\n"
+    "                       printed it; default: calibrated, which others on the GPU disturb\n"
     "  --blocks N           blocks of a kernel (default: one for each SM)\n"
     "  --threads N          threads of a block (1024)\n"
     "  --seconds N          how long; 0 = until interrupted (10)\n"
@@ -78,13 +80,14 @@ enum launch_kind { LAUNCH_KERNEL, LAUNCH_EX, LAUNCH_COOPERATIVE };
 
 struct options {
     const char *gpu, *memory, *attempt;
-    uint64_t kernel_us, blocks, threads, seconds, interval_ms, streams, graph;
+    uint64_t kernel_us, turns, blocks, threads, seconds, interval_ms, streams, graph;
     enum launch_kind launch;
     bool json;
 };
 
-#define STREAMS_MAX 64
-#define DEPTH_MAX   256
+#define STREAMS_MAX      64
+#define DEPTH_MAX        256
+#define CALIBRATION_RUNS 6
 
 /* One stream with its launches that have not been seen to complete: a ring of events. */
 struct lane {
@@ -135,6 +138,8 @@ static void options_parse(int argc, char **argv, struct options *o) {
             o->gpu = v;
         else if (cu_option(argc, argv, &i, "--kernel-us", &v))
             o->kernel_us = cu_number("--kernel-us", v, 1, 10000000);
+        else if (cu_option(argc, argv, &i, "--turns", &v))
+            o->turns = cu_number("--turns", v, 1, UINT64_C(1) << 40);
         else if (cu_option(argc, argv, &i, "--blocks", &v))
             o->blocks = cu_number("--blocks", v, 1, 1u << 30);
         else if (cu_option(argc, argv, &i, "--threads", &v))
@@ -201,7 +206,7 @@ static double kernel_measure(struct meter *m, uint64_t turns) {
     m->turns = turns;
     cu_do(EventCreate, &before, CU_EVENT_DEFAULT);
     cu_do(EventCreate, &after, CU_EVENT_DEFAULT);
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < CALIBRATION_RUNS; i++) {
         float ms;
 
         cu_do(EventRecord, before, m->lanes[0].stream);
@@ -209,7 +214,7 @@ static double kernel_measure(struct meter *m, uint64_t turns) {
         cu_do(EventRecord, after, m->lanes[0].stream);
         cu_do(EventSynchronize, after);
         cu_do(EventElapsedTime, &ms, before, after);
-        if (i > 1 && (double)ms * 1e6 < best_ns)
+        if (i > 0 && (double)ms * 1e6 < best_ns)
             best_ns = (double)ms * 1e6;
     }
     cu_do(EventDestroy, before);
@@ -217,24 +222,35 @@ static double kernel_measure(struct meter *m, uint64_t turns) {
     return best_ns;
 }
 
+/* What one turn takes, from kernels of so few and so many turns: what a launch takes besides cancels out. */
+static double turn_measure(struct meter *m, uint64_t few, uint64_t many) {
+    double few_ns = kernel_measure(m, few);
+    double many_ns = kernel_measure(m, many);
+
+    return many_ns < 1.5 * few_ns ? 0 : (many_ns - few_ns) / (double)(many - few);
+}
+
 /*
- * Finds the turns that make a kernel of the asked length with this grid. Where the device time does
- * not depend on the turns (the simulated GPU: the pragma fixes it) they are left at one.
+ * Finds the turns that make a kernel of the asked length with this grid: roughly with short kernels, while the GPU's clock
+ * may still rise, then with kernels about as long as asked. Where the device time does not depend on the turns (the
+ * simulated GPU: the pragma fixes it) they are left at one.
  */
 static void calibrate(struct meter *m) {
-    const uint64_t few = 200, many = 4000;
-    double few_ns, many_ns, turn_ns, turns;
+    uint64_t few = 200, many = 4000, turns = 1;
 
     m->duration_ns = 100000;
-    few_ns = kernel_measure(m, few);
-    many_ns = kernel_measure(m, many);
-    turn_ns = (many_ns - few_ns) / (double)(many - few);
+    for (int round = 0; round < 3; round++) {
+        double turn_ns = turn_measure(m, few, many);
+
+        if (turn_ns <= 0)
+            break;
+        turns = (uint64_t)((double)m->options.kernel_us * 1000 / turn_ns);
+        turns = turns < 1 ? 1 : turns;
+        few = turns / 2 + 1;
+        many = turns * 3 / 2 + 2;
+    }
     m->duration_ns = m->options.kernel_us * 1000;
-    m->turns = 1;
-    if (many_ns < 2 * few_ns)
-        return;
-    turns = (double)m->duration_ns / turn_ns;
-    m->turns = turns < 1 ? 1 : (uint64_t)turns;
+    m->turns = turns;
 }
 
 static void memory_take(struct meter *m) {
@@ -289,7 +305,12 @@ static void meter_open(struct meter *m) {
     memory_take(m);
     for (uint64_t i = 0; i < o->streams; i++)
         cu_do(StreamCreate, &m->lanes[i].stream, CU_STREAM_NON_BLOCKING);
-    calibrate(m);
+    if (o->turns) {
+        m->turns = o->turns;
+        m->duration_ns = o->kernel_us * 1000;
+    } else {
+        calibrate(m);
+    }
 
     /* Enough in the queue for 8 ms, so that a host that wakes late leaves no gap. */
     m->depth = (unsigned int)(8000 / unit_us);
@@ -342,9 +363,10 @@ static void start_print(const struct meter *m) {
             printf(", \"attempt_refused\": %s", m->attempt_refused ? "true" : "false");
         puts("}");
     } else {
-        printf("%s: %.1f GiB, %.1f GiB free; kernels of %llu us, %llu blocks\n", m->device.name,
+        printf("%s: %.1f GiB, %.1f GiB free; kernels of %llu us, %llu blocks, %llu turns\n", m->device.name,
                (double)total_bytes / (1 << 30), (double)free_bytes / (1 << 30),
-               (unsigned long long)o->kernel_us, (unsigned long long)o->blocks);
+               (unsigned long long)o->kernel_us, (unsigned long long)o->blocks,
+               (unsigned long long)m->turns);
         if (o->attempt)
             printf("allocating %s: %s\n", o->attempt,
                    m->attempt_refused ? "refused, out of memory" : "granted");

@@ -24,9 +24,9 @@
 #define US INT64_C(1000)
 #define MS INT64_C(1000000)
 
-#define LEAD_NS    (800 * US)
-#define RECHECK_NS (250 * US)
-#define EARLY_NS   (200 * US) /* about what it takes to wake up and launch */
+#define LEAD_NS      (800 * US)
+#define RECHECK_NS   (250 * US)
+#define EARLY_MAX_NS (200 * US) /* a lease begins so much before the device is free, at most */
 #define DRAINED_NS                                                                                 \
     (100 * US) /* a drain no longer than this behind the next lease's begin is not worth another */
 #define GRACE_NS (10 * MS)
@@ -46,6 +46,9 @@
 #define BELL_FLOOD          500u /* rings in a second; beyond, the bell is heard a hundred times a second */
 #define BELL_FLOOD_PAUSE_NS (10 * MS)
 #define EXCESS_MAX_NS       (5 * MS) /* more is no error of measurement */
+#define HAND_OVER_MAX_NS    (1 * MS) /* more was something else */
+#define HAND_OVER_MEAN      32       /* of about so many hand-overs */
+#define LOSS_PERMILLE       10 /* of the device that hand-overs may cost before leases are stretched */
 #define EPOLL_BATCH         64
 #define WAKE_EVENT          UINT64_MAX
 #define TIMER_EVENT         (UINT64_MAX - 1)
@@ -64,6 +67,7 @@ struct seat {
     /* The last time that it had the device: from when the one before was done until it was done itself; end 0: not known. */
     int64_t window_begin_ns, window_end_ns;
     uint64_t window_seen_ns; /* seen_ns when that began */
+    bool window_hungry;      /* it had work for all of that time */
     uint64_t excess_ns;      /* charged beyond what such times had: taken off what comes */
     uint64_t signature;
     int64_t moved_ns; /* when the signature last changed */
@@ -86,11 +90,15 @@ struct device {
     bool open;            /* the holder is alone: its lease has no end */
     int64_t contended_ns; /* when last somebody else came while it was held */
     int64_t begin_ns, end_ns;
+    int64_t
+        from_ns; /* when the holder has the device: by then what it launches at begin_ns arrives there */
     uint32_t previous; /* whose drain decides when the holder's lease begins; NOBODY */
-    int64_t previous_begin_ns, previous_end_ns;
+    int64_t previous_from_ns, previous_end_ns;
     uint64_t lease_id;
     uint32_t seats;     /* tenants on it */
     uint32_t sensitive; /* of them, those of class high and critical */
+    int64_t lost_ns;    /* by a hand-over, as a rule */
+    int64_t lease_ns;   /* of class medium, as the settings have it */
     int64_t next_ns;    /* when it has to be looked at */
 };
 
@@ -350,29 +358,62 @@ static void device_probe(struct divvy_lease *lease, uint32_t index, int64_t now_
 }
 
 /*
+ * A hand-over cost so much: between what a tenant with enough to do had of the device and what it used. Where the GPU takes long to
+ * change over from one process to another, leases become longer, so that no more than a small part is lost; not while somebody's waits
+ * must be short.
+ */
+static void hand_over_learn(struct device *device, int64_t lost_ns) {
+    int64_t permille;
+
+    lost_ns = lost_ns < 0 ? 0 : lost_ns > HAND_OVER_MAX_NS ? HAND_OVER_MAX_NS : lost_ns;
+    device->lost_ns += (lost_ns - device->lost_ns) / HAND_OVER_MEAN;
+    permille = device->lost_ns * 1000 / LOSS_PERMILLE * 1000 / device->lease_ns;
+    divvy_node_sched_stretch(device->sched, device->sensitive || permille < 1000 ? 1000
+                                            : permille > DIVVY_NODE_SCHED_STRETCH_MAX
+                                                ? DIVVY_NODE_SCHED_STRETCH_MAX
+                                                : (uint32_t)permille);
+}
+
+/*
  * Measured time errs, by a percent where kernels are short. But leases are exclusive: what was used in one is no more than the
  * time from the hand-over before it to the one behind. Where caps give out the whole device, it would idle for what is charged
  * too much.
  */
-static void window_judge(struct seat *seat) {
-    uint64_t used_ns = seat->seen_ns - seat->window_seen_ns;
+static void window_judge(struct device *device, struct seat *seat) {
+    int64_t used_ns = (int64_t)(seat->seen_ns - seat->window_seen_ns);
     int64_t had_ns = seat->window_end_ns - seat->window_begin_ns;
 
     if (seat->window_end_ns && seat->last_known && seat->last.inflight_ns == 0 && had_ns > 0 &&
-        used_ns > (uint64_t)had_ns && used_ns - (uint64_t)had_ns < (uint64_t)EXCESS_MAX_NS)
-        seat->excess_ns += used_ns - (uint64_t)had_ns;
+        used_ns > 0) {
+        if (used_ns > had_ns && used_ns - had_ns < EXCESS_MAX_NS)
+            seat->excess_ns += (uint64_t)(used_ns - had_ns);
+        if (seat->window_hungry)
+            hand_over_learn(device, had_ns - used_ns);
+    }
     seat->window_end_ns = 0;
 }
 
-static void window_begin(struct seat *seat, int64_t ns) {
-    window_judge(seat);
+static void window_begin(struct device *device, struct seat *seat, int64_t ns) {
+    window_judge(device, seat);
     seat->window_begin_ns = ns;
     seat->window_seen_ns = seat->seen_ns;
 }
 
-/* The holder is done then; told before the next one is picked. */
-static void window_end(struct seat *seat, int64_t ns, bool is_known) {
+/* The holder is done then; told before the next one is picked. hungry: it had work for the whole time. */
+static void window_end(struct seat *seat, int64_t ns, bool is_known, bool hungry) {
     seat->window_end_ns = is_known ? ns : 0;
+    seat->window_hungry = hungry;
+}
+
+/*
+ * How long before the device is free the tenant is to be woken up: what it is known to take at its quickest from the begin of its
+ * lease to its first launch. Whatever arrives earlier is no gain: devices take turns then, and what the tenant before has left is put
+ * off by a whole slice.
+ */
+static int64_t early_ns(const struct seat *seat) {
+    int64_t late_ns = seat->last_known ? seat->last.late_ns : 0;
+
+    return late_ns < EARLY_MAX_NS ? late_ns : EARLY_MAX_NS;
 }
 
 /* Give the device to whoever is next; a lease begins no earlier than from_ns. Returns when to look again. */
@@ -403,15 +444,16 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
         device->open = pick.kind == DIVVY_NODE_LEASE_OPEN && !seat->stuck;
         if (pick.tenant != before) {
             device->previous = before;
-            device->previous_begin_ns = device->begin_ns;
+            device->previous_from_ns = device->from_ns;
             device->previous_end_ns = from_ns;
-            device->begin_ns = from_ns > now_ns ? from_ns - EARLY_NS : now_ns;
+            device->from_ns = from_ns > now_ns ? from_ns : now_ns;
+            device->begin_ns = from_ns > now_ns ? from_ns - early_ns(seat) : now_ns;
             lease->health.handovers += before != DIVVY_NODE_SCHED_NOBODY;
-            seat->moved_ns = from_ns > now_ns ? from_ns : now_ns;
+            seat->moved_ns = device->from_ns;
             seat->begin_seen_ns = seat->seen_ns;
-            window_begin(seat, from_ns > now_ns ? from_ns : now_ns);
+            window_begin(device, seat, device->from_ns);
         } else {
-            device->begin_ns = now_ns;
+            device->begin_ns = device->from_ns = now_ns;
             seat->begin_seen_ns = seat->seen_ns;
         }
         device->end_ns =
@@ -462,13 +504,13 @@ static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, 
 static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struct tenant *tenant,
                                 struct seat *seat, int64_t end_ns, int64_t now_ns) {
     struct device *device = &lease->devices[index];
-    int64_t drain_ns = seat_drain_ns(seat, device->begin_ns + EARLY_NS, now_ns);
+    int64_t drain_ns = seat_drain_ns(seat, device->from_ns, now_ns);
     int64_t from_ns =
         drain_ns > end_ns - DIVVY_CONTROL_LAST_NS ? drain_ns : end_ns - DIVVY_CONTROL_LAST_NS;
 
     if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);
-    window_end(seat, from_ns, from_ns <= end_ns + GRACE_NS);
+    window_end(seat, from_ns, from_ns <= end_ns + GRACE_NS, drain_ns > now_ns);
     if (from_ns > end_ns + GRACE_NS)
         from_ns = end_ns + GRACE_NS;
     idle_charge(device, tenant, seat, now_ns);
@@ -487,13 +529,15 @@ static int64_t device_put_off(struct divvy_lease *lease, uint32_t index, struct 
     device->previous = DIVVY_NODE_SCHED_NOBODY;
     if (!left || !seat_read(lease, previous, left, false, now_ns))
         return now_ns;
-    drain_ns = seat_drain_ns(left, device->previous_begin_ns + EARLY_NS, now_ns);
+    drain_ns = seat_drain_ns(left, device->previous_from_ns, now_ns);
     if (drain_ns > most_ns)
         drain_ns = most_ns;
-    if (drain_ns > now_ns + DRAINED_NS && drain_ns > device->begin_ns + DRAINED_NS) {
-        device->end_ns += drain_ns - EARLY_NS - device->begin_ns;
-        device->begin_ns = drain_ns - EARLY_NS;
-        window_end(left, drain_ns, drain_ns < most_ns && left->window_end_ns != 0);
+    if (drain_ns > now_ns + DRAINED_NS && drain_ns > device->from_ns + DRAINED_NS) {
+        device->end_ns += drain_ns - device->from_ns;
+        device->begin_ns += drain_ns - device->from_ns;
+        device->from_ns = drain_ns;
+        window_end(left, drain_ns, drain_ns < most_ns && left->window_end_ns != 0,
+                   left->window_hungry);
         seat->window_begin_ns = drain_ns;
         seat->moved_ns = drain_ns;
         lease_put(lease, device, tenant, seat);
@@ -522,7 +566,7 @@ static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struc
         return now_ns + OPEN_LOOK_NS;
     }
     device->open = false;
-    device->begin_ns = now_ns;
+    device->begin_ns = device->from_ns = now_ns;
     device->end_ns = now_ns + pick.length_ns;
     seat->moved_ns = now_ns;
     (void)seat_read(lease, tenant, seat, false, now_ns);
@@ -849,6 +893,7 @@ static int seat_add(struct divvy_lease *lease, struct tenant *tenant, struct sea
         error = divvy_node_sched_new(lease->capacity, &lease->params, &device->sched);
         if (error)
             return error;
+        device->lease_ns = lease->params.lease_ns[DIVVY_NODE_QOS_MEDIUM];
     }
     error = divvy_node_sched_add(device->sched, tenant->info.number, &seat->binding.params, now_ns);
     if (error)

@@ -13,6 +13,7 @@
 /* The smallest part of a page that is read: header, devices, and the slots of a small tenant. */
 #define SLOTS_FIRST  4u
 #define DRAIN_MAX_NS INT64_C(600000000000)
+#define LATE_MAX_NS  INT64_C(1000000000)
 
 void divvy_usage_init(struct divvy_usage *usage, struct divvy_page *copy) {
     *usage = (struct divvy_usage){.fd = -1, .slots = SLOTS_FIRST, .copy = copy};
@@ -105,6 +106,9 @@ static void slot_add(const struct divvy_page_slot *slot, unsigned device, int64_
     sums->inflight_ns = sum(sums->inflight_ns, usage->inflight_ns);
     sums->waited_ns = sum(sums->waited_ns, usage->waited_ns);
     sums->launches = sum(sums->launches, usage->launches);
+    if (usage->late_ns && usage->late_ns < (uint64_t)LATE_MAX_NS &&
+        (!sums->late_ns || (int64_t)usage->late_ns < sums->late_ns))
+        sums->late_ns = (int64_t)usage->late_ns;
     sums->waiting += usage->waiting > UINT16_MAX ? UINT16_MAX : (uint32_t)usage->waiting;
     if (usage->drain_ns > (uint64_t)(now_ns + DRAIN_MAX_NS))
         return; /* nobody estimates so far ahead */

@@ -28,6 +28,7 @@ struct divvy_usage_device {
         drain_ns; /* CLOCK_MONOTONIC at which that will be done, by estimates of all processes together */
     int64_t
         last_ns; /* the latest that any of them told: work was launched or seen to complete about then */
+    int64_t late_ns; /* from the begin of a lease to the first launch, of the quickest of them; 0 unknown */
     uint64_t waited_ns, launches; /* of the processes that are attached now */
     uint32_t waiting;             /* threads at the gate */
     uint32_t processes;           /* slots in use */

@@ -41,6 +41,7 @@ struct tenant {
 
 struct divvy_node_sched {
     struct divvy_node_sched_params params;
+    int64_t stretch_permille; /* of leases; 1000 and more */
     struct tenant *tenants;
     uint32_t capacity;
     struct divvy_node_heap heaps[HEAPS]; /* NOWHERE is not used */
@@ -49,14 +50,16 @@ struct divvy_node_sched {
     /* V, and what its division left over: the sum of weight * (virtual start - V) over all that compete, 0 <= rest < weight. */
     int64_t virtual_now, virtual_rest;
     int64_t competing_weight; /* of the eligible, those ahead, and the holder unless it borrows */
-    int64_t vborrowed_now;    /* at which the last borrower began: who comes later is not owed more */
-    uint32_t ready_count;      /* with the holder */
+    int64_t vborrowed_now; /* at which the last borrower began: who comes later is not owed more */
+    uint32_t ready_count;  /* with the holder */
     uint32_t holder;
     struct divvy_node_lease lease;
     bool lease_borrowed;
     int64_t lease_used_ns;
-    int64_t open_since_ns; /* up to here the time under an open lease is in the holder's virtual start */
-    bool lease_was_open;   /* it was turned into a timed one; of what is charged since, so much counted: */
+    int64_t
+        open_since_ns; /* up to here the time under an open lease is in the holder's virtual start */
+    bool
+        lease_was_open; /* it was turned into a timed one; of what is charged since, so much counted: */
     int64_t counted_ns;
 };
 
@@ -82,6 +85,17 @@ static void clock_to(struct divvy_node_sched *s, int64_t now_ns) {
         s->now_ns = now_ns;
 }
 
+/* Leases of the classes that have no promise of short waits are stretched where hand-overs are dear, and what is banked with them. */
+static int64_t lease_of(const struct divvy_node_sched *s, const struct tenant *t) {
+    int64_t lease_ns = s->params.lease_ns[t->params.qos];
+
+    return t->params.qos >= DIVVY_NODE_QOS_HIGH ? lease_ns : lease_ns / 1000 * s->stretch_permille;
+}
+
+static int64_t bank_of(const struct divvy_node_sched *s) {
+    return s->params.bank_ns / 1000 * s->stretch_permille;
+}
+
 /*
  * The bank bounds what idleness saves up, not what comes in while the tenant runs: that is charged with the kernel, which may be
  * late by its whole length.
@@ -93,9 +107,9 @@ static void refill(struct divvy_node_sched *s, struct tenant *t) {
     if (!has_cap(t) || elapsed <= 0)
         return;
     /* A pause longer than it takes to repay any debt and fill the bank needs no exact product. */
-    int64_t room = s->params.bank_ns - t->credit_ns;
+    int64_t room = bank_of(s) - t->credit_ns;
     if (!runs && elapsed > room / t->params.cap_permille * 1000 + 1000) {
-        t->credit_ns = s->params.bank_ns;
+        t->credit_ns = bank_of(s);
         t->credit_rest = 0;
         return;
     }
@@ -104,8 +118,8 @@ static void refill(struct divvy_node_sched *s, struct tenant *t) {
     int64_t product = elapsed * t->params.cap_permille + t->credit_rest;
     t->credit_ns += product / 1000;
     t->credit_rest = product % 1000;
-    if (!runs && t->credit_ns > s->params.bank_ns)
-        t->credit_ns = s->params.bank_ns;
+    if (!runs && t->credit_ns > bank_of(s))
+        t->credit_ns = bank_of(s);
 }
 
 /* When the cap allows the shortest lease again. */
@@ -119,7 +133,8 @@ static void virtual_add(struct divvy_node_sched *s, int64_t weighted) {
     s->virtual_rest += weighted;
     if (s->competing_weight == 0 || (s->virtual_rest >= 0 && s->virtual_rest < s->competing_weight))
         return;
-    int64_t whole = s->virtual_rest / s->competing_weight, rest = s->virtual_rest % s->competing_weight;
+    int64_t whole = s->virtual_rest / s->competing_weight,
+            rest = s->virtual_rest % s->competing_weight;
     if (rest < 0) {
         rest += s->competing_weight;
         whole--;
@@ -178,7 +193,7 @@ static void enter(struct divvy_node_sched *s, uint32_t id, enum where where, int
  * theirs are requests, and a few of them in a row should not have to wait for one another's turn.
  */
 static void forget_absence(struct divvy_node_sched *s, struct tenant *t) {
-    int64_t bank_ns = t->params.qos >= DIVVY_NODE_QOS_HIGH ? 2 * s->params.bank_ns : s->params.bank_ns;
+    int64_t bank_ns = t->params.qos >= DIVVY_NODE_QOS_HIGH ? 2 * bank_of(s) : bank_of(s);
     t->vstart = later(t->vstart, shifted(s->virtual_now, -virtual_length(t, bank_ns)));
 }
 
@@ -190,7 +205,7 @@ static void bound_debt(struct divvy_node_sched *s, struct tenant *t) {
 }
 
 static int64_t deadline(const struct divvy_node_sched *s, const struct tenant *t) {
-    return shifted(t->vstart, virtual_length(t, s->params.lease_ns[t->params.qos]));
+    return shifted(t->vstart, virtual_length(t, lease_of(s, t)));
 }
 
 /* Put a ready tenant that does not hold the lease where it belongs. */
@@ -253,6 +268,7 @@ int divvy_node_sched_new(uint32_t capacity, const struct divvy_node_sched_params
     *s = (struct divvy_node_sched){.params = settings,
                                    .capacity = capacity,
                                    .holder = DIVVY_NODE_SCHED_NOBODY,
+                                   .stretch_permille = 1000,
                                    .tenants = calloc(capacity, sizeof *s->tenants),
                                    .place = calloc(capacity, sizeof *s->place),
                                    .place_of_turns = calloc(capacity, sizeof *s->place)};
@@ -319,7 +335,8 @@ static void run_on(struct divvy_node_sched *s, uint32_t id, int64_t ns) {
  * little meanwhile, now and then, would seem to be ahead of the one who had the rest. Nobody else was there to lose by it.
  */
 static void settle_open(struct divvy_node_sched *s) {
-    if (s->holder == DIVVY_NODE_SCHED_NOBODY || s->lease.kind != DIVVY_NODE_LEASE_OPEN || s->ready_count > 1)
+    if (s->holder == DIVVY_NODE_SCHED_NOBODY || s->lease.kind != DIVVY_NODE_LEASE_OPEN ||
+        s->ready_count > 1)
         return;
     int64_t ns = s->now_ns - s->open_since_ns;
     s->open_since_ns = s->now_ns;
@@ -449,7 +466,8 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
     if (id == s->holder && s->lease_borrowed) {
         t->vborrowed = shifted(t->vborrowed, virtual_length(t, used_ns));
     } else if (id != s->holder || s->lease.kind != DIVVY_NODE_LEASE_OPEN) {
-        int64_t counted = id == s->holder && s->lease_was_open ? used_since_open(s, used_ns) : used_ns;
+        int64_t counted =
+            id == s->holder && s->lease_was_open ? used_since_open(s, used_ns) : used_ns;
         t->credit_ns -= has_cap(t) ? counted : 0;
         run_on(s, id, counted);
     }
@@ -465,7 +483,8 @@ int divvy_node_sched_charge(struct divvy_node_sched *s, uint32_t id, int64_t use
     return 0;
 }
 
-int divvy_node_sched_charge_idle(struct divvy_node_sched *s, uint32_t id, int64_t idle_ns, int64_t now_ns) {
+int divvy_node_sched_charge_idle(struct divvy_node_sched *s, uint32_t id, int64_t idle_ns,
+                                 int64_t now_ns) {
     if (!find(s, id))
         return -ENOENT;
     if (idle_ns < 0 || idle_ns > CHARGE_MAX_NS)
@@ -500,10 +519,6 @@ static bool may_be_open(const struct divvy_node_sched *s, const struct tenant *t
  * Whole leases for capped tenants as well: what a lease takes beyond the cap is waited for afterwards. Cut to what the cap has
  * left they would be as short as could be all the time, and every hand-over costs.
  */
-static int64_t lease_length(const struct divvy_node_sched *s, const struct tenant *t) {
-    return s->params.lease_ns[t->params.qos];
-}
-
 static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
     struct tenant *t = &s->tenants[id];
     uint64_t waited = (uint64_t)(s->now_ns - t->ready_since_ns);
@@ -521,11 +536,17 @@ static void grant(struct divvy_node_sched *s, uint32_t id, bool borrowed) {
     s->lease =
         (struct divvy_node_lease){.kind = open ? DIVVY_NODE_LEASE_OPEN : DIVVY_NODE_LEASE_TIMED,
                                   .tenant = id,
-                                  .length_ns = open ? 0 : lease_length(s, t)};
+                                  .length_ns = open ? 0 : lease_of(s, t)};
     t->stats.granted++;
     t->stats.waited_ns += waited;
     if (waited > t->stats.wait_max_ns)
         t->stats.wait_max_ns = waited;
+}
+
+void divvy_node_sched_stretch(struct divvy_node_sched *s, uint32_t permille) {
+    s->stretch_permille = permille < 1000                           ? 1000
+                          : permille > DIVVY_NODE_SCHED_STRETCH_MAX ? DIVVY_NODE_SCHED_STRETCH_MAX
+                                                                    : permille;
 }
 
 int divvy_node_sched_pick(struct divvy_node_sched *s, int64_t now_ns,
@@ -572,8 +593,9 @@ bool divvy_node_sched_should_revoke(struct divvy_node_sched *s, int64_t now_ns) 
     if (s->holder == DIVVY_NODE_SCHED_NOBODY || rival == DIVVY_NODE_SCHED_NOBODY)
         return false;
     struct tenant *t = &s->tenants[s->holder];
-    bool revoke = s->tenants[rival].params.qos > t->params.qos &&
-                  (s->lease_borrowed || divvy_node_key_before(s->heaps[ELIGIBLE].keys[0], deadline(s, t)));
+    bool revoke =
+        s->tenants[rival].params.qos > t->params.qos &&
+        (s->lease_borrowed || divvy_node_key_before(s->heaps[ELIGIBLE].keys[0], deadline(s, t)));
     t->stats.revoked += revoke;
     return revoke;
 }

@@ -23,9 +23,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DIVVY_NODE_SCHED_NOBODY     UINT32_MAX
-#define DIVVY_NODE_SCHED_NEVER      INT64_MAX
-#define DIVVY_NODE_SCHED_WEIGHT_MAX 1000000u
+#define DIVVY_NODE_SCHED_NOBODY      UINT32_MAX
+#define DIVVY_NODE_SCHED_NEVER       INT64_MAX
+#define DIVVY_NODE_SCHED_WEIGHT_MAX  1000000u
+#define DIVVY_NODE_SCHED_STRETCH_MAX 3000u
 
 enum divvy_node_qos {
     DIVVY_NODE_QOS_LOW,
@@ -45,8 +46,9 @@ struct divvy_node_tenant_params {
 /* The scheduler's own settings; divvy_node_sched_defaults fills in the documented ones. */
 struct divvy_node_sched_params {
     int64_t lease_ns[DIVVY_NODE_QOS_MAX]; /* length of a lease by class */
-    int64_t lease_min_ns;                 /* a capped tenant is granted a lease when its cap has so much left */
-    int64_t bank_ns;     /* GPU time of credit that idleness (twice that in classes high and critical) or a cap can save up */
+    int64_t lease_min_ns; /* a capped tenant is granted a lease when its cap has so much left */
+    int64_t
+        bank_ns; /* GPU time of credit that idleness (twice that in classes high and critical) or a cap can save up */
     int64_t debt_max_ns; /* virtual lateness kept for a tenant that overran while others slept */
 };
 
@@ -106,7 +108,14 @@ int divvy_node_sched_charge(struct divvy_node_sched *sched, uint32_t tenant, int
  * Time for which the tenant held a timed lease while the device did nothing, though it could have worked for others: it counts
  * against the tenant's share as use does, but not against its cap, and not as use. 0, -EINVAL (negative) or -ENOENT.
  */
-int divvy_node_sched_charge_idle(struct divvy_node_sched *sched, uint32_t tenant, int64_t idle_ns, int64_t now_ns);
+int divvy_node_sched_charge_idle(struct divvy_node_sched *sched, uint32_t tenant, int64_t idle_ns,
+                                 int64_t now_ns);
+
+/*
+ * Hand-overs cost: from now on leases of classes low and medium are permille / 1000 times as long as the settings say, 1000 ..
+ * DIVVY_NODE_SCHED_STRETCH_MAX (cut to that); what idleness and caps may bank grows with them. Those under way are not changed.
+ */
+void divvy_node_sched_stretch(struct divvy_node_sched *sched, uint32_t permille);
 
 /* Decide who runs. Call it when nobody holds the lease; while somebody does, the same lease is answered (an open lease turns
  * into a timed one as soon as a second tenant is ready). 0 always. */

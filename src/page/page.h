@@ -108,7 +108,8 @@ struct divvy_page_usage {
     uint64_t waited_ns; /* time that launches waited at the gate */
     uint64_t waiting;   /* threads at the gate now */
     uint64_t drain_ns; /* CLOCK_MONOTONIC at which what is in flight will be done, by estimates */
-    uint64_t spare[2]; /* layout belongs to limiter/compute */
+    uint64_t late_ns; /* from the begin of a lease that was waited for to its first launch, when it is quick; 0 unknown */
+    uint64_t spare;
 };
 
 /* Owner word. low: pid | pid namespace inode << 32. high: start time in clock ticks << 2 | state.

@@ -604,6 +604,29 @@ static struct divvy_compute_thread *pass_thread(struct divvy_compute_pass *pass,
     return context ? pass_temporary(pass, context) : thread;
 }
 
+/*
+ * The first launch of a lease that was waited for is with the driver. What the daemon is told is the second quickest of the last few
+ * times that this took.
+ */
+static void late_learn(struct divvy_compute_thread *thread) {
+    struct divvy_compute_device *device = thread_device(thread);
+    uint64_t late_ns = divvy_compute_port.now() - thread->late_from_ns, quickest_ns = UINT64_MAX, second_ns = UINT64_MAX;
+
+    thread->late_from_ns = 0;
+    if (!device)
+        return;
+    divvy_lock_take(&device->lock);
+    device->late[device->late_count++ % DIVVY_COMPUTE_LATE] = late_ns;
+    for (uint32_t i = 0; i < DIVVY_COMPUTE_LATE && i < device->late_count; i++) {
+        uint64_t other_ns = device->late[i] < quickest_ns ? quickest_ns : device->late[i];
+
+        quickest_ns = device->late[i] < quickest_ns ? device->late[i] : quickest_ns;
+        second_ns = other_ns < second_ns ? other_ns : second_ns;
+    }
+    divvy_lock_give(&device->lock);
+    __atomic_store_n(&device->usage->late_ns, second_ns == UINT64_MAX ? quickest_ns : second_ns, __ATOMIC_RELAXED);
+}
+
 /* A new chunk: close what is open, wait until it may start. */
 static void pass_grant(const struct divvy_compute_pass *pass, struct divvy_compute_device *device) {
     struct divvy_compute_thread *thread = pass->thread;
@@ -615,6 +638,10 @@ static void pass_grant(const struct divvy_compute_pass *pass, struct divvy_compu
     passing.wanted_ns =
         chunk_next(thread, now_ns, pass->cost_ns, is_sample(pass->cost) || thread == &pass->temporary);
     gate_pass(device, thread, &passing, now_ns);
+    thread->late_from_ns = passing.say.is_leased && passing.say.lease.mode == DIVVY_CONTROL_LEASED &&
+                                   now_ns < (uint64_t)passing.say.lease.begin_ns
+                               ? (uint64_t)passing.say.lease.begin_ns
+                               : 0;
     thread->word = device->control ? passing.say.word : NULL;
     thread->seen = passing.say.seen;
     thread->leased = passing.say.is_leased;
@@ -692,6 +719,8 @@ void divvy_compute_end(struct divvy_compute_pass *pass, CUresult result) {
     }
     if (slot->first)
         slot_first(slot);
+    if (thread->late_from_ns)
+        late_learn(thread);
     if (pass->close) {
         uint64_t now_ns = divvy_compute_port.now();
 

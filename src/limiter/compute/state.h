@@ -89,6 +89,7 @@ struct divvy_compute_thread {
     uint32_t seen;
     uint32_t leased;    /* by a lease: the account was not asked */
     uint64_t until_ns;  /* UINT64_MAX: no end */
+    uint64_t late_from_ns; /* begin of the lease whose first launch is on its way, if it was waited for; else 0 */
     uint64_t until_ticks; /* before this the end has not come, for certain; 0: ask the clock */
     uint64_t grant_ns;  /* granted, less what closed segments took over */
     uint64_t parked_ns; /* credit put aside because the current context may have changed */
@@ -158,6 +159,8 @@ struct divvy_compute_group {
     uint32_t missing;
 };
 
+#define DIVVY_COMPUTE_LATE 8u
+
 /* Another process of the tenant, by slot. */
 struct divvy_compute_sibling {
     uint64_t launches;  /* at the last look */
@@ -170,8 +173,10 @@ struct divvy_compute_device {
     const struct divvy_control_device *control; /* the daemon's entry; NULL: none, we pace ourselves */
     uint32_t leased; /* leases counted at the last look; atomic, a hint */
     uint64_t lease_begin_ns, lease_end_ns; /* of the newest lease that let something through; atomic */
+    uint64_t late[DIVVY_COMPUTE_LATE]; /* from the begin of a lease to its first launch, the last few times; a ring */
+    uint32_t late_count;
     CUdevice ordinal;
-    divvy_lock_t lock; /* of flight, segments, carry */
+    divvy_lock_t lock; /* of flight, segments, carry, late */
     uint32_t settling; /* somebody looks for completed segments */
     uint32_t siblings;  /* other processes of the tenant that compute; atomic */
     uint32_t strangers; /* others that do; atomic */

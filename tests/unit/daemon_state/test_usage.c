@@ -91,21 +91,27 @@ static void what_processes_say_is_summed_up(void **state) {
         page.slots[i].usage[0].waiting = 2;
         page.slots[i].usage[0].inflight_ns = 500;
         page.slots[i].usage[0].drain_ns = 1000000000400;
+        page.slots[i].usage[0].late_ns = i == 1 ? 90000 : 70000;
         page.slots[i].cells[0].bytes = 500;
     }
+    page.slots[2] = page.slots[1];
+    page.slots[2].owner.low++;
+    page.slots[2].cells[0].bytes = page.slots[2].usage[0].waiting = page.slots[2].usage[0].inflight_ns = 0;
+    page.slots[2].usage[0].late_ns = UINT64_MAX; /* nobody is so late */
     page_write(&page, sizeof page);
     divvy_usage_init(&usage, &copy);
     assert_int_equal(page_read(&usage, NULL, &sums), 0);
     assert_int_equal(sums.used_bytes, 1000);
     assert_int_equal(sums.charged_ns, 77);
     assert_int_equal(sums.waiting, 4);
-    assert_int_equal(sums.processes, 2);
+    assert_int_equal(sums.processes, 3);
+    assert_int_equal(sums.late_ns, 70000); /* of the quickest */
     assert_int_equal(sums.inflight_ns, 1000);
     assert_int_equal(sums.last_ns, 1000000000400);
     assert_int_equal(sums.drain_ns, 1000000001000); /* they share the device */
-    assert_int_equal(divvy_usage_processes(&usage, folder_fd, geteuid(), processes, 8), 2);
-    assert_int_equal(processes[1].pid, getpid());
-    assert_int_equal(processes[1].used_bytes, 500);
+    assert_int_equal(divvy_usage_processes(&usage, folder_fd, geteuid(), processes, 8), 3);
+    assert_int_equal(processes[2].pid, getpid());
+    assert_int_equal(processes[2].used_bytes, 500);
     divvy_usage_close(&usage);
 }
 

@@ -355,6 +355,38 @@ static void drained_is_told(void **unused) {
     assert_int_equal(divvy_compute_devices[0].granted_ns, 0);
 }
 
+/* How long it takes from the begin of a lease to the first launch: the daemon begins leases so much earlier. */
+static void lateness_is_told(void **unused) {
+    uint64_t slow_ns;
+
+    (void)unused;
+    start(20 * MS, 10 * MS, 1000);
+    run_for(30 * MS, 300000);
+    run_for(SECOND_NS / 2, 300000);
+    /* the model's host oversleeps by 1 us and 30 us on average, and takes 2.5 us to launch: the second of eight is below that */
+    assert_in_range(model_usage()->late_ns, 3 * US, 40 * US);
+    model.oversleep_ns = 400 * US;
+    run_for(SECOND_NS / 2, 300000);
+    slow_ns = model_usage()->late_ns;
+    assert_in_range(slow_ns, 20 * US, 500 * US);
+    model.oversleep_ns = 2 * US;
+    run_for(SECOND_NS / 2, 300000);
+    assert_true(model_usage()->late_ns < 15 * US && model_usage()->late_ns < slow_ns);
+}
+
+/* Who did not wait for its lease says nothing about how long waking up takes. */
+static void lateness_is_of_waits(void **unused) {
+    (void)unused;
+    start(20 * MS, 20 * MS, 1000);
+    run_for(SECOND_NS / 4, 300000);
+    memset(divvy_compute_devices[0].late, 0, sizeof(divvy_compute_devices[0].late));
+    divvy_compute_devices[0].late_count = 0;
+    model_usage()->late_ns = 0;
+    plan.mode = DIVVY_CONTROL_OPEN;
+    run_for(SECOND_NS / 4, 300000);
+    assert_int_equal(model_usage()->late_ns, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inside_only),
@@ -369,6 +401,8 @@ int main(void) {
         cmocka_unit_test(died_inside_the_lock),
         cmocka_unit_test(bell_rings_for_those_who_listen),
         cmocka_unit_test(drained_is_told),
+        cmocka_unit_test(lateness_is_told),
+        cmocka_unit_test(lateness_is_of_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

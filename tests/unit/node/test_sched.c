@@ -360,6 +360,39 @@ static void test_random_calls(void **unused) {
     divvy_node_sched_free(sched);
 }
 
+/* Leases of the patient classes grow, nobody else's; shares of capped and of uncapped tenants stay what they were. */
+static void test_stretched_leases(void **unused) {
+    static const int64_t expected[] = {25 * MS, 25 * MS / 2, 3 * MS, 2 * MS};
+    struct player capped[] = {{{.weight = 100, .cap_permille = 300}, MS, 0},
+                              {{.weight = 100, .cap_permille = 700}, MS / 4, 0}};
+    struct divvy_node_sched *sched;
+    struct divvy_node_lease lease;
+
+    (void)unused;
+    for (int qos = 0; qos < DIVVY_NODE_QOS_MAX; qos++) {
+        sched = new_sched(2);
+        divvy_node_sched_stretch(sched, 2500);
+        for (uint32_t id = 0; id < 2; id++) {
+            add(sched, id, (struct divvy_node_tenant_params){.weight = 100, .qos = (enum divvy_node_qos)qos});
+            divvy_node_sched_wake(sched, id, 0);
+        }
+        divvy_node_sched_pick(sched, 0, &lease);
+        assert_int_equal(lease.length_ns, expected[qos]);
+        divvy_node_sched_free(sched);
+    }
+    sched = new_sched(2);
+    divvy_node_sched_stretch(sched, UINT32_MAX);
+    start(sched, capped, 2);
+    int64_t end = play_until(sched, capped, 0, 100 * SECOND);
+    assert_true(fabs((double)capped[0].used_ns / (double)end - 0.3) < 0.001);
+    assert_true(fabs((double)capped[1].used_ns / (double)end - 0.7) < 0.001);
+    divvy_node_sched_stretch(sched, 0);
+    while (divvy_node_sched_pick(sched, end, &lease), lease.kind == DIVVY_NODE_LEASE_NONE)
+        end = lease.retry_ns;
+    assert_int_equal(lease.length_ns, 10 * MS); /* of class low */
+    divvy_node_sched_free(sched);
+}
+
 static void test_bad_input(void **unused) {
     (void)unused;
     struct divvy_node_sched *sched = NULL;
@@ -400,6 +433,7 @@ int main(void) {
         cmocka_unit_test(test_frozen_gets_nothing),
         cmocka_unit_test(test_live_change_of_cap_and_weight),
         cmocka_unit_test(test_random_calls),
+        cmocka_unit_test(test_stretched_leases),
         cmocka_unit_test(test_bad_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
