@@ -1,6 +1,8 @@
 /* The allocation controller: see allocation.h. */
 #include "backend/allocation.h"
 
+#include "base/cleanup.h"
+#include "base/install.h"
 #include "base/log.h"
 #include "base/map.h"
 
@@ -20,6 +22,7 @@ struct divvy_backend_allocations {
     pthread_mutex_t work, lock;
     struct divvy_node_allotment *book; /* under lock */
     struct divvy_map by_uid;           /* under lock; changed under work too */
+    char *library_dir;
 };
 
 struct divvy_backend_allocation *divvy_backend_allocation_ref(struct divvy_backend_allocation *allocation) {
@@ -76,6 +79,7 @@ int divvy_backend_allocations_new(struct divvy_backend_devices *devices, const s
     }
     allocations->devices = devices;
     allocations->options = *options;
+    allocations->library_dir = options->library_dir ? strdup(options->library_dir) : NULL;
     if (!allocations->options.overcommit.memory_permille)
         allocations->options.overcommit.memory_permille = 1000;
     if (!allocations->options.overcommit.compute_permille)
@@ -84,7 +88,7 @@ int divvy_backend_allocations_new(struct divvy_backend_devices *devices, const s
         allocations->options.limiter = divvy_backend_limiter_alone();
     (void)pthread_mutex_init(&allocations->work, NULL);
     (void)pthread_mutex_init(&allocations->lock, NULL);
-    if (divvy_backend_devices_handler_add(devices, &handler) < 0) {
+    if ((options->library_dir && !allocations->library_dir) || divvy_backend_devices_handler_add(devices, &handler) < 0) {
         divvy_backend_allocations_free(allocations);
         return -ENOMEM;
     }
@@ -102,6 +106,7 @@ void divvy_backend_allocations_free(struct divvy_backend_allocations *allocation
     while ((allocation = divvy_map_next(&allocations->by_uid, &cursor)))
         divvy_backend_allocation_unref(allocation);
     divvy_map_done(&allocations->by_uid);
+    free(allocations->library_dir);
     divvy_node_allotment_free(allocations->book);
     (void)pthread_mutex_destroy(&allocations->work);
     (void)pthread_mutex_destroy(&allocations->lock);
@@ -225,6 +230,12 @@ static int partition_variables_set(struct divvy_backend_allocation *allocation) 
     return 0;
 }
 
+static int library_dir_set(const struct divvy_backend_allocations *allocations, struct divvy_backend_allocation *allocation) {
+    cleanup_free char *list = divvy_install_list_front(allocations->library_dir, getenv("LD_LIBRARY_PATH"));
+
+    return list ? divvy_backend_environment_set(&allocation->environment, "LD_LIBRARY_PATH", list) : -ENOMEM;
+}
+
 static int environment_make(struct divvy_backend_allocations *allocations, struct divvy_backend_allocation *allocation,
                             struct divvy_error *error) {
     const char *uuids[DIVVY_NODE_WORKER_DEVICES];
@@ -244,6 +255,8 @@ static int environment_make(struct divvy_backend_allocations *allocations, struc
     if (status < 0)
         return status;
     status = partition_variables_set(allocation);
+    if (status == 0 && allocations->library_dir)
+        status = library_dir_set(allocations, allocation);
     if (status == 0)
         status = divvy_backend_environment_set(&allocation->environment, "TF_ISOLATION_MODE",
                                                divvy_node_isolation_name(allocation->claims.isolation));

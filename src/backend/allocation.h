@@ -49,6 +49,7 @@ struct divvy_backend_allocations_options {
     struct divvy_node_overcommit overcommit; /* zeros: none, 1000 permille */
     enum divvy_node_isolation isolation;     /* of workers that name none */
     struct divvy_backend_limiter limiter;    /* zeros: divvy_backend_limiter_alone() */
+    const char *library_dir; /* of the driver's libraries, in front of LD_LIBRARY_PATH of every worker; NULL: the system's. Copied */
 };
 
 /* `devices` must outlive it. 0 or -ENOMEM. */

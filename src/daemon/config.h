@@ -59,6 +59,13 @@ struct divvy_config {
 
     char mig_locks[DIVVY_CONFIG_TEXT_BYTES];
 
+    bool single_node; /* workers come from a state file */
+    char state_dir[DIVVY_CONFIG_TEXT_BYTES];
+    char accelerator_lib[DIVVY_CONFIG_TEXT_BYTES], vendor[DIVVY_CONFIG_TEXT_BYTES];
+    char worker_binary[DIVVY_CONFIG_TEXT_BYTES];
+    uint32_t isolation_mode; /* enum divvy_node_isolation */
+    uint32_t overcommit_compute_permille;
+
     uint32_t log_level;  /* divvy_log_level_t */
     uint32_t log_format; /* enum divvy_log_format */
     char log_path[DIVVY_CONFIG_TEXT_BYTES];

@@ -42,7 +42,7 @@ static int section_take(struct reader *reader, const char *text, size_t length) 
             reader->section = table[i].section;
             return 0;
         }
-    return complain(reader, "no section is called %.*s; there are daemon, http, sharing, metrics and log",
+    return complain(reader, "no section is called %.*s; there are daemon, http, sharing, metrics, single and log",
                     (int)(length < 40 ? length : 40), text);
 }
 

@@ -17,6 +17,7 @@
 static const char *const gpu_words[] = {"auto", "real", "sim", NULL};
 static const char *const policy_words[] = {"closed", "open", NULL};
 static const char *const format_words[] = {"influx", "json", NULL};
+static const char *const isolation_words[] = {"shared", "soft", "hard", "partitioned", NULL};
 static const char *const log_level_words[] = {"off", "error", "warn", "info", "debug", "trace", NULL};
 static const char *const log_format_words[] = {"auto", "text", "json", "journal", NULL};
 
@@ -126,6 +127,21 @@ static const struct divvy_config_option table[] = {
      "Labels of pods that become tags: an object {label: tag}", IN(metrics_labels), 0, 0, NULL},
     {"pool", "metrics", DIVVY_CONFIG_TEXT, true, {"TENSOR_FUSION_POOL_NAME", NULL}, NULL, "NAME", "unknown",
      "Tag `pool' of metrics", IN(pool), 0, 0, NULL},
+
+    {"single-node", "single", DIVVY_CONFIG_BOOL, false, {NULL}, NULL, "yes|no", "no",
+     "Take workers from workers.json in the folder of state, give them devices and limits, and run them", IN(single_node), 0, 0, NULL},
+    {"state-dir", "single", DIVVY_CONFIG_PATH, false, {"TENSOR_FUSION_STATE_DIR", NULL}, NULL, "DIR", "/tmp/tensor-fusion-state",
+     "The folder of state: workers.json, devices.json, logs/", IN(state_dir), 0, 0, NULL},
+    {"accelerator-lib", "single", DIVVY_CONFIG_PATH, false, {"TF_ACCELERATOR_LIB_PATH", NULL}, NULL, "FILE|DIR", NULL,
+     "The accelerator library, or where it lies. Not set: looked for", IN(accelerator_lib), 0, 0, NULL},
+    {"vendor", "single", DIVVY_CONFIG_TEXT, false, {"TF_HARDWARE_VENDOR", NULL}, NULL, "NAME", NULL,
+     "The devices' vendor. Not set: NVIDIA, AMD, or what the library shows", IN(vendor), 0, 0, NULL},
+    {"isolation-mode", "single", DIVVY_CONFIG_WORD, false, {NULL}, NULL, "MODE", "soft",
+     "Isolation of workers that name none: shared, soft, hard or partitioned", IN(isolation_mode), 0, 0, isolation_words},
+    {"worker-binary", "single", DIVVY_CONFIG_PATH, false, {NULL}, NULL, "FILE", NULL,
+     "Program of workers that do not say how they are run: FILE -p PORT. Not set: somebody else runs them", IN(worker_binary), 0, 0, NULL},
+    {"overcommit-compute", "single", DIVVY_CONFIG_PERMILLE, false, {NULL}, NULL, "PERCENT|none", "100%",
+     "How much of a device's time may be given out to workers in all", IN(overcommit_compute_permille), 0, 100000, NULL},
 
     {"log-level", "log", DIVVY_CONFIG_WORD, true, {"DIVVY_LOG", "TF_LOG_LEVEL"}, NULL, "LEVEL", "info",
      "off, error, warn, info, debug or trace", IN(log_level), 0, 0, log_level_words},

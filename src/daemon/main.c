@@ -9,6 +9,7 @@
 #include "daemon/monitor.h"
 #include "daemon/notify.h"
 #include "daemon/runtime.h"
+#include "daemon/single.h"
 #include "daemon/state.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ struct program {
     struct divvy_daemon *daemon;
     struct divvy_monitor *monitor;
     struct divvy_http *http;
+    struct divvy_single *single;
 };
 
 static const char *environment_get(const char *name, void *data) {
@@ -211,6 +213,38 @@ static int discover(void *data, struct divvy_error *error) {
     return divvy_monitor_discover(data, DISCOVER_NS, error);
 }
 
+/* The accelerator library takes the driver that we take. */
+static void accelerator_driver_set(const struct program *program) {
+    char library[PATH_MAX + sizeof "/libcuda.so.1"];
+
+    (void)snprintf(library, sizeof library, "%s/libcuda.so.1", program->simulated_dir);
+    (void)setenv("TF_NVML_LIB_PATH", program->mig_library, 1);
+    (void)setenv("TF_CUDA_LIB_PATH", library, 1);
+}
+
+static int single_start(struct program *program, struct divvy_http_options *http, struct divvy_error *error) {
+    const struct divvy_config *config = &program->config;
+    bool simulated = divvy_monitor_is_simulated(program->monitor);
+    struct divvy_single_options options = {.state_dir = config->state_dir,
+                                           .accelerator = config->accelerator_lib,
+                                           .vendor = config->vendor,
+                                           .worker_binary = config->worker_binary,
+                                           .library_dir = simulated ? program->simulated_dir : "",
+                                           .isolation = config->isolation_mode,
+                                           .discovery_interval_ns = config->discovery_interval_ns,
+                                           .memory_permille = config->state.overcommit_permille,
+                                           .compute_permille = config->overcommit_compute_permille};
+
+    if (!config->single_node)
+        return 0;
+    if (simulated)
+        accelerator_driver_set(program);
+    if (divvy_single_start(program->daemon, &options, &program->single, error) < 0)
+        return error->status;
+    http->single = (struct divvy_http_single){program->single, divvy_single_workers_json, divvy_single_worker_json};
+    return 0;
+}
+
 static int start(struct program *program, struct divvy_error *error) {
     struct divvy_monitor_options devices = monitor_options(program);
     struct divvy_http_options http = http_options(program);
@@ -231,6 +265,9 @@ static int start(struct program *program, struct divvy_error *error) {
     divvy_daemon_discover_set(program->daemon, discover, program->monitor);
     driver_tell(program);
     http.mig_library = program->mig_library;
+    status = single_start(program, &http, error);
+    if (status < 0)
+        return status;
     program->passed_fd = -1; /* the server's from here on, whatever it says */
     return divvy_http_start(program->daemon, &http, &program->http, error);
 }
@@ -238,6 +275,7 @@ static int start(struct program *program, struct divvy_error *error) {
 static void stop(struct program *program) {
     divvy_notify_send("STOPPING=1");
     divvy_http_stop(program->http);
+    divvy_single_stop(program->single);
     if (program->daemon)
         divvy_daemon_discover_set(program->daemon, NULL, NULL);
     divvy_monitor_stop(program->monitor);

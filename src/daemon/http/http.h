@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "daemon/state.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,6 +49,13 @@ struct divvy_http_options {
     bool metrics_json;          /* else line protocol */
     const char *metrics_labels; /* JSON object {pod label: tag name}, or empty */
     const char *pool;           /* tag of metrics; the node's name is in the state's settings */
+
+    /* Workers of a single node: how to tell of those with an allocation, all (an array) or one (NULL: there is none). NULL: no such node. */
+    struct divvy_http_single {
+        void *data;
+        json_t *(*workers)(void *data);
+        json_t *(*worker)(void *data, const char *uid);
+    } single;
 
     const char *mig_lock_dir; /* folder of the lock files of MIG instances; empty: the MIG library's own */
     const char *mig_library;  /* NVML for MIG; empty: the system's */
