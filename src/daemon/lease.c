@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "core/clock.h"
 #include "core/sys.h"
+#include "daemon/remote.h"
 #include "daemon/usage.h"
 
 #include <errno.h>
@@ -49,6 +50,8 @@
 #define HAND_OVER_MAX_NS    (1 * MS) /* more was something else */
 #define HAND_OVER_MEAN      32       /* of about so many hand-overs */
 #define LOSS_PERMILLE       10 /* of the device that hand-overs may cost before leases are stretched */
+#define REMOTE_IDLE_NS      (8 * MS) /* two looks of the limiter's end of the channel */
+#define REMOTE_WAYS         50       /* so many times the way there and back is a lease long: that is what it costs at most */
 #define EPOLL_BATCH         64
 #define WAKE_EVENT          UINT64_MAX
 #define TIMER_EVENT         (UINT64_MAX - 1)
@@ -77,6 +80,7 @@ struct seat {
 
 struct tenant {
     struct divvy_lease_tenant info;
+    struct divvy_remote *remote; /* the lease's */
     struct seat *seats; /* one per binding */
     uint32_t rings;     /* in the second that began at rings_ns */
     int64_t rings_ns;
@@ -112,6 +116,7 @@ struct divvy_lease {
     struct tenant **tenants;
     uint32_t own_pidns;
     struct divvy_page *copy; /* usage pages are read into it, under the lock */
+    struct divvy_remote *remote;
     struct device devices[DIVVY_PAGE_DEVICES];
     struct tenant *muted; /* bells that are not heard for a moment */
     int64_t heartbeat_ns;
@@ -153,6 +158,7 @@ static void page_write(struct tenant *tenant, const struct seat *seat,
     divvy_control_lease_write(tenant->info.control, seat->binding.entry, wanted);
     if (!armed)
         __atomic_store_n(&entry->armed, 0, __ATOMIC_SEQ_CST);
+    divvy_remote_lease(tenant->remote, tenant->info.number, seat->binding.entry, wanted, entry);
 }
 
 static void page_shut(struct tenant *tenant, const struct seat *seat) {
@@ -176,13 +182,26 @@ static uint64_t mix(uint64_t hash, uint64_t value) {
     return (hash ^ value) * UINT64_C(0x9E3779B97F4A7C15) + (hash >> 29);
 }
 
+static bool is_remote(const struct tenant *tenant) {
+    return divvy_remote_is_there(tenant->remote, tenant->info.number);
+}
+
+/* What the tenant says of its use: in its page, over the channel, or both. */
+static int usage_read(struct tenant *tenant, struct seat *seat, int64_t now_ns, const uint32_t *own_pidns) {
+    struct divvy_usage_device *use = &seat->last;
+    int error = divvy_usage_read(&seat->usage, tenant->info.folder_fd, tenant->info.owner_uid,
+                                 seat_uuid(tenant, seat), now_ns, own_pidns, use);
+
+    if (error)
+        *use = (struct divvy_usage_device){.drain_ns = now_ns};
+    return divvy_remote_usage(tenant->remote, tenant->info.number, seat->binding.entry, use) ? 0 : error;
+}
+
 /* Read the seat's page and tell the scheduler what was used. False: nothing can be known. */
 static bool seat_read(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
                       bool check_lives, int64_t now_ns) {
     struct divvy_usage_device *use = &seat->last;
-    int error = divvy_usage_read(&seat->usage, tenant->info.folder_fd, tenant->info.owner_uid,
-                                 seat_uuid(tenant, seat), now_ns,
-                                 check_lives ? &lease->own_pidns : NULL, use);
+    int error = usage_read(tenant, seat, now_ns, check_lives ? &lease->own_pidns : NULL);
     uint64_t used_ns, signature;
 
     seat->last_known = error == 0;
@@ -236,6 +255,44 @@ static bool seat_is_busy(const struct seat *seat, int64_t now_ns) {
     return seat->last_known && (seat->last.waiting || seat->last.last_ns + IDLE_NS > now_ns);
 }
 
+/* --- processes that go by the channel -------------------------------------------------------------------------------- */
+
+/* Long enough for the way there and back not to matter. */
+static int64_t remote_length_ns(const struct tenant *tenant, int64_t length_ns) {
+    int64_t least_ns = REMOTE_WAYS * divvy_remote_way_ns(tenant->remote, tenant->info.number);
+
+    if (least_ns < DIVVY_REMOTE_LEASE_NS)
+        least_ns = DIVVY_REMOTE_LEASE_NS;
+    if (least_ns > DIVVY_REMOTE_LEASE_MAX_NS)
+        least_ns = DIVVY_REMOTE_LEASE_MAX_NS;
+    return length_ns > least_ns ? length_ns : least_ns;
+}
+
+/*
+ * When to look again at a holder whose lease should be over by now, and who has not said so: 0, it has, or cannot be waited for
+ * any longer. What was in flight when it said so is known by then.
+ */
+static int64_t remote_wait_ns(const struct device *device, const struct tenant *tenant, const struct seat *seat,
+                              int64_t since_ns, int64_t now_ns) {
+    int64_t until_ns = device->end_ns + GRACE_NS; /* what it says comes before that, and wakes us */
+
+    if (divvy_remote_is_over(tenant->remote, tenant->info.number, seat->binding.entry))
+        return 0;
+    if (!seat->last.waiting && since_ns + REMOTE_IDLE_NS < until_ns)
+        until_ns = since_ns + REMOTE_IDLE_NS;
+    return until_ns > now_ns ? until_ns : 0;
+}
+
+/* What it was told a moment ago it does not know yet. */
+static int64_t remote_from_ns(const struct tenant *tenant, const struct seat *seat, int64_t from_ns, int64_t now_ns) {
+    int64_t told_ns = now_ns + divvy_remote_way_ns(tenant->remote, tenant->info.number);
+
+    return told_ns > from_ns && is_remote(tenant) &&
+                   !divvy_remote_is_over(tenant->remote, tenant->info.number, seat->binding.entry)
+               ? told_ns
+               : from_ns;
+}
+
 /* --- who is ready --------------------------------------------------------------------------------------------------- */
 
 static void seat_wake(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
@@ -283,6 +340,22 @@ static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_
         if (seat->stuck || !seat_read(lease, tenant, seat, false, now_ns) || !seat->last.waiting)
             continue;
         seat_wake(lease, tenant, seat, now_ns);
+    }
+}
+
+/* Tenants that have said something over the channel. */
+static void remote_listen(struct divvy_lease *lease, int64_t now_ns) {
+    uint32_t number;
+
+    while (divvy_remote_heard_next(lease->remote, &number)) {
+        struct tenant *tenant = tenant_of(lease, number);
+
+        if (!tenant)
+            continue;
+        tenant_rang(lease, tenant, now_ns);
+        for (uint32_t i = 0; i < tenant->info.binding_count; i++)
+            if (lease->devices[tenant->seats[i].binding.device].holder == number)
+                lease->devices[tenant->seats[i].binding.device].next_ns = now_ns;
     }
 }
 
@@ -456,8 +529,10 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
             device->begin_ns = device->from_ns = now_ns;
             seat->begin_seen_ns = seat->seen_ns;
         }
-        device->end_ns =
-            (from_ns > now_ns ? from_ns : now_ns) + (seat->stuck ? PROBE_NS : pick.length_ns);
+        if (is_remote(tenant))
+            pick.length_ns = remote_length_ns(tenant, pick.length_ns);
+        device->end_ns = (from_ns > now_ns ? from_ns : now_ns) +
+                         (seat->stuck && !is_remote(tenant) ? PROBE_NS : pick.length_ns);
         lease_put(lease, device, tenant, seat);
         return device->open ? now_ns + OPEN_LOOK_NS : now_ns;
     }
@@ -510,9 +585,10 @@ static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struc
 
     if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);
-    window_end(seat, from_ns, from_ns <= end_ns + GRACE_NS, drain_ns > now_ns);
+    window_end(seat, from_ns, from_ns <= end_ns + GRACE_NS && !is_remote(tenant), drain_ns > now_ns);
     if (from_ns > end_ns + GRACE_NS)
         from_ns = end_ns + GRACE_NS;
+    from_ns = remote_from_ns(tenant, seat, from_ns, now_ns);
     idle_charge(device, tenant, seat, now_ns);
     (void)divvy_node_sched_end(device->sched, tenant->info.number, now_ns);
     return device_grant(lease, index, from_ns, now_ns);
@@ -555,6 +631,7 @@ static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struc
     struct device *device = &lease->devices[index];
     struct divvy_node_lease pick;
 
+    device_probe(lease, index, now_ns); /* one that was stuck may stand at its gate again, unheard */
     device_pick(lease, device, now_ns, &pick);
     if (pick.kind == DIVVY_NODE_LEASE_OPEN) {
         bool is_open =
@@ -567,7 +644,7 @@ static int64_t device_look_open(struct divvy_lease *lease, uint32_t index, struc
     }
     device->open = false;
     device->begin_ns = device->from_ns = now_ns;
-    device->end_ns = now_ns + pick.length_ns;
+    device->end_ns = now_ns + (is_remote(tenant) ? remote_length_ns(tenant, pick.length_ns) : pick.length_ns);
     seat->moved_ns = now_ns;
     (void)seat_read(lease, tenant, seat, false, now_ns);
     lease_put(lease, device, tenant, seat);
@@ -578,7 +655,8 @@ static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t no
     struct device *device = &lease->devices[index];
     struct tenant *tenant = tenant_of(lease, device->holder);
     struct seat *seat = seat_of(tenant, index);
-    int64_t since_ns;
+    int64_t since_ns, until_ns;
+    bool remote;
 
     if (!seat || divvy_node_sched_holder(device->sched) != device->holder) {
         device->holder = DIVVY_NODE_SCHED_NOBODY;
@@ -602,8 +680,13 @@ static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t no
     since_ns = seat->moved_ns > device->begin_ns ? seat->moved_ns : device->begin_ns;
     if (seat->last.last_ns > since_ns)
         since_ns = seat->last.last_ns;
-    if (!seat->last.waiting && now_ns >= since_ns + IDLE_NS)
+    remote = is_remote(tenant);
+    if (!seat->last.waiting && now_ns >= since_ns + (remote ? REMOTE_IDLE_NS : IDLE_NS))
         return device_give_up(lease, index, tenant, seat, now_ns);
+    if (remote && now_ns >= device->begin_ns) {
+        until_ns = remote_wait_ns(device, tenant, seat, since_ns, now_ns);
+        return until_ns > now_ns ? until_ns : device_hand_over(lease, index, tenant, seat, now_ns, now_ns);
+    }
     if (now_ns >= device->end_ns - LEAD_NS)
         return device_hand_over(lease, index, tenant, seat, device->end_ns, now_ns);
     if (device->previous != DIVVY_NODE_SCHED_NOBODY)
@@ -685,6 +768,7 @@ static int64_t turn(struct divvy_lease *lease, int64_t now_ns) {
 
     heartbeat(lease, now_ns);
     second_close(lease, now_ns);
+    remote_listen(lease, now_ns);
     next_ns = earlier(lease->heartbeat_ns, bells_unmute(lease, now_ns));
     for (uint32_t i = 0; i < DIVVY_PAGE_DEVICES; i++) {
         struct device *device = &lease->devices[i];
@@ -765,6 +849,14 @@ static int lock_init(pthread_mutex_t *lock) {
     return -error;
 }
 
+static void remote_heard(void *data) {
+    wake(data);
+}
+
+struct divvy_remote *divvy_lease_remote(struct divvy_lease *lease) {
+    return lease->remote;
+}
+
 int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *params,
                     struct divvy_lease **ret_lease) {
     struct epoll_event wake_event = {.events = EPOLLIN, .data.u64 = WAKE_EVENT};
@@ -795,7 +887,7 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
         lease->timer_fd < 0 ||
         epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->wake_fd, &wake_event) < 0 ||
         epoll_ctl(lease->epoll_fd, EPOLL_CTL_ADD, lease->timer_fd, &timer_event) < 0 ||
-        lock_init(&lease->lock)) {
+        lock_init(&lease->lock) || divvy_remote_new(capacity, remote_heard, lease, &lease->remote) < 0) {
         int error = lease->tenants && lease->copy && errno ? -errno : -ENOMEM;
 
         divvy_lease_free(lease);
@@ -853,6 +945,7 @@ void divvy_lease_free(struct divvy_lease *lease) {
         }
     for (uint32_t i = 0; i < DIVVY_PAGE_DEVICES; i++)
         divvy_node_sched_free(lease->devices[i].sched);
+    divvy_remote_free(lease->remote);
     divvy_cleanup_close(&lease->epoll_fd);
     divvy_cleanup_close(&lease->wake_fd);
     divvy_cleanup_close(&lease->timer_fd);
@@ -947,6 +1040,7 @@ int divvy_lease_tenant_add(struct divvy_lease *lease, const struct divvy_lease_t
     if (!tenant)
         return -ENOMEM;
     tenant->info = *info;
+    tenant->remote = lease->remote;
     tenant->seats = calloc(info->binding_count ? info->binding_count : 1, sizeof(tenant->seats[0]));
     if (!tenant->seats) {
         free(tenant);
@@ -1052,6 +1146,7 @@ int divvy_lease_tenant_remove(struct divvy_lease *lease, uint32_t number) {
             seat_remove(lease, tenant, &tenant->seats[i], now());
         tenant_let_go(tenant);
         tenant_free(tenant);
+        divvy_remote_forget(lease->remote, number);
     }
     (void)pthread_mutex_unlock(&lease->lock);
     wake(lease);

@@ -10,6 +10,9 @@
  *
  * A holder that has nothing to do for IDLE_NS loses its lease and is not considered again until it rings its bell. One that
  * waits at the gate and makes nothing of its leases (stopped, or stuck) is given a short lease now and then until it does.
+ *
+ * Processes without pages (remote.h) are seats like others. Their leases are longer, and the device goes on to somebody else when
+ * they have said that it is theirs no more.
  */
 #ifndef DIVVY_DAEMON_LEASE_H
 #define DIVVY_DAEMON_LEASE_H
@@ -50,6 +53,9 @@ struct divvy_lease_health {
 /* Room for `capacity` tenant numbers. 0, -EINVAL, -ENOMEM, and what epoll says. */
 int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *params,
                     struct divvy_lease **ret_lease);
+/* The processes that go by the two-way channel; lives as long as `lease`. */
+struct divvy_remote;
+struct divvy_remote *divvy_lease_remote(struct divvy_lease *lease);
 /* Start the thread, with real-time priority where that is allowed. */
 int divvy_lease_start(struct divvy_lease *lease, struct divvy_error *error);
 /* Stop the thread, set every tenant to pace itself, free. NULL is fine. */

@@ -108,6 +108,16 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
                                   struct divvy_node_process *ret_process,
                                   struct divvy_error *error);
 
+/* The tenant that a process is one of, by its pid here. 0 or -ENOENT. */
+int divvy_daemon_process_tenant(struct divvy_daemon *daemon, int32_t host_pid, struct divvy_node_tenant *ret_tenant);
+/*
+ * A registered process follows the two-way channel (again): from here on it is told of its leases there, unless it has pages.
+ * 0, -ENOENT, -ENOMEM. What else there is of that is in remote.h; NULL: leases are not given this way.
+ */
+int divvy_daemon_channel_came(struct divvy_daemon *daemon, int32_t host_pid);
+struct divvy_remote;
+struct divvy_remote *divvy_daemon_remote(struct divvy_daemon *daemon);
+
 /* Events after number `after`; waits up to wait_ms for the first. How many were copied. */
 uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32_t wait_ms,
                              struct divvy_node_event *ret_events, uint32_t room);

@@ -3,6 +3,7 @@
 
 #include "daemon/checkpoint.h"
 #include "daemon/hostpid.h"
+#include "daemon/remote.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -335,12 +336,41 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
     return 0;
 }
 
+int divvy_daemon_process_tenant(struct divvy_daemon *daemon, int32_t host_pid, struct divvy_node_tenant *ret_tenant) {
+    const struct divvy_node_tenant *tenant;
+
+    (void)pthread_mutex_lock(&daemon->lock);
+    tenant = divvy_node_registry_process_tenant(daemon->registry, host_pid);
+    if (tenant)
+        *ret_tenant = *tenant;
+    (void)pthread_mutex_unlock(&daemon->lock);
+    return tenant ? 0 : -ENOENT;
+}
+
+int divvy_daemon_channel_came(struct divvy_daemon *daemon, int32_t host_pid) {
+    const struct divvy_node_tenant *tenant;
+    int status = -ENOENT;
+
+    (void)pthread_mutex_lock(&daemon->lock);
+    tenant = divvy_node_registry_process_tenant(daemon->registry, host_pid);
+    if (tenant)
+        status = divvy_remote_come(divvy_lease_remote(daemon->lease), host_pid, tenant->number,
+                                   daemon->held[tenant->number]->folder.control);
+    (void)pthread_mutex_unlock(&daemon->lock);
+    return status;
+}
+
+struct divvy_remote *divvy_daemon_remote(struct divvy_daemon *daemon) {
+    return divvy_lease_remote(daemon->lease);
+}
+
 void divvy_daemon_process_ended(struct divvy_daemon *daemon, const char *id, int32_t host_pid,
                                 uint64_t start_ticks) {
     (void)pthread_mutex_lock(&daemon->lock);
     if (divvy_node_registry_process_remove(daemon->registry, id, host_pid, start_ticks) == 0)
         divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_ENDED, id, "process %d ended",
                                   host_pid);
+    divvy_remote_went(divvy_lease_remote(daemon->lease), host_pid);
     (void)pthread_mutex_unlock(&daemon->lock);
 }
 

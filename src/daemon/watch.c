@@ -4,6 +4,8 @@
  */
 #include "daemon/inside.h"
 
+#include "daemon/remote.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,7 +120,10 @@ static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *
         status = divvy_usage_read(&held->usage[index], held->folder.fd, tenant->owner_uid,
                                   (const uint8_t *)&held->folder.control->devices[index].uuid,
                                   now_ns, &daemon->own_pidns, &use);
-
+    if (status < 0 && status != -EPROTO)
+        use = (struct divvy_usage_device){0};
+    if (divvy_remote_usage(divvy_lease_remote(daemon->lease), tenant->number, index, &use) && status == -ENOENT)
+        status = 0;
     if (status == -EPROTO) {
         daemon->pages_broken++;
         if (!held->page_broken)

@@ -256,6 +256,8 @@ int divvy_node_registry_process_remove(struct divvy_node_registry *registry, con
 /* Copies up to `room`; returns how many there are, or -ENOENT. */
 int divvy_node_registry_processes(const struct divvy_node_registry *registry, const char *id,
                                   struct divvy_node_process *ret_processes, uint32_t room);
+/* The tenant that has a process of this pid, the newest if several claim it; NULL. Looks at all of them. */
+struct divvy_node_tenant *divvy_node_registry_process_tenant(struct divvy_node_registry *registry, int32_t host_pid);
 
 /*
  * Enter an event; the oldest is dropped when there are DIVVY_NODE_EVENTS. Returns its number. `tenant` may be NULL. What is not

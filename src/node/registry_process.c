@@ -79,3 +79,11 @@ int divvy_node_registry_processes(const struct divvy_node_registry *registry, co
         memcpy(ret_processes, record->processes, room * sizeof *ret_processes);
     return (int)count;
 }
+
+struct divvy_node_tenant *divvy_node_registry_process_tenant(struct divvy_node_registry *registry, int32_t host_pid) {
+    for (struct divvy_node_record *record = registry->newest; record; record = record->older)
+        for (uint32_t i = 0; i < record->tenant.process_count; i++)
+            if (record->processes[i].host_pid == host_pid)
+                return &record->tenant;
+    return NULL;
+}

@@ -569,7 +569,8 @@ static json_t *order_json(const struct divvy_channel_order *order, uint64_t numb
     static const char *const names[] = DIVVY_CHANNEL_KIND_NAMES;
     json_t *data;
 
-    if ((unsigned)order->kind >= DIVVY_CHANNEL_KIND_MAX || order->begin_ns > INT64_MAX || order->length_ns > INT64_MAX)
+    if ((unsigned)order->kind >= DIVVY_CHANNEL_KIND_MAX || order->begin_ns > INT64_MAX || order->length_ns > INT64_MAX ||
+        order->budget_ns > INT64_MAX || order->memory_bytes > INT64_MAX || order->permille > INT64_MAX)
         return NULL;
     data = json_pack("{s:I, s:s}", "id", (json_int_t)number, "kind", names[order->kind]);
     if (!data || order->kind != DIVVY_CHANNEL_LEASE)
@@ -577,7 +578,10 @@ static json_t *order_json(const struct divvy_channel_order *order, uint64_t numb
     if ((order->device && json_object_set_new(data, "device", json_string(order->device)) < 0) ||
         (order->mode && json_object_set_new(data, "mode", json_string(order->mode)) < 0) ||
         json_object_set_new(data, "begin", json_integer((json_int_t)order->begin_ns)) < 0 ||
-        json_object_set_new(data, "length", json_integer((json_int_t)order->length_ns)) < 0) {
+        json_object_set_new(data, "length", json_integer((json_int_t)order->length_ns)) < 0 ||
+        (order->budget_ns && json_object_set_new(data, "budget", json_integer((json_int_t)order->budget_ns)) < 0) ||
+        (order->has_limits && (json_object_set_new(data, "memory", json_integer((json_int_t)order->memory_bytes)) < 0 ||
+                               json_object_set_new(data, "permille", json_integer((json_int_t)order->permille)) < 0))) {
         json_decref(data);
         return NULL;
     }
@@ -761,8 +765,12 @@ static bool report_read(const json_t *object, struct divvy_channel_report *repor
             !count_read(device, "waiting", &report->devices[i].waiting) ||
             !count_read(device, "busy_ns", &report->devices[i].busy_ns) ||
             !count_read(device, "used_bytes", &report->devices[i].used_bytes) ||
-            !count_read(device, "launches", &report->devices[i].launches))
+            !count_read(device, "launches", &report->devices[i].launches) ||
+            !count_read(device, "inflight_ns", &report->devices[i].inflight_ns) ||
+            !count_read(device, "drain_ns", &report->devices[i].drain_ns) ||
+            !count_read(device, "lease", &report->devices[i].lease))
             return false;
+        report->devices[i].is_over = json_is_true(json_object_get(device, "over"));
         memcpy(report->devices[i].uuid, uuid, strlen(uuid) + 1);
     }
     return true;
@@ -782,7 +790,9 @@ static int report_apply(struct divvy_channel_server *server, const char *sender,
     if (status == 0)
         return MHD_HTTP_OK;
     (void)divvy_error_set_errno(error, status, "the report was not taken");
-    return status == -ENOENT ? MHD_HTTP_NOT_FOUND : MHD_HTTP_INTERNAL_SERVER_ERROR;
+    return status == -ENOENT  ? MHD_HTTP_NOT_FOUND
+           : status == -EBUSY ? MHD_HTTP_TOO_MANY_REQUESTS
+                              : MHD_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 int divvy_channel_server_report(struct divvy_channel_server *server, const char *client_id, const char *body, size_t length,

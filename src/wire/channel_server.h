@@ -28,7 +28,8 @@ struct divvy_channel_report {
     uint32_t count;
     struct {
         char uuid[48];
-        uint64_t waiting, busy_ns, used_bytes, launches;
+        uint64_t waiting, busy_ns, used_bytes, launches, inflight_ns, drain_ns, lease;
+        bool is_over;
     } devices[DIVVY_CHANNEL_REPORT_DEVICES];
 };
 
@@ -40,7 +41,7 @@ struct divvy_channel_server_options {
     divvy_channel_finished_t *finished;
     /* A client's first reader came, or its last one went. The same rules. */
     void (*presence)(void *context, const char *client_id, bool is_there);
-    /* A report arrived. No lock is held. 0, or a negative errno: the client gets 404 for -ENOENT, else 500. */
+    /* A report arrived. No lock is held. 0, or a negative errno: the client gets 404 for -ENOENT, 429 for -EBUSY, else 500. */
     int (*report)(void *context, const struct divvy_channel_report *report);
 };
 
@@ -64,7 +65,7 @@ int divvy_channel_server_events(struct divvy_channel_server *server, const char 
 
 /*
  * POST <base>/result and <base>/report with their bodies. client_id: the id that the credential allows; NULL: any (admins).
- * The HTTP status: 200, or 400, 403 (another's id), 404, 500 with a line in `error` (may be NULL).
+ * The HTTP status: 200, or 400, 403 (another's id), 404, 429, 500 with a line in `error` (may be NULL).
  */
 int divvy_channel_server_result(struct divvy_channel_server *server, const char *client_id, const char *body, size_t length,
                                 struct divvy_error *error);
@@ -86,6 +87,9 @@ struct divvy_channel_order {
     const char *device; /* UUID or NULL */
     const char *mode;   /* or NULL */
     uint64_t begin_ns, length_ns;
+    uint64_t budget_ns; /* 0: none is named */
+    bool has_limits;    /* with these: memory_bytes 0 and permille 1000 stand for none */
+    uint64_t memory_bytes, permille;
 };
 
 /* A limiter command, numbered by the server from 1 on. The number is also the task's tag. */

@@ -13,5 +13,9 @@ if(TARGET divvyd AND NOT DIVVY_SANITIZE)
     add_test(NAME integration/channel_daemon
         COMMAND ${CMAKE_CURRENT_LIST_DIR}/channel_parts/daemon.sh ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/lib
             ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME integration/channel_lease
+        COMMAND ${CMAKE_CURRENT_LIST_DIR}/channel_parts/lease.sh ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/lib
+            ${CMAKE_BINARY_DIR}/tests)
+    set_tests_properties(integration/channel_lease PROPERTIES LABELS integration TIMEOUT 300 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
     set_tests_properties(integration/channel_daemon PROPERTIES LABELS integration TIMEOUT 180 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
 endif()

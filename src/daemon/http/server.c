@@ -176,8 +176,8 @@ static int parts_start(struct divvy_http *http, const struct divvy_http_options 
     if (result == 0)
         result = divvy_http_auth_new(options->token_file, options->jwt_key_file, options->jwt_audience, options->jwt_unverified,
                                      &http->auth, error);
-    if (result == 0 && (result = divvy_channel_server_new(NULL, &http->channel)) < 0)
-        divvy_error_set_errno(error, result, "the two-way channel cannot be started");
+    if (result == 0)
+        result = divvy_http_channel_start(http, error);
     if (result == 0)
         result = divvy_http_mig_start(options->mig_library, options->mig_lock_dir, &http->mig, error);
     if (result == 0)
@@ -344,8 +344,7 @@ static void requests_finish(struct divvy_http *http, int fds[DIVVY_HTTP_LISTENER
 
     for (size_t i = 0; i < http->listener_count; i++)
         fds[i] = MHD_quiesce_daemon(http->listeners[i].mhd);
-    if (http->channel)
-        divvy_channel_server_stop(http->channel);
+    divvy_http_channel_stop(http);
     divvy_http_sleep_stop(http);
     while (divvy_http_links_count(http, &busy) > 0 && busy > 0 && divvy_http_now_ns() < deadline_ns) {
         struct timespec pause = {.tv_nsec = 5000000};

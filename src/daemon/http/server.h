@@ -114,6 +114,10 @@ void divvy_http_sleep_stop(struct divvy_http *http);
 
 /* --- the two-way channel (route_channel.c) -------------------------------------------------------------------------- */
 
+/* The channel with its leases; -ENOMEM and what pthread_create says. Stopping ends all its streams. */
+int divvy_http_channel_start(struct divvy_http *http, struct divvy_error *error);
+void divvy_http_channel_stop(struct divvy_http *http);
+
 /* The tenant was frozen or thawed: those of its processes that follow the channel are told, since they may have no page. */
 void divvy_http_channel_freeze(struct divvy_http_request *request, const char *tenant, bool frozen);
 

@@ -6,6 +6,7 @@
 #include "core/text.h"
 #include "limiter/channel/lease.h"
 #include "limiter/channel/pod.h"
+#include "limiter/channel/report.h"
 #include "limiter/channel/visible.h"
 #include "limiter/compute/compute.h"
 #include "limiter/foreign/foreign.h"
@@ -29,7 +30,6 @@
 
 #define TOKEN_PATH    "/var/run/secrets/kubernetes.io/serviceaccount/token"
 #define KERNEL_SIGSET 8 /* bytes of the kernel's own set of signals */
-#define REPORT_NS     (100 * DIVVY_NS_PER_MS)
 
 static struct divvy_wire_client client; /* of the caller of pod_ask, then of the thread */
 static struct divvy_pod pod;
@@ -41,7 +41,6 @@ static char client_id[DIVVY_CHANNEL_CLIENT_ID_BYTES] = "worker_0";
 static bool suspended;
 static uint64_t broken_ns; /* when the stream ended; 0: it stands, or there was none */
 static bool reports_refused;
-static uint64_t reported_ns, reported_sum;
 
 /* ---- settings ---- */
 
@@ -72,6 +71,11 @@ static void stream_changed(void *context, bool is_connected);
 static int process_register(void *context);
 static uint64_t stream_tick(void *context);
 
+/* Somebody stands at a gate that a lease over the channel would open. */
+static void gate_rang(void) {
+    divvy_wire_client_wake(&client);
+}
+
 static int client_make(void) {
     struct divvy_wire_client_settings settings = {
         .base = DIVVY_CHANNEL_BASE,
@@ -79,6 +83,7 @@ static int client_make(void) {
         .token_path = variable("DIVVY_POD_TOKEN") ? variable("DIVVY_POD_TOKEN") : TOKEN_PATH,
         .request_ns = timeout_of("HTTP_REQUEST_TIMEOUT"),
         .connect_ns = timeout_of("HTTP_CONNECT_TIMEOUT"),
+        .can_wake = true,
         .handle = task_handle,
         .connected = stream_changed,
         .prepare = process_register,
@@ -210,7 +215,7 @@ void divvy_channel_limit(const struct divvy_limit_device *device, struct divvy_l
 
 void divvy_channel_device_entered(const struct divvy_page *usage, unsigned device) {
     if (divvy_channel_is_wanted())
-        divvy_channel_lease_device(usage, device);
+        divvy_channel_lease_device(usage, device, gate_rang);
 }
 
 void divvy_channel_device_changed(const struct divvy_page *usage, unsigned device) {
@@ -282,8 +287,9 @@ static const char *command_do(const struct divvy_wire_command *command) {
     case DIVVY_CHANNEL_LEASE:
         status = divvy_channel_lease_apply(command, divvy_core_clock_ns());
         return status == 0         ? NULL
-               : status == -EBUSY  ? "a control page decides"
-               : status == -ENODEV ? "no such device here"
+               : status == -EBUSY  ? DIVVY_CHANNEL_LEASE_PAGED
+               : status == -ENODEV ? DIVVY_CHANNEL_LEASE_ABSENT
+               : status == -ESTALE ? "a later lease has come"
                                    : "mode or times are out of range";
     default:
         return "this command is not known here";
@@ -313,8 +319,10 @@ static void stream_changed(void *context, bool is_connected) {
     bool is_long;
 
     (void)context;
+    divvy_channel_report_reset();
     if (is_connected) {
         broken_ns = 0;
+        reports_refused = false;
         return;
     }
     if (broken_ns == 0)
@@ -327,60 +335,25 @@ static void stream_changed(void *context, bool is_connected) {
 
 /* ---- the thread: reports, while leases come over the channel ---- */
 
-/* The report's text; what it adds up to, so that news can be told from none. */
-static uint64_t report_make(divvy_core_text_t *body, bool *ret_is_waiting) {
-    uint64_t sum = 0, waiting;
-    bool is_first = true;
-
-    *ret_is_waiting = false;
-    divvy_core_text_format(body, "{\"client_id\":\"%s\",\"devices\":[", client_id);
-    for (unsigned i = 0; i < DIVVY_PAGE_DEVICES; i++) {
-        const struct divvy_page_usage *usage = &divvy_process.page->slots[divvy_process.slot].usage[i];
-        char uuid[DIVVY_CORE_UUID_TEXT_BYTES];
-        divvy_core_uuid_t raw;
-
-        if (!divvy_control_link.devices[i])
-            continue;
-        memcpy(raw.bytes, &divvy_process.page->devices[i].uuid, sizeof raw.bytes);
-        divvy_core_uuid_format(&raw, uuid);
-        waiting = __atomic_load_n(&usage->waiting, __ATOMIC_RELAXED);
-        divvy_core_text_format(body, "%s{\"uuid\":\"%s\",\"waiting\":%llu,\"busy_ns\":%llu,\"used_bytes\":%llu,\"launches\":%llu}",
-                               is_first ? "" : ",", uuid, (unsigned long long)waiting,
-                               (unsigned long long)__atomic_load_n(&usage->busy_ns, __ATOMIC_RELAXED),
-                               (unsigned long long)__atomic_load_n(&divvy_process.page->devices[i].used.low, __ATOMIC_RELAXED),
-                               (unsigned long long)__atomic_load_n(&usage->launches, __ATOMIC_RELAXED));
-        sum += waiting + __atomic_load_n(&usage->busy_ns, __ATOMIC_RELAXED);
-        *ret_is_waiting = *ret_is_waiting || waiting > 0;
-        is_first = false;
-    }
-    divvy_core_text_add(body, "]}");
-    return sum;
-}
-
-static void report(uint64_t now_ns) {
-    struct divvy_wire_client_answer answer;
-    char bytes[DIVVY_PAGE_DEVICES * 256 + 256];
-    divvy_core_text_t body;
-    uint64_t sum;
-    bool is_waiting;
-
-    divvy_core_text_init(&body, bytes, sizeof bytes);
-    sum = report_make(&body, &is_waiting);
-    if (body.is_cut || (sum == reported_sum && !is_waiting) || now_ns - reported_ns < REPORT_NS)
-        return;
-    reported_sum = sum;
-    reported_ns = now_ns;
-    reports_refused = divvy_wire_client_call(&client, "POST", DIVVY_CHANNEL_BASE "/report", bytes, body.length, &answer) == 0 &&
-                      answer.status == 404;
-}
-
+/* A request takes its time: what came of the leases meanwhile is looked at again right after it. */
 static uint64_t stream_tick(void *context) {
-    uint64_t now_ns = divvy_core_clock_ns(), next_ns = divvy_channel_lease_tick(now_ns);
+    uint64_t now_ns = divvy_core_clock_ns(), lease_ns = divvy_channel_lease_tick(now_ns), report_ns;
+    struct divvy_wire_client_answer answer;
+    char bytes[DIVVY_CHANNEL_REPORT_BYTES];
+    divvy_core_text_t body;
 
     (void)context;
-    if (next_ns != UINT64_MAX && !reports_refused)
-        report(now_ns);
-    return next_ns;
+    if (lease_ns == UINT64_MAX || reports_refused)
+        return lease_ns;
+    divvy_core_text_init(&body, bytes, sizeof bytes);
+    if (divvy_channel_report_make(client_id, now_ns, &body, &report_ns)) {
+        reports_refused = divvy_wire_client_call(&client, "POST", DIVVY_CHANNEL_BASE "/report", bytes, body.length,
+                                                 &answer) == 0 &&
+                          answer.status == 404;
+        now_ns = divvy_core_clock_ns() - now_ns;
+        report_ns = report_ns > now_ns ? report_ns - now_ns : 0;
+    }
+    return report_ns < lease_ns ? report_ns : lease_ns;
 }
 
 /* ---- the thread itself ---- */
@@ -439,6 +412,7 @@ void divvy_channel_forked(void) {
     divvy_wire_client_forked(&client);
     divvy_channel_lease_reset(false);
     suspended = reports_refused = false;
-    broken_ns = reported_ns = reported_sum = 0;
+    broken_ns = 0;
+    divvy_channel_report_reset();
     thread_pid = 0;
 }

@@ -22,6 +22,7 @@ static struct divvy_control own = {
     .device_bytes = sizeof(struct divvy_control_device),
 };
 static uint64_t lease_count;
+static uint64_t numbers[DIVVY_PAGE_DEVICES]; /* of the newest command for each device, over this stream */
 
 static bool is_own(void) {
     return divvy_control_link.page == &own;
@@ -41,14 +42,16 @@ static void armed_set(unsigned device, uint32_t mode) {
     __atomic_store_n(&entry->armed, is_armed, __ATOMIC_RELEASE);
 }
 
-void divvy_channel_lease_device(const struct divvy_page *usage, unsigned device) {
+void divvy_channel_lease_device(const struct divvy_page *usage, unsigned device, void (*ring)(void)) {
     const struct divvy_page_device *from = &usage->devices[device];
 
     if (divvy_control_link.page && !is_own())
         return;
     own.devices[device].uuid = from->uuid;
     divvy_channel_lease_limits(usage, device);
+    own.devices[device].listening = 1; /* ringing costs one system call here */
     divvy_control_link.devices[device] = &own.devices[device];
+    divvy_control_link.ring = ring;
     divvy_control_link.page = &own;
 }
 
@@ -78,13 +81,13 @@ static int mode_parse(const char *word, uint32_t *ret_mode) {
     return -EINVAL;
 }
 
-static void write_lease(unsigned device, uint32_t mode, uint64_t begin_ns, uint64_t end_ns) {
+static void write_lease(unsigned device, uint32_t mode, uint64_t begin_ns, uint64_t end_ns, uint64_t budget_ns) {
     struct divvy_control_lease lease = {
         .mode = mode,
         .begin_ns = (int64_t)begin_ns,
         .end_ns = (int64_t)end_ns,
         .id = ++lease_count,
-        .budget_ns = BUDGET_NS,
+        .budget_ns = budget_ns > 0 && budget_ns < BUDGET_NS ? (uint32_t)budget_ns : BUDGET_NS,
     };
 
     if (mode != DIVVY_CONTROL_OPEN)
@@ -93,10 +96,23 @@ static void write_lease(unsigned device, uint32_t mode, uint64_t begin_ns, uint6
     armed_set(device, mode);
 }
 
+/* Limits that were changed at the daemon; the usage page takes them over when it next looks at them. */
+static void limits_take(unsigned device, const struct divvy_wire_command *command) {
+    uint32_t permille = command->permille > 0 && command->permille < DIVVY_PAGE_PERMILLE_UNLIMITED
+                            ? (uint32_t)command->permille
+                            : DIVVY_PAGE_PERMILLE_UNLIMITED;
+
+    if (!command->has_limits)
+        return;
+    __atomic_store_n(&own.devices[device].limit_bytes, command->memory_bytes ? command->memory_bytes : DIVVY_PAGE_UNLIMITED,
+                     __ATOMIC_RELAXED);
+    __atomic_store_n(&own.devices[device].compute_permille, permille, __ATOMIC_RELAXED);
+}
+
 int divvy_channel_lease_apply(const struct divvy_wire_command *command, uint64_t now_ns) {
     uint64_t end_ns = DIVVY_CONTROL_FOREVER_NS;
     divvy_core_uuid_t uuid = {{0}};
-    bool found = false;
+    bool found = false, stale = false;
     uint32_t mode;
 
     if (!is_own())
@@ -113,10 +129,29 @@ int divvy_channel_lease_apply(const struct divvy_wire_command *command, uint64_t
         if (!divvy_control_link.devices[device] ||
             (command->device[0] && memcmp(&own.devices[device].uuid, uuid.bytes, sizeof uuid.bytes) != 0))
             continue;
-        write_lease(device, mode, now_ns + command->begin_ns, end_ns);
         found = true;
+        stale = stale || command->number < numbers[device];
+        if (command->number < numbers[device])
+            continue;
+        numbers[device] = command->number;
+        limits_take(device, command);
+        write_lease(device, mode, now_ns + command->begin_ns, end_ns, command->budget_ns);
     }
-    return found ? 0 : -ENODEV;
+    return !found ? -ENODEV : stale ? -ESTALE : 0;
+}
+
+void divvy_channel_lease_state(unsigned device, uint64_t now_ns, struct divvy_channel_lease_state *ret_state) {
+    uint32_t mode = mode_of(device);
+    uint64_t end_ns = (uint64_t)__atomic_load_n(&own.devices[device].end_ns, __ATOMIC_RELAXED);
+
+    *ret_state = (struct divvy_channel_lease_state){
+        .number = numbers[device],
+        .is_measured = mode == DIVVY_CONTROL_LEASED,
+        .is_over = mode == DIVVY_CONTROL_FROZEN || (mode == DIVVY_CONTROL_LEASED && end_ns <= now_ns),
+        .left_ns = mode != DIVVY_CONTROL_LEASED || end_ns >= (uint64_t)DIVVY_CONTROL_FOREVER_NS ? UINT64_MAX
+                   : end_ns > now_ns                                                           ? end_ns - now_ns
+                                                                                                : 0,
+    };
 }
 
 uint64_t divvy_channel_lease_tick(uint64_t now_ns) {
@@ -136,7 +171,8 @@ void divvy_channel_lease_reset(bool keep_frozen) {
     for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++) {
         uint32_t mode = divvy_control_link.devices[device] ? mode_of(device) : DIVVY_CONTROL_SELF;
 
+        numbers[device] = 0; /* another server counts anew */
         if (mode != DIVVY_CONTROL_SELF && !(keep_frozen && mode == DIVVY_CONTROL_FROZEN))
-            write_lease(device, DIVVY_CONTROL_SELF, 0, 0);
+            write_lease(device, DIVVY_CONTROL_SELF, 0, 0, 0);
     }
 }

@@ -3,4 +3,5 @@ set(DIVVY_LIMITER_CHANNEL_SOURCES
     channel/channel.c
     channel/lease.c
     channel/pod.c
+    channel/report.c
     channel/visible.c)

@@ -13,6 +13,7 @@ struct divvy_control_link {
     const struct divvy_control *page; /* NULL: nobody but ourselves */
     /* by device of the usage page; NULL: the daemon does not know it */
     const struct divvy_control_device *devices[DIVVY_PAGE_DEVICES];
+    void (*ring)(void); /* instead of the bell, where the page is no file of a daemon; NULL */
 };
 
 extern struct divvy_control_link divvy_control_link;
@@ -45,7 +46,7 @@ static inline void divvy_control_follow(struct divvy_page *usage, unsigned devic
         __atomic_store_n(&usage->devices[device].compute_permille, permille, __ATOMIC_RELAXED);
 }
 
-/* The daemon is to look here: there is somebody at a shut gate. Three system calls; errno is kept, and no signal can come of it. */
+/* The daemon is to look here: there is somebody at a shut gate. Four system calls at most; errno is kept, and no signal can come of it. */
 void divvy_control_ring(void);
 
 #endif

@@ -27,13 +27,20 @@
  *   "mode":s     "open", "leased", "frozen" or "self" (words of page/control.h); absent: "leased"
  *   "begin":n    ns from the receipt of the command to the begin of the lease, 0: now
  *   "length":n   ns; 0: until another command for the device comes
+ *   "budget":n   ns of work in flight at most; absent: as usual
+ *   "memory":n, "permille":n   limits of the device as they are now, both or none; memory 0 and permille 1000: none
+ *
+ * A Lease with a lower number than one that came before over the same stream is answered with a failure and changes nothing.
  *
  * Clocks of the two sides are not compared, so that a client in another time namespace or machine can hold leases; what the
  * way costs shortens or delays the lease by as much. A client whose stream breaks goes on by itself (mode self).
  *
- *   Report      {"client_id":s,"devices":[{"uuid":s,"waiting":n,"busy_ns":n,"used_bytes":n,"launches":n}]}
+ *   Report      {"client_id":s,"devices":[{"uuid":s,"waiting":n,"busy_ns":n,"used_bytes":n,"launches":n,
+ *                "inflight_ns":n,"drain_ns":n,"lease":n,"over":bool}]}
  *
- * says how much the client wants and has used (since its start), as its usage page would.
+ * says how much the client wants and has used (since its start), as its usage page would; inflight_ns is work that was started
+ * and is not known to be done, drain_ns the time from now until it will be, lease the number of the newest Lease for the device,
+ * and over that nothing is started by that any more. What is absent counts as 0 and false.
  */
 #ifndef DIVVY_WIRE_CHANNEL_CHANNEL_H
 #define DIVVY_WIRE_CHANNEL_CHANNEL_H
@@ -57,6 +64,10 @@ enum divvy_channel_kind {
     DIVVY_CHANNEL_LEASE,
     DIVVY_CHANNEL_KIND_MAX
 };
+
+/* Why a Lease is not taken, as its result says it: a process with a control page; a device that it does not use. */
+#define DIVVY_CHANNEL_LEASE_PAGED  "a control page decides"
+#define DIVVY_CHANNEL_LEASE_ABSENT "no such device here"
 
 /* Names in JSON, by kind. */
 #define DIVVY_CHANNEL_KIND_NAMES {"HealthCheck", "Suspend", "Resume", "VramReclaim", "Lease"}

@@ -40,6 +40,23 @@ static void or_default(uint64_t *value, uint64_t otherwise) {
         *value = otherwise;
 }
 
+static int event_open(int *ret_fd) {
+    int host_errno = errno, fault = 0;
+
+    *ret_fd = (int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (*ret_fd < 0)
+        fault = errno;
+    errno = host_errno;
+    return -fault;
+}
+
+static void event_raise(int fd) {
+    uint64_t one = 1;
+
+    if (fd >= 0)
+        (void)divvy_core_sys_write(fd, &one, sizeof one);
+}
+
 int divvy_wire_client_init(struct divvy_wire_client *client, const struct divvy_wire_client_settings *settings) {
     if (!settings->handle || !path_is_valid(settings->base) || !id_is_valid(settings->client_id))
         return -EINVAL;
@@ -52,37 +69,38 @@ int divvy_wire_client_init(struct divvy_wire_client *client, const struct divvy_
     or_default(&client->settings.healthy_ns, DIVVY_WIRE_CLIENT_HEALTHY_NS);
     or_default(&client->settings.silence_ns, DIVVY_WIRE_CLIENT_SILENCE_NS);
     client->pause_ns = client->settings.pause_ns;
-    client->stop_fd = client->stream_fd = client->call_fd = -1;
+    client->stop_fd = client->wake_fd = client->stream_fd = client->call_fd = -1;
     if (divvy_core_sys_getrandom(&client->random, sizeof client->random) < 0)
         client->random = divvy_core_clock_ns() ^ (uint64_t)divvy_core_sys_gettid();
     if (settings->can_stop) {
-        int host_errno = errno, fault;
+        int status = event_open(&client->stop_fd);
 
-        client->stop_fd = (int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
-        fault = errno;
-        errno = host_errno;
-        if (client->stop_fd < 0)
-            return -fault;
+        if (status < 0)
+            return status;
     }
-    return 0;
+    return settings->can_wake ? event_open(&client->wake_fd) : 0;
 }
 
 void divvy_wire_client_done(struct divvy_wire_client *client) {
     divvy_core_sys_close(&client->stop_fd);
+    divvy_core_sys_close(&client->wake_fd);
 }
 
 void divvy_wire_client_forked(struct divvy_wire_client *client) {
     divvy_core_sys_close(&client->stop_fd);
+    divvy_core_sys_close(&client->wake_fd);
     divvy_core_sys_close(&client->stream_fd);
     divvy_core_sys_close(&client->call_fd);
 }
 
 void divvy_wire_client_stop(struct divvy_wire_client *client) {
-    uint64_t one = 1;
-
     __atomic_store_n(&client->is_stopping, 1, __ATOMIC_RELEASE);
-    if (client->stop_fd >= 0)
-        (void)divvy_core_sys_write(client->stop_fd, &one, sizeof one);
+    event_raise(client->stop_fd);
+    event_raise(client->wake_fd);
+}
+
+void divvy_wire_client_wake(struct divvy_wire_client *client) {
+    event_raise(client->wake_fd);
 }
 
 /* A deadline that never overflows. */
@@ -362,8 +380,18 @@ static void tell(struct divvy_wire_client *client, bool is_connected) {
         client->settings.connected(client->settings.context, is_connected);
 }
 
+/* Somebody woke the client: a tick is due. */
+static void woken(struct divvy_wire_client *client) {
+    uint64_t count;
+
+    (void)divvy_core_sys_read(client->wake_fd, &count, sizeof count);
+    client->tick_ns = 0;
+}
+
 /* The next bytes, with ticks meanwhile where somebody wants them. */
 static ssize_t stream_wait(struct divvy_wire_client *client, uint64_t deadline_ns, bool is_open) {
+    int cancel_fd = is_open && client->wake_fd >= 0 ? client->wake_fd : client->stop_fd;
+
     for (;;) {
         uint64_t until_ns = deadline_ns;
         ssize_t got;
@@ -374,7 +402,11 @@ static ssize_t stream_wait(struct divvy_wire_client *client, uint64_t deadline_n
             if (client->tick_ns < until_ns)
                 until_ns = client->tick_ns;
         }
-        got = divvy_wire_socket_receive(client->stream_fd, client->received, sizeof client->received, until_ns, client->stop_fd);
+        got = divvy_wire_socket_receive(client->stream_fd, client->received, sizeof client->received, until_ns, cancel_fd);
+        if (got == -ECANCELED && cancel_fd == client->wake_fd && !is_stopping(client)) {
+            woken(client);
+            continue;
+        }
         if (got != -ETIMEDOUT || divvy_core_clock_ns() >= deadline_ns)
             return got;
     }
@@ -473,6 +505,35 @@ static int number_read(divvy_wire_json_t data, const char *name, uint64_t *ret_n
     return status == 0 ? divvy_wire_json_u64(value, ret_number) : status;
 }
 
+/* The members of a lease that may be absent. */
+static int lease_read(divvy_wire_json_t data, struct divvy_wire_command *command) {
+    const struct {
+        const char *name;
+        uint64_t *value;
+        bool *is_there;
+    } members[] = {
+        {"begin", &command->begin_ns, NULL},         {"length", &command->length_ns, NULL},
+        {"budget", &command->budget_ns, NULL},       {"memory", &command->memory_bytes, &command->has_limits},
+        {"permille", &command->permille, &command->has_limits},
+    };
+    bool is_whole = true;
+
+    if (word_read(data, "device", command->device, sizeof command->device) < 0 ||
+        word_read(data, "mode", command->mode, sizeof command->mode) < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        int status = number_read(data, members[i].name, members[i].value);
+
+        if (status < 0 && status != -ENOENT)
+            return -EINVAL;
+        if (members[i].is_there && status == 0)
+            *members[i].is_there = true;
+        else if (members[i].is_there)
+            is_whole = false;
+    }
+    return command->has_limits && !is_whole ? -EINVAL : 0;
+}
+
 static enum divvy_channel_kind kind_find(divvy_wire_json_t value) {
     static const char *const names[] = DIVVY_CHANNEL_KIND_NAMES;
     char name[32];
@@ -488,23 +549,13 @@ static enum divvy_channel_kind kind_find(divvy_wire_json_t value) {
 int divvy_wire_command_parse(divvy_wire_json_t data, struct divvy_wire_command *ret_command) {
     struct divvy_wire_command command = {0};
     divvy_wire_json_t kind;
-    int status;
 
     if (number_read(data, "id", &command.number) < 0 || divvy_wire_json_member(data, "kind", &kind) < 0 ||
         kind.text[0] != '"')
         return -EINVAL;
     command.kind = kind_find(kind);
-    if (command.kind == DIVVY_CHANNEL_LEASE) {
-        if (word_read(data, "device", command.device, sizeof command.device) < 0 ||
-            word_read(data, "mode", command.mode, sizeof command.mode) < 0)
-            return -EINVAL;
-        status = number_read(data, "begin", &command.begin_ns);
-        if (status < 0 && status != -ENOENT)
-            return -EINVAL;
-        status = number_read(data, "length", &command.length_ns);
-        if (status < 0 && status != -ENOENT)
-            return -EINVAL;
-    }
+    if (command.kind == DIVVY_CHANNEL_LEASE && lease_read(data, &command) < 0)
+        return -EINVAL;
     *ret_command = command;
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * The client's end of the channel: blocking, for a thread of its own. Works within injected code: system calls and fixed
  * buffers only, no signals, errno kept, nothing allocated, no lock held. A client belongs to one thread; only
- * divvy_wire_client_stop may be called from others. In a forked child the parent's client is dead memory: init it anew.
+ * divvy_wire_client_stop and divvy_wire_client_wake may be called from others. In a forked child the parent's client is dead memory: init it anew.
  *
  * It keeps to the server whatever happens: a stream that ends, is refused, says nonsense or nothing at all is opened again
  * after a pause of 0.5 s that doubles up to 30 s (less up to a half, at random), and is 0.5 s again after a task or
@@ -55,6 +55,7 @@ struct divvy_wire_client_settings {
     const char *token_path; /* a file with a bearer token, read anew for each request; NULL: none */
     bool is_polling;        /* long polls instead of a stream */
     bool can_stop;          /* divvy_wire_client_stop ends waits at once: takes a descriptor */
+    bool can_wake;          /* divvy_wire_client_wake works: takes another */
     uint64_t request_ns, connect_ns;  /* 0: the constants above */
     uint64_t pause_ns, pause_max_ns;  /* 0: the constants above */
     uint64_t healthy_ns, silence_ns;  /* 0: the constants above */
@@ -81,7 +82,7 @@ struct divvy_wire_client_figures {
 struct divvy_wire_client {
     struct divvy_wire_client_settings settings;
     struct divvy_wire_client_figures figures;
-    int stop_fd;
+    int stop_fd, wake_fd;
     int stream_fd, call_fd; /* open sockets, or -1 */
     uint64_t tick_ns;       /* when the next tick is due */
     uint32_t is_stopping;
@@ -121,6 +122,12 @@ void divvy_wire_client_run(struct divvy_wire_client *client);
 /* From any thread or a signal handler: run returns soon (at once with can_stop, else with the next thing that happens). */
 void divvy_wire_client_stop(struct divvy_wire_client *client);
 
+/*
+ * From any thread or a signal handler: what `tick` looks at has changed. While a stream is open it is called soon, at once when
+ * the client waits for something to come. One write; errno is kept. Without can_wake nothing happens.
+ */
+void divvy_wire_client_wake(struct divvy_wire_client *client);
+
 struct divvy_wire_client_answer {
     int status;       /* of HTTP */
     const char *body; /* NUL-terminated, in the client, until its next request */
@@ -142,6 +149,9 @@ struct divvy_wire_command {
     enum divvy_channel_kind kind; /* DIVVY_CHANNEL_KIND_MAX: one that is not known here */
     char device[64], mode[16];    /* of a lease; empty when absent */
     uint64_t begin_ns, length_ns;
+    bool has_limits; /* memory_bytes and permille came with it */
+    uint64_t memory_bytes, permille;
+    uint64_t budget_ns; /* 0: as usual */
 };
 
 /* From a task's data. -EINVAL: it is no command. */

@@ -122,7 +122,8 @@ static int simple(int pid, enum divvy_channel_kind kind) {
 }
 
 static int lease(int pid, const char *mode, uint64_t begin_ns, uint64_t length_ns) {
-    return order(pid, &(struct divvy_channel_order){DIVVY_CHANNEL_LEASE, uuid[0], mode, begin_ns, length_ns});
+    return order(pid, &(struct divvy_channel_order){
+                          .kind = DIVVY_CHANNEL_LEASE, .device = uuid[0], .mode = mode, .begin_ns = begin_ns, .length_ns = length_ns});
 }
 
 /* ---- programs ---- */

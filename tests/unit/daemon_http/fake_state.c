@@ -252,6 +252,30 @@ int divvy_daemon_tenant(struct divvy_daemon *daemon, const char *id, struct divv
     return tenant ? 0 : -ENOENT;
 }
 
+int divvy_daemon_process_tenant(struct divvy_daemon *daemon, int32_t host_pid, struct divvy_node_tenant *ret_tenant) {
+    int status = -ENOENT;
+
+    pthread_mutex_lock(&daemon->lock);
+    for (size_t i = 0; i < daemon->tenant_count; i++)
+        if (daemon->tenants[i].process_count && daemon->processes[i].host_pid == host_pid) {
+            *ret_tenant = daemon->tenants[i];
+            status = 0;
+        }
+    pthread_mutex_unlock(&daemon->lock);
+    return status;
+}
+
+int divvy_daemon_channel_came(struct divvy_daemon *daemon, int32_t host_pid) {
+    (void)daemon;
+    (void)host_pid;
+    return 0;
+}
+
+struct divvy_remote *divvy_daemon_remote(struct divvy_daemon *daemon) {
+    (void)daemon;
+    return NULL; /* no leases this way */
+}
+
 int divvy_daemon_processes(struct divvy_daemon *daemon, const char *id, struct divvy_node_process **ret_processes,
                            size_t *ret_count) {
     struct divvy_node_tenant *tenant;
