@@ -85,7 +85,7 @@ int divvy_backend_allocations_new(struct divvy_backend_devices *devices, const s
     if (!allocations->options.overcommit.compute_permille)
         allocations->options.overcommit.compute_permille = 1000;
     if (!allocations->options.limiter.hold)
-        allocations->options.limiter = divvy_backend_limiter_alone();
+        allocations->options.limiter = divvy_backend_limiter_alone(NULL);
     (void)pthread_mutex_init(&allocations->work, NULL);
     (void)pthread_mutex_init(&allocations->lock, NULL);
     if ((options->library_dir && !allocations->library_dir) || divvy_backend_devices_handler_add(devices, &handler) < 0) {

@@ -30,8 +30,11 @@ struct divvy_backend_limiter {
     void (*drop)(void *data, const char *uid);
 };
 
-/* A limiter without a daemon: libcuda_limiter.so in LD_PRELOAD with TENSOR_FUSION_CUDA_UP_LIMIT and _MEM_LIMIT. */
-struct divvy_backend_limiter divvy_backend_limiter_alone(void);
+/*
+ * A limiter without a daemon: libcuda_limiter.so in LD_PRELOAD with TENSOR_FUSION_CUDA_UP_LIMIT and _MEM_LIMIT. `library` is its path,
+ * borrowed for good; NULL: the one beside this program.
+ */
+struct divvy_backend_limiter divvy_backend_limiter_alone(const char *library);
 
 /* A worker's allocation. Never changes, counted; a changed worker has another one. */
 struct divvy_backend_allocation {
@@ -48,7 +51,7 @@ struct divvy_backend_allocation {
 struct divvy_backend_allocations_options {
     struct divvy_node_overcommit overcommit; /* zeros: none, 1000 permille */
     enum divvy_node_isolation isolation;     /* of workers that name none */
-    struct divvy_backend_limiter limiter;    /* zeros: divvy_backend_limiter_alone() */
+    struct divvy_backend_limiter limiter;    /* zeros: divvy_backend_limiter_alone(NULL) */
     const char *library_dir; /* of the driver's libraries, in front of LD_LIBRARY_PATH of every worker; NULL: the system's. Copied */
 };
 

@@ -236,6 +236,21 @@ static void last_keep(struct divvy_backend_filestate *state, char *text, size_t 
     state->last_length = length;
 }
 
+/* A file that is there and has nothing in it is most likely about to be written in place: it is nobody's wish until it stays so. */
+static int text_read(struct divvy_backend_filestate *state, mode_t *ret_mode, char **ret_text, size_t *ret_length,
+                     struct divvy_error *error) {
+    int status = bytes_read(state, &state->read, ret_mode, ret_text, ret_length, error);
+
+    for (unsigned int i = 0; i < TORN_TRIES && status == 0 && *ret_length == 0 && state->read.inode; i++) {
+        struct timespec wait = divvy_core_clock_timespec(TORN_WAIT_NS);
+
+        free(*ret_text);
+        (void)nanosleep(&wait, NULL);
+        status = bytes_read(state, &state->read, ret_mode, ret_text, ret_length, error);
+    }
+    return status;
+}
+
 static int load(struct divvy_backend_filestate *state, struct divvy_backend_entries *ret_entries, mode_t *ret_mode,
                 struct divvy_error *error) {
     char *text = NULL;
@@ -244,7 +259,7 @@ static int load(struct divvy_backend_filestate *state, struct divvy_backend_entr
 
     *ret_entries = (struct divvy_backend_entries){0};
     state->told = false;
-    status = bytes_read(state, &state->read, ret_mode, &text, &length, error);
+    status = text_read(state, ret_mode, &text, &length, error);
     if (status < 0)
         return status;
     status = divvy_backend_entries_parse(ret_entries, state->schema, state->name, text, length, error);

@@ -8,7 +8,8 @@
  * | DIVVY_BACKEND_DEVICES       | <state>/devices.json   | UUID      | TensorFusion's hypervisor, ggo, divvyd      |
  * | DIVVY_BACKEND_AGENT_GPUS    | <config>/gpus.json     | gpu_id    | ggo                                         |
  *
- * Reading. A missing or empty file is an empty array. Elements that are null are skipped, of several with one id the last counts,
+ * Reading. A missing or empty file is an empty array; an empty one that is there only when it stays so for a fifth of a second, since
+ * programs that write in place empty it first. Elements that are null are skipped, of several with one id the last counts,
  * keys are found whatever their case. Elements without an id are left alone: they are not shown, and stay in the file. A file that is no
  * array, is cut off, too large, no regular file or of another schema is an error (-EBADMSG, -EFBIG), never an empty array: whoever
  * reads keeps what it knew.

@@ -33,16 +33,16 @@ static int limits_text(const struct divvy_node_claims *claims, bool memory, char
     return 0;
 }
 
-static int preload_set(struct divvy_backend_environment *environment, struct divvy_error *error) {
-    struct divvy_install install;
+static int preload_set(const char *library, struct divvy_backend_environment *environment, struct divvy_error *error) {
+    struct divvy_install install = {.limiter = ""};
     cleanup_free char *list = NULL;
-    int status = divvy_install_find(&install, error);
+    int status = library ? 0 : divvy_install_find(&install, error);
 
     if (status < 0)
         return status;
-    if (!install.limiter[0])
+    if (!library && !install.limiter[0])
         return divvy_error_set(error, -ENOENT, "libcuda_limiter.so is not found beside this program: limits could not be kept");
-    list = divvy_install_list_front(install.limiter, getenv("LD_PRELOAD"));
+    list = divvy_install_list_front(library ? library : install.limiter, getenv("LD_PRELOAD"));
     return list ? divvy_backend_environment_set(environment, "LD_PRELOAD", list) : -ENOMEM;
 }
 
@@ -51,11 +51,10 @@ static int alone_hold(void *data, const struct divvy_node_worker *worker, const 
     cleanup_free char *bytes = NULL, *percents = NULL;
     int status = limits_text(claims, true, &bytes);
 
-    (void)data;
     if (status == 0)
         status = limits_text(claims, false, &percents);
     if (status == 0 && (bytes || percents))
-        status = preload_set(environment, error);
+        status = preload_set(data, environment, error);
     if (status == 0)
         status = divvy_backend_environment_set(environment, "TENSOR_FUSION_CUDA_MEM_LIMIT", bytes);
     if (status == 0)
@@ -72,6 +71,6 @@ static void alone_drop(void *data, const char *uid) {
     (void)uid;
 }
 
-struct divvy_backend_limiter divvy_backend_limiter_alone(void) {
-    return (struct divvy_backend_limiter){.hold = alone_hold, .drop = alone_drop};
+struct divvy_backend_limiter divvy_backend_limiter_alone(const char *library) {
+    return (struct divvy_backend_limiter){.data = (void *)library, .hold = alone_hold, .drop = alone_drop};
 }

@@ -71,7 +71,7 @@ static size_t word(const char **at, const char **ret_word) {
     return length;
 }
 
-static int line_parse(const char *line, struct divvy_backend_record *record) {
+int divvy_backend_record_parse(const char *line, struct divvy_backend_record *record) {
     const char *at = line, *part;
     uint64_t numbers[5]; /* version, pid, ticks, command, port */
     size_t length;
@@ -118,7 +118,7 @@ int divvy_backend_record_read(int run_fd, const char *name, struct divvy_backend
     line[length] = '\0';
     if (length == 0)
         return -ENOENT;
-    status = line_parse(line, &record);
+    status = divvy_backend_record_parse(line, &record);
     if (status == 0)
         *ret_record = record;
     return status;

@@ -30,6 +30,8 @@ void divvy_backend_record_boot(char ret_boot[DIVVY_BACKEND_BOOT_BYTES]);
 int divvy_backend_record_write(int fd, struct divvy_backend_record *record);
 /* -ENOENT: none, or nobody wrote it; -EBADMSG: it is broken. */
 int divvy_backend_record_read(int run_fd, const char *name, struct divvy_backend_record *ret_record);
+/* A record's text, which ends in NUL: 0 or -EBADMSG. */
+int divvy_backend_record_parse(const char *line, struct divvy_backend_record *ret_record);
 /* Whether the process that wrote it lives: this boot, this pid, this start time. */
 bool divvy_backend_record_is_alive(const struct divvy_backend_record *record, const char *boot);
 

@@ -45,6 +45,11 @@ void room_write(const struct room *room, const char *name, const char *text) {
     (void)close(fd);
 }
 
+void room_replace(const struct room *room, const char *name, const char *text) {
+    room_write(room, "room-replace.tmp", text);
+    assert_int_equal(renameat(room->fd, "room-replace.tmp", room->fd, name), 0);
+}
+
 char *room_read(const struct room *room, const char *name) {
     int fd = openat(room->fd, name, O_RDONLY | O_CLOEXEC);
     struct stat status;

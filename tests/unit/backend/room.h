@@ -16,6 +16,7 @@ void room_open(struct room *room);
 void room_close(struct room *room); /* removes it with all that is in it */
 
 void room_write(const struct room *room, const char *name, const char *text); /* in place, not by rename */
+void room_replace(const struct room *room, const char *name, const char *text); /* by rename */
 char *room_read(const struct room *room, const char *name);                   /* malloc'd; NULL: there is none */
 /* How many files' names begin so. */
 size_t room_count(const struct room *room, const char *prefix);

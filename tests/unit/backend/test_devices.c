@@ -267,7 +267,7 @@ static void partitions_find_their_worker(void **data) {
     divvy_backend_allocations_sweep(node->allocations, nobody, NULL);
     assert_int_equal(node_partitions(node), 2); /* they have an allocation */
     node_halt(node);
-    room_write(&node->room, "workers.json", "[]"); /* it goes while nobody looks */
+    room_replace(&node->room, "workers.json", "[]"); /* it goes while nobody looks */
     node_start(node);
     for (int i = 0; i < 1000 && node_partitions(node); i++)
         (void)usleep(10000);

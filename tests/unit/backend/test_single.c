@@ -31,7 +31,7 @@ static int teardown(void **data) {
 
     if (!node->single)
         node_start(node);
-    room_write(&node->room, "workers.json", "[]");
+    room_replace(&node->room, "workers.json", "[]");
     for (int i = 0; i < 1000; i++) {
         struct divvy_backend_allocation **list;
         size_t count;
@@ -136,12 +136,12 @@ static void every_change_is_told(void **data) {
     struct divvy_backend_worker_handler handler = {&e, added, removed, updated}, second = {&late, added, removed, updated};
 
     assert_int_equal(divvy_backend_single_handler_add(node->single, &handler), 0);
-    room_write(&node->room, "workers.json", "[{\"WorkerUID\":\"a\",\"AllocatedDevices\":[\"GPU-A\"],\"Status\":\"Running\"}]");
+    room_replace(&node->room, "workers.json", "[{\"WorkerUID\":\"a\",\"AllocatedDevices\":[\"GPU-A\"],\"Status\":\"Running\"}]");
     for (int i = 0; i < 1000 && !strstr(e.log, "+a"); i++)
         (void)usleep(10000);
     assert_int_equal(divvy_backend_single_handler_add(node->single, &second), 0);
     assert_string_equal(late.log, "+a ");
-    room_write(&node->room, "workers.json", "[{\"WorkerUID\":\"a\",\"AllocatedDevices\":[\"GPU-B\"],\"Status\":\"Running\"}]");
+    room_replace(&node->room, "workers.json", "[{\"WorkerUID\":\"a\",\"AllocatedDevices\":[\"GPU-B\"],\"Status\":\"Running\"}]");
     for (int i = 0; i < 1000 && !strstr(e.log, "a:GPU-A>GPU-B"); i++)
         (void)usleep(10000);
     assert_int_equal(unlinkat(node->room.fd, "workers.json", 0), 0);
@@ -211,7 +211,7 @@ static void workers_may_say_how(void **data) {
                    "{\"WorkerUID\":\"unit\",\"Status\":\"Running\",\"AllocatedDevices\":[\"gpu-b\"],\"WorkerRunningInfo\":{\"type\":\"systemd\","
                    "\"executable\":\"x\"}}]",
                    WORKER, port);
-    room_write(&node->room, "workers.json", text);
+    room_replace(&node->room, "workers.json", text);
     node_await(node, "w", DIVVY_NODE_WORKER_RUNNING);
     assert_int_equal(node_view(node, "w").process.port, port);
     (void)usleep(100000);
@@ -238,7 +238,7 @@ static void bad_files_change_nothing(void **data) {
     node_await(node, "w", DIVVY_NODE_WORKER_RUNNING);
     pid = node_view(node, "w").process.pid;
     for (size_t i = 1; i < sizeof texts / sizeof texts[0]; i++) { /* an empty file would be no wish at all */
-        room_write(&node->room, "workers.json", texts[i]);
+        room_replace(&node->room, "workers.json", texts[i]);
         (void)usleep(100000);
         assert_int_equal(node_view(node, "w").process.pid, pid);
         assert_true(node_view(node, "w").wanted);
@@ -261,7 +261,7 @@ static void supervisors_come_back(void **data) {
     pid = node_view(node, "w").process.pid;
     node_halt(node);
     assert_int_equal(kill(pid, 0), 0);
-    room_write(&node->room, "workers.json", "[{\"WorkerUID\":\"w\",\"AllocatedDevices\":[\"GPU-A\"],\"Status\":\"Terminated\"}]");
+    room_replace(&node->room, "workers.json", "[{\"WorkerUID\":\"w\",\"AllocatedDevices\":[\"GPU-A\"],\"Status\":\"Terminated\"}]");
     node_start(node); /* one is to end, the other is not there any more: both were wished away while nobody looked */
     for (int i = 0; i < 1000; i++) {
         (void)waitpid(-1, NULL, WNOHANG); /* this program is still their parent */
