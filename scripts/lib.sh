@@ -107,6 +107,10 @@ package_codespell() { say "codespell"; }
 need_mandoc() { have mandoc; }
 package_mandoc() { say "mandoc"; }
 
+# Only where a test asks a real one what it makes of our metrics.
+need_prometheus() { have prometheus && have promtool; }
+package_prometheus() { say "prometheus"; }
+
 # ---- installing ----------------------------------------------------------------------------------
 
 # as_root COMMAND...: runs it as root; fails when there is no way to.

@@ -232,8 +232,10 @@ static bool stragglers_wait(struct runner *r, uint64_t deadline_ns) {
     struct timespec pause = divvy_core_clock_timespec(STRAGGLERS_LOOK);
 
     for (;;) {
+        int living = divvy_runner_processes_find(&r->watch.processes, getpid());
+
         children_reap(r);
-        if (divvy_runner_processes_find(&r->watch.processes, getpid()) <= 0)
+        if (living <= 0)
             return true;
         if (divvy_core_clock_ns() >= deadline_ns)
             return false;
