@@ -39,7 +39,7 @@ uint64_t divvy_amd_kfd_units(const char *nodes, uint64_t bdfid) {
             break;
         /* Nodes of processors have no SIMDs, and their place may be anything. */
         if (length > 0 && value_find(text, "simd_count", &simds) && value_find(text, "simd_per_cu", &each) && each > 0 &&
-            simds > 0 && value_find(text, "location_id", &location) && location == (bdfid & UINT32_MAX) &&
+            simds > 0 && value_find(text, "location_id", &location) && location == (bdfid & UINT16_MAX) &&
             (!value_find(text, "domain", &domain) || domain == bdfid >> 32))
             return simds / each;
     }

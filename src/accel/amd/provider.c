@@ -185,20 +185,39 @@ static uint32_t pcie_generation(uint64_t rate) {
     return generation;
 }
 
-static bool clock_read(uint32_t index, uint32_t type, uint64_t *ret_mhz) {
-    rsmi_frequencies_t clock = {.num_supported = 0};
+/* The present one of a list in either layout, and its place in the list. False: none. */
+static bool frequency_read(const uint64_t *room, uint64_t *ret_value, uint32_t *ret_lanes) {
+    const rsmi_frequencies_old_t *old = (const rsmi_frequencies_old_t *)(const void *)room;
+    const rsmi_frequencies_new_t *new = (const rsmi_frequencies_new_t *)(const void *)room;
+    size_t old_max = sizeof old->frequency / sizeof old->frequency[0], new_max = sizeof new->frequency / sizeof new->frequency[0];
 
-    if (ASK(rsmi_dev_gpu_clk_freq_get, index, type, &clock) != RSMI_STATUS_SUCCESS || clock.current >= clock.num_supported ||
-        clock.current >= RSMI_MAX_NUM_FREQUENCIES)
+    if (room[1] <= new_max) {
+        if (new->current >= new->num_supported || new->current >= new_max)
+            return false;
+        *ret_value = new->frequency[new->current];
+        memcpy(ret_lanes, (const char *)room + sizeof *new + new->current * sizeof *ret_lanes, sizeof *ret_lanes);
+        return true;
+    }
+    if (old->current >= old->num_supported || old->current >= old_max)
         return false;
-    *ret_mhz = clock.frequency[clock.current] / 1000000;
+    *ret_value = old->frequency[old->current];
+    memcpy(ret_lanes, (const char *)room + sizeof *old + old->current * sizeof *ret_lanes, sizeof *ret_lanes);
+    return true;
+}
+
+static bool clock_read(uint32_t index, uint32_t type, uint64_t *ret_mhz) {
+    uint64_t room[RSMI_ROOM_WORDS] = {0}, hertz;
+    uint32_t lanes;
+
+    if (ASK(rsmi_dev_gpu_clk_freq_get, index, type, room) != RSMI_STATUS_SUCCESS || !frequency_read(room, &hertz, &lanes))
+        return false;
+    *ret_mhz = hertz / 1000000;
     return true;
 }
 
 static void basic_read(uint32_t index, Accel2DeviceBasicInfo *basic) {
-    rsmi_pcie_bandwidth_t link = {.transfer_rate = {.num_supported = 0}};
-    uint64_t bdfid = 0;
-    uint32_t minor;
+    uint64_t link[RSMI_ROOM_WORDS] = {0}, bdfid = 0, rate;
+    uint32_t minor, lanes;
 
     divvy_provider_text(basic->vendor, sizeof basic->vendor, "AMD");
     if (ASK(rsmi_dev_name_get, index, basic->model, sizeof basic->model) != RSMI_STATUS_SUCCESS || !basic->model[0])
@@ -223,9 +242,9 @@ static void basic_read(uint32_t index, Accel2DeviceBasicInfo *basic) {
     if (ASK(rsmi_dev_pci_id_get, index, &bdfid) == RSMI_STATUS_SUCCESS)
         basic->totalComputeUnits = divvy_amd_kfd_units(DIVVY_AMD_KFD_NODES, bdfid);
     basic->maxTflops = model_tflops(basic->model);
-    if (ASK(rsmi_dev_pci_bandwidth_get, index, &link) == RSMI_STATUS_SUCCESS && link.transfer_rate.current < RSMI_MAX_NUM_FREQUENCIES) {
-        basic->pcieGen = pcie_generation(link.transfer_rate.frequency[link.transfer_rate.current]);
-        basic->pcieWidth = link.lanes[link.transfer_rate.current];
+    if (ASK(rsmi_dev_pci_bandwidth_get, index, link) == RSMI_STATUS_SUCCESS && frequency_read(link, &rate, &lanes)) {
+        basic->pcieGen = pcie_generation(rate);
+        basic->pcieWidth = lanes;
     }
 }
 

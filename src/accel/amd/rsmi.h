@@ -26,20 +26,27 @@ typedef uint32_t rsmi_status_t;
 #define RSMI_TEMP_CURRENT        0u
 #define RSMI_TEMP_CRITICAL       5u
 #define RSMI_IOLINK_TYPE_XGMI    2u
-#define RSMI_MAX_NUM_FREQUENCIES 32u
+
+/*
+ * Frequencies are told in one of two layouts, depending on the library's age; both are zeroed before they are filled, and take
+ * less than this. What tells them apart is the second word of 64 bits: a frequency in Hz, or the small number of the present one.
+ */
+#define RSMI_ROOM_WORDS 64u
 
 typedef struct {
     uint32_t num_supported;
     uint32_t current;
-    uint64_t frequency[RSMI_MAX_NUM_FREQUENCIES]; /* Hz */
-} rsmi_frequencies_t;
-_Static_assert(sizeof(rsmi_frequencies_t) == 264, "frequencies");
+    uint64_t frequency[32]; /* Hz, or transfers a second */
+} rsmi_frequencies_old_t;
+_Static_assert(sizeof(rsmi_frequencies_old_t) == 264, "frequencies");
 
 typedef struct {
-    rsmi_frequencies_t transfer_rate; /* transfers a second */
-    uint32_t lanes[RSMI_MAX_NUM_FREQUENCIES];
-} rsmi_pcie_bandwidth_t;
-_Static_assert(sizeof(rsmi_pcie_bandwidth_t) == 392, "bandwidth");
+    unsigned char has_deep_sleep;
+    uint32_t num_supported;
+    uint32_t current;
+    uint64_t frequency[33];
+} rsmi_frequencies_new_t;
+_Static_assert(sizeof(rsmi_frequencies_new_t) == 280, "frequencies");
 
 typedef struct {
     uint32_t process_id;
@@ -66,7 +73,7 @@ _Static_assert(sizeof(rsmi_process_info_t) == 32 && offsetof(rsmi_process_info_t
     X(rsmi_dev_serial_number_get, (uint32_t device, char *serial, uint32_t length)) \
     X(rsmi_dev_vbios_version_get, (uint32_t device, char *version, uint32_t length)) \
     X(rsmi_dev_drm_render_minor_get, (uint32_t device, uint32_t *minor)) \
-    X(rsmi_dev_pci_bandwidth_get, (uint32_t device, rsmi_pcie_bandwidth_t *bandwidth)) \
+    X(rsmi_dev_pci_bandwidth_get, (uint32_t device, uint64_t *room)) /* frequencies, then as many uint32_t of lanes */ \
     X(rsmi_dev_pci_replay_counter_get, (uint32_t device, uint64_t *count)) \
     X(rsmi_topo_numa_affinity_get, (uint32_t device, uint32_t *node)) \
     X(rsmi_topo_get_link_type, (uint32_t one, uint32_t other, uint64_t *hops, uint32_t *type)) \
@@ -78,7 +85,7 @@ _Static_assert(sizeof(rsmi_process_info_t) == 32 && offsetof(rsmi_process_info_t
     X(rsmi_dev_power_get, (uint32_t device, uint64_t *microwatts, uint32_t *type)) \
     X(rsmi_dev_power_cap_get, (uint32_t device, uint32_t sensor, uint64_t *microwatts)) \
     X(rsmi_dev_temp_metric_get, (uint32_t device, uint32_t sensor, uint32_t metric, int64_t *millidegrees)) \
-    X(rsmi_dev_gpu_clk_freq_get, (uint32_t device, uint32_t type, rsmi_frequencies_t *frequencies)) \
+    X(rsmi_dev_gpu_clk_freq_get, (uint32_t device, uint32_t type, uint64_t *room)) \
     X(rsmi_compute_process_info_get, (rsmi_process_info_t *infos, uint32_t *count)) \
     X(rsmi_compute_process_gpus_get, (uint32_t pid, uint32_t *devices, uint32_t *count)) \
     X(rsmi_compute_process_info_by_device_get, (uint32_t pid, uint32_t device, rsmi_process_info_t *info))

@@ -90,12 +90,25 @@ rsmi_status_t rsmi_dev_drm_render_minor_get(uint32_t device, uint32_t *minor) {
     return reading(device);
 }
 
-rsmi_status_t rsmi_dev_pci_bandwidth_get(uint32_t device, rsmi_pcie_bandwidth_t *bandwidth) {
-    memset(bandwidth, 0, sizeof *bandwidth);
-    bandwidth->transfer_rate.num_supported = 2;
-    bandwidth->transfer_rate.current = is("nonsense") ? 77 : 1;
-    bandwidth->transfer_rate.frequency[1] = UINT64_C(32000000000);
-    bandwidth->lanes[1] = 16;
+/* In the layout of either age: FAKE_RSMI_NEW. */
+static void frequencies_write(uint64_t *room, uint64_t second, uint32_t lanes) {
+    uint32_t supported = is("nonsense") ? 1000 : 2, current = is("nonsense") ? 999 : 1;
+
+    if (getenv("FAKE_RSMI_NEW")) {
+        rsmi_frequencies_new_t *new = (rsmi_frequencies_new_t *)(void *)room;
+        *new = (rsmi_frequencies_new_t){.num_supported = supported, .current = current, .frequency = {500000000, second}};
+        if (lanes)
+            memcpy((char *)room + sizeof *new + sizeof lanes, &lanes, sizeof lanes);
+    } else {
+        rsmi_frequencies_old_t *old = (rsmi_frequencies_old_t *)(void *)room;
+        *old = (rsmi_frequencies_old_t){.num_supported = supported, .current = current, .frequency = {500000000, second}};
+        if (lanes)
+            memcpy((char *)room + sizeof *old + sizeof lanes, &lanes, sizeof lanes);
+    }
+}
+
+rsmi_status_t rsmi_dev_pci_bandwidth_get(uint32_t device, uint64_t *room) {
+    frequencies_write(room, UINT64_C(32000000000), 16);
     return reading(device);
 }
 
@@ -160,11 +173,8 @@ rsmi_status_t rsmi_dev_temp_metric_get(uint32_t device, uint32_t sensor, uint32_
     return reading(device);
 }
 
-rsmi_status_t rsmi_dev_gpu_clk_freq_get(uint32_t device, uint32_t type, rsmi_frequencies_t *frequencies) {
-    memset(frequencies, 0, sizeof *frequencies);
-    frequencies->num_supported = is("nonsense") ? 1000 : 2;
-    frequencies->current = is("nonsense") ? 999 : 1;
-    frequencies->frequency[1] = type == RSMI_CLK_TYPE_SYS ? UINT64_C(2100000000) : UINT64_C(1300000000);
+rsmi_status_t rsmi_dev_gpu_clk_freq_get(uint32_t device, uint32_t type, uint64_t *room) {
+    frequencies_write(room, type == RSMI_CLK_TYPE_SYS ? UINT64_C(2100000000) : UINT64_C(1300000000), 0);
     return reading(device);
 }
 
