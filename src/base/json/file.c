@@ -20,9 +20,11 @@ static int file_open(const char *path, size_t *ret_size, struct divvy_error *err
     if (fd < 0 || fstat(fd, &status) < 0)
         return divvy_error_set_errno(error, -errno, "%.150s", path);
     if (!S_ISREG(status.st_mode))
-        return divvy_error_set(error, S_ISDIR(status.st_mode) ? -EISDIR : -ENODEV, "%.150s: not a file", path);
+        return divvy_error_set(error, S_ISDIR(status.st_mode) ? -EISDIR : -ENODEV,
+                               "%.150s: not a file", path);
     if ((uint64_t)status.st_size > DIVVY_JSON_FILE_BYTES)
-        return divvy_error_set(error, -EFBIG, "%.150s: longer than %u MiB", path, DIVVY_JSON_FILE_BYTES >> 20);
+        return divvy_error_set(error, -EFBIG, "%.150s: longer than %u MiB", path,
+                               DIVVY_JSON_FILE_BYTES >> 20);
     *ret_size = (size_t)status.st_size;
     return divvy_cleanup_keep(&fd);
 }
@@ -45,7 +47,8 @@ int divvy_json_file_read(const char *path, json_t **ret_value, struct divvy_erro
         return divvy_error_set_errno(error, (int)length, "%.150s", path);
     value = json_loadb(text, (size_t)length, JSON_DECODE_ANY, &fault);
     if (!value)
-        return divvy_error_set(error, -EINVAL, "%.120s: line %d, column %d: %.80s", path, fault.line, fault.column,
+        return divvy_error_set(error, -EINVAL, "%.120s: line %d, column %d: %.80s", path,
+                               fault.line, fault.column,
                                length == 0 ? "the file is empty" : fault.text);
     *ret_value = value;
     return 0;
@@ -60,8 +63,8 @@ static int folder_open(const char *path, const char **ret_name, struct divvy_err
     int fd;
 
     *ret_name = slash ? slash + 1 : path;
-    if ((size_t)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".") >=
-        sizeof folder)
+    if ((size_t)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+                         slash ? path : ".") >= sizeof folder)
         return divvy_error_set_errno(error, -ENAMETOOLONG, "%.150s", path);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? divvy_error_set_errno(error, -errno, "%.150s", folder) : fd;
@@ -94,7 +97,8 @@ static int text_store(int fd, const char *text, mode_t mode) {
     return status;
 }
 
-int divvy_json_file_write(const char *path, const json_t *value, mode_t mode, struct divvy_error *error) {
+int divvy_json_file_write(const char *path, const json_t *value, mode_t mode,
+                          struct divvy_error *error) {
     cleanup_free char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
     const char *name;
     char temporary[NAME_MAX + 1];
@@ -138,7 +142,8 @@ int divvy_json_file_lock(const char *path, int *ret_fd, struct divvy_error *erro
     return 0;
 }
 
-int divvy_json_file_set_aside(const char *path, char ret_path[PATH_MAX], struct divvy_error *error) {
+int divvy_json_file_set_aside(const char *path, char ret_path[PATH_MAX],
+                              struct divvy_error *error) {
     for (unsigned int n = 1; n <= 1000; n++) {
         if ((size_t)snprintf(ret_path, PATH_MAX, "%s.unreadable-%u", path, n) >= PATH_MAX)
             return divvy_error_set_errno(error, -ENAMETOOLONG, "%.150s", path);
@@ -148,5 +153,6 @@ int divvy_json_file_set_aside(const char *path, char ret_path[PATH_MAX], struct 
         if (errno != EEXIST)
             return divvy_error_set_errno(error, -errno, "cannot set %.150s aside", path);
     }
-    return divvy_error_set(error, -EEXIST, "cannot set %.150s aside: a thousand of its kind are there already", path);
+    return divvy_error_set(
+        error, -EEXIST, "cannot set %.150s aside: a thousand of its kind are there already", path);
 }

@@ -26,7 +26,8 @@ int divvy_json_file_read(const char *path, json_t **ret_value, struct divvy_erro
  * and folder have reached the disk on return. A link at `path` is replaced, not followed. `mode` is the file's, whatever the
  * umask is. On failure `path` is as it was, and nothing is left beside it.
  */
-int divvy_json_file_write(const char *path, const json_t *value, mode_t mode, struct divvy_error *error);
+int divvy_json_file_write(const char *path, const json_t *value, mode_t mode,
+                          struct divvy_error *error);
 
 /*
  * Waits until nobody else holds the lock of `path`, the file "PATH.lock" (made with mode 0600 and never removed). For changes
