@@ -170,7 +170,7 @@ static void devices_check(const struct divvy_cli_patient *patient,
                    "nvidia-smi -i %u -c DEFAULT", gpu->index);
         if (gpu->mig)
             (void)add(report, DIVVY_CLI_VERDICT_NOTE, "mig",
-                      "GPU %u is split into MIG instances; give one by "
+                      "GPU %u is split into MIG instances; give one by --gpu MIG-... or "
                       "CUDA_VISIBLE_DEVICES",
                       gpu->index);
     }

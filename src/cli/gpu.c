@@ -21,10 +21,11 @@ static int word_check(const char *gpu, struct divvy_error *error) {
     divvy_core_fault_t fault;
     divvy_core_uuid_t uuid;
     uint64_t index;
+    bool is_mig;
 
     if (!gpu || is_simulated_word(gpu) ||
         divvy_core_u64_parse(gpu, strlen(gpu), &index, NULL) == 0 ||
-        divvy_core_uuid_parse(gpu, strlen(gpu), &uuid, &fault) == 0)
+        divvy_core_uuid_parse_any(gpu, strlen(gpu), &uuid, &is_mig, &fault) == 0)
         return 0;
     return divvy_error_set(
         error, -EINVAL,
@@ -87,33 +88,58 @@ int divvy_cli_gpu_list_choose(const struct divvy_install *install, const char *g
     }
 }
 
+void divvy_cli_gpu_uuid_format(const struct divvy_cli_gpu *gpu,
+                               char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]) {
+    divvy_core_uuid_format_any(&gpu->uuid, gpu->is_instance, ret_text);
+}
+
+static int picked(const struct divvy_cli_gpu *found, const char *gpu,
+                  const struct divvy_cli_gpu **ret_gpu, struct divvy_error *error) {
+    if (found->mig)
+        return divvy_error_set(
+            error, -EINVAL,
+            "--gpu %s: this GPU is split into MIG instances; give one of them by its UUID, as "
+            "`divvy gpus' shows it",
+            gpu);
+    *ret_gpu = found;
+    return 0;
+}
+
+static int pick_first(const struct divvy_cli_gpu_list *list, const struct divvy_cli_gpu **ret_gpu,
+                      struct divvy_error *error) {
+    for (uint32_t i = 0; i < list->count; i++)
+        if (!list->gpus[i].mig) {
+            *ret_gpu = &list->gpus[i];
+            return 0;
+        }
+    return divvy_error_set(error, -ENODEV, list->count == 0
+                                               ? "no GPU is visible"
+                                               : "MIG mode is on and there are no MIG instances");
+}
+
 int divvy_cli_gpu_pick(const struct divvy_cli_gpu_list *list, const char *gpu,
                        const struct divvy_cli_gpu **ret_gpu, struct divvy_error *error) {
     divvy_core_uuid_t uuid;
+    uint32_t gpus = 0;
     uint64_t index;
+    bool is_mig;
 
-    if (list->count == 0)
-        return divvy_error_set(error, -ENODEV, "no GPU is visible");
-    if (!gpu || is_simulated_word(gpu)) {
-        *ret_gpu = &list->gpus[0];
-        return 0;
-    }
+    if (!gpu || is_simulated_word(gpu))
+        return pick_first(list, ret_gpu, error);
     if (divvy_core_u64_parse(gpu, strlen(gpu), &index, NULL) == 0) {
-        for (uint32_t i = 0; i < list->count; i++)
-            if (list->gpus[i].index == index) {
-                *ret_gpu = &list->gpus[i];
-                return 0;
-            }
+        for (uint32_t i = 0; i < list->count; i++) {
+            if (list->gpus[i].index == index && !list->gpus[i].is_instance)
+                return picked(&list->gpus[i], gpu, ret_gpu, error);
+            gpus += !list->gpus[i].is_instance;
+        }
         return divvy_error_set(error, -EINVAL,
                                "--gpu %s: there are %u GPUs, numbered from 0; see `divvy gpus'",
-                               gpu, list->count);
+                               gpu, gpus);
     }
-    if (divvy_core_uuid_parse(gpu, strlen(gpu), &uuid, NULL) == 0)
+    if (divvy_core_uuid_parse_any(gpu, strlen(gpu), &uuid, &is_mig, NULL) == 0)
         for (uint32_t i = 0; i < list->count; i++)
-            if (divvy_core_uuid_equal(&list->gpus[i].uuid, &uuid)) {
-                *ret_gpu = &list->gpus[i];
-                return 0;
-            }
+            if (divvy_core_uuid_equal(&list->gpus[i].uuid, &uuid))
+                return picked(&list->gpus[i], gpu, ret_gpu, error);
     return divvy_error_set(error, -EINVAL, "--gpu %s: no GPU here has this UUID; see `divvy gpus'",
                            gpu);
 }

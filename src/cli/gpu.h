@@ -23,7 +23,9 @@ struct divvy_cli_gpu {
     uint32_t sm_count; /* 0 when unknown (no has_driver_facts) */
     bool has_driver_facts;
     bool exclusive; /* compute mode lets one process only, or none, use it */
-    bool mig;       /* split into MIG instances */
+    bool mig;       /* split into MIG instances: no program can use it as a whole */
+    bool is_instance;   /* a MIG device: index is its GPU's, uuid its own */
+    uint32_t instance;  /* its index in its GPU */
     char name[96];
     char pci[20];
 };
@@ -79,9 +81,13 @@ int divvy_cli_gpu_list_choose(const struct divvy_install *install, const char *g
                               unsigned int flags, struct divvy_cli_gpu_list *ret_list,
                               bool *ret_fell_back, struct divvy_error *error);
 
+/* The UUID as drivers write it: "GPU-..." or "MIG-...". */
+void divvy_cli_gpu_uuid_format(const struct divvy_cli_gpu *gpu,
+                               char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]);
+
 /*
- * The device of a list that `gpu` names (NULL and "sim": the first). -EINVAL with remedy when it
- * names none.
+ * The device of a list that `gpu` names (NULL and "sim": the first that programs can use). -EINVAL
+ * with remedy when it names none, or a GPU that is split into MIG instances.
  */
 int divvy_cli_gpu_pick(const struct divvy_cli_gpu_list *list, const char *gpu,
                        const struct divvy_cli_gpu **ret_gpu, struct divvy_error *error);

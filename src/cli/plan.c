@@ -139,11 +139,11 @@ int divvy_cli_plan_memory_resolve(const divvy_core_size_t *size, const struct di
     return 0;
 }
 
-void divvy_cli_plan_limit_format(const divvy_core_uuid_t *uuid, uint64_t value,
+void divvy_cli_plan_limit_format(const struct divvy_cli_gpu *gpu, uint64_t value,
                                  char ret_text[DIVVY_CLI_LIMIT_TEXT_BYTES]) {
     char name[DIVVY_CORE_UUID_TEXT_BYTES];
 
-    divvy_core_uuid_format(uuid, name);
+    divvy_cli_gpu_uuid_format(gpu, name);
     (void)snprintf(ret_text, DIVVY_CLI_LIMIT_TEXT_BYTES, "{\"%s\": %" PRIu64 "}", name, value);
 }
 

@@ -49,9 +49,9 @@ void divvy_cli_plan_name_default(const char *program, int pid,
 int divvy_cli_plan_memory_resolve(const divvy_core_size_t *size, const struct divvy_cli_gpu *gpu,
                                   uint64_t *ret_bytes, struct divvy_error *error);
 
-/* The limit object for one device: {"GPU-...": value}. */
+/* The limit object for one device: {"GPU-...": value}, {"MIG-...": value}. */
 #define DIVVY_CLI_LIMIT_TEXT_BYTES 80
-void divvy_cli_plan_limit_format(const divvy_core_uuid_t *uuid, uint64_t value,
+void divvy_cli_plan_limit_format(const struct divvy_cli_gpu *gpu, uint64_t value,
                                  char ret_text[DIVVY_CLI_LIMIT_TEXT_BYTES]);
 
 /*

@@ -47,12 +47,18 @@ struct question {
     X(nvmlDeviceGetComputeMode)                                                                    \
     X(nvmlDeviceGetMigMode)
 
+/* Those that older drivers lack. */
+#define CUDA_WANTED(X) X(cuDeviceGetUuid_v2) /* MIG devices by their own UUID */
+#define NVML_WANTED(X)                                                                             \
+    X(nvmlDeviceGetMaxMigDeviceCount)                                                              \
+    X(nvmlDeviceGetMigDeviceHandleByIndex)
+
 #define MEMBER(symbol) __typeof__(&symbol) symbol;
 struct cuda_functions {
-    CUDA_ASKED(MEMBER)
+    CUDA_ASKED(MEMBER) CUDA_WANTED(MEMBER)
 };
 struct nvml_functions {
-    NVML_ASKED(MEMBER)
+    NVML_ASKED(MEMBER) NVML_WANTED(MEMBER)
 };
 #undef MEMBER
 
@@ -87,19 +93,27 @@ static void *library_open(const struct question *question, const char *name,
         return false;                                                                              \
     }
 
+#define LOAD_WANTED(symbol)                                                                        \
+    functions->symbol = (__typeof__(functions->symbol))dlsym(library, #symbol);
+
 static bool cuda_load(void *library, struct cuda_functions *functions,
                       struct divvy_cli_driver *driver) {
     CUDA_ASKED(LOAD)
+    CUDA_WANTED(LOAD_WANTED)
+    if (!functions->cuDeviceGetUuid_v2)
+        functions->cuDeviceGetUuid_v2 = functions->cuDeviceGetUuid;
     return true;
 }
 
 static bool nvml_load(void *library, struct nvml_functions *functions,
                       struct divvy_cli_driver *driver) {
     NVML_ASKED(LOAD)
+    NVML_WANTED(LOAD_WANTED)
     return true;
 }
 
 #undef LOAD
+#undef LOAD_WANTED
 
 /*
  * What a driver writes to stderr when it does not start says more than its error code: for example
@@ -131,12 +145,45 @@ static void words_add(int fd, char *text, size_t size_bytes) {
     (void)snprintf(text + used, size_bytes - used, "; it says: %s", line ? line + 1 : words);
 }
 
+static uint64_t nvml_total(const struct nvml_functions *nvml, nvmlDevice_t device) {
+    nvmlMemory_t memory = {0};
+
+    return nvml->nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS ? memory.total : 0;
+}
+
+/* The MIG devices of a GPU; their indices have holes. Those with names of the old form are left out:
+ * they have no UUID. */
+static void nvml_instances_ask(const struct nvml_functions *nvml, nvmlDevice_t parent,
+                               const struct divvy_cli_gpu *whole,
+                               struct divvy_cli_gpu_list *list) {
+    unsigned int most = 0;
+
+    if (!nvml->nvmlDeviceGetMaxMigDeviceCount || !nvml->nvmlDeviceGetMigDeviceHandleByIndex ||
+        nvml->nvmlDeviceGetMaxMigDeviceCount(parent, &most) != NVML_SUCCESS)
+        return;
+    for (unsigned int i = 0; i < most && list->count < DIVVY_CLI_GPUS_MAX; i++) {
+        struct divvy_cli_gpu gpu = {.index = whole->index, .is_instance = true, .instance = i};
+        char uuid[96] = "";
+        nvmlDevice_t device;
+        bool is_mig = false;
+
+        if (nvml->nvmlDeviceGetMigDeviceHandleByIndex(parent, i, &device) != NVML_SUCCESS ||
+            nvml->nvmlDeviceGetUUID(device, uuid, sizeof uuid) != NVML_SUCCESS ||
+            divvy_core_uuid_parse_any(uuid, strlen(uuid), &gpu.uuid, &is_mig, NULL) < 0 || !is_mig)
+            continue;
+        if (nvml->nvmlDeviceGetName(device, gpu.name, sizeof gpu.name) != NVML_SUCCESS)
+            (void)snprintf(gpu.name, sizeof gpu.name, "unknown");
+        gpu.memory_bytes = nvml_total(nvml, device);
+        memcpy(gpu.pci, whole->pci, sizeof gpu.pci);
+        list->gpus[list->count++] = gpu;
+    }
+}
+
 static void nvml_device_ask(const struct nvml_functions *nvml, unsigned int index,
                             struct divvy_cli_gpu_list *list) {
     struct divvy_cli_gpu gpu = {.index = index};
     char uuid[96] = "";
     nvmlDevice_t device;
-    nvmlMemory_t memory = {0};
     nvmlPciInfo_t pci = {0};
     nvmlComputeMode_t mode;
     unsigned int mig, pending;
@@ -148,8 +195,7 @@ static void nvml_device_ask(const struct nvml_functions *nvml, unsigned int inde
         return;
     if (nvml->nvmlDeviceGetName(device, gpu.name, sizeof gpu.name) != NVML_SUCCESS)
         (void)snprintf(gpu.name, sizeof gpu.name, "unknown");
-    if (nvml->nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS)
-        gpu.memory_bytes = memory.total;
+    gpu.memory_bytes = nvml_total(nvml, device);
     if (nvml->nvmlDeviceGetPciInfo_v3(device, &pci) == NVML_SUCCESS)
         (void)snprintf(gpu.pci, sizeof gpu.pci, "%.19s", pci.busId);
     if (nvml->nvmlDeviceGetComputeMode(device, &mode) == NVML_SUCCESS)
@@ -157,6 +203,8 @@ static void nvml_device_ask(const struct nvml_functions *nvml, unsigned int inde
     if (nvml->nvmlDeviceGetMigMode(device, &mig, &pending) == NVML_SUCCESS)
         gpu.mig = mig != 0;
     list->gpus[list->count++] = gpu;
+    if (gpu.mig)
+        nvml_instances_ask(nvml, device, &gpu, list);
 }
 
 static void nvml_ask(const struct question *question, struct divvy_cli_gpu_list *list) {
@@ -201,7 +249,7 @@ static int cuda_device_ask(const struct cuda_functions *cuda, int ordinal,
     int sm_count = 0;
 
     if (cuda->cuDeviceGet(&device, ordinal) != CUDA_SUCCESS ||
-        cuda->cuDeviceGetUuid(&driver_uuid, device) != CUDA_SUCCESS ||
+        cuda->cuDeviceGetUuid_v2(&driver_uuid, device) != CUDA_SUCCESS ||
         cuda->cuDeviceTotalMem_v2(&total_bytes, device) != CUDA_SUCCESS)
         return -1;
     memcpy(uuid.bytes, &driver_uuid, sizeof uuid.bytes);

@@ -42,8 +42,9 @@ static const struct argp parser = {
     .options = options,
     .parser = argument_take,
     .doc = "List the GPUs that divvy can divide.\v"
-           "MEMORY is what a program sees as the device's total. Without a GPU the simulated one "
-           "is listed.",
+           "MEMORY is what a program sees as the device's total. A GPU of the kind MIG is split "
+           "into instances, which stand below it: they can be used, it cannot. Without a GPU the "
+           "simulated one is listed.",
 };
 
 static void table_print(const struct divvy_cli_gpu_list *list, const struct divvy_cli_gpu *only) {
@@ -51,26 +52,33 @@ static void table_print(const struct divvy_cli_gpu_list *list, const struct divv
                  "UUID");
     for (uint32_t i = 0; i < list->count; i++) {
         const struct divvy_cli_gpu *gpu = &list->gpus[i];
-        char memory[32], uuid[DIVVY_CORE_UUID_TEXT_BYTES], sms[16] = "-";
+        char memory[32], uuid[DIVVY_CORE_UUID_TEXT_BYTES], sms[16] = "-", number[24];
         divvy_core_text_t text;
 
         if (only && gpu != only)
             continue;
         divvy_core_text_init(&text, memory, sizeof memory);
         divvy_core_text_add_size(&text, gpu->memory_bytes);
-        divvy_core_uuid_format(&gpu->uuid, uuid);
+        divvy_cli_gpu_uuid_format(gpu, uuid);
         if (gpu->sm_count)
             (void)snprintf(sms, sizeof sms, "%u", gpu->sm_count);
-        (void)printf("%-4u %-28s %-10s %5s  %-9s  %s\n", gpu->index, gpu->name, memory, sms,
-                     list->simulated ? "simulated" : "real", uuid);
+        (void)snprintf(number, sizeof number, gpu->is_instance ? "%u:%u" : "%u", gpu->index,
+                       gpu->instance);
+        (void)printf("%-4s %-28s %-10s %5s  %-9s  %s\n", number, gpu->name, memory, sms,
+                     gpu->mig           ? "MIG"
+                     : list->simulated ? "simulated"
+                                       : "real",
+                     uuid);
     }
 }
 
 static json_t *gpu_object(const struct divvy_cli_gpu *gpu, int simulated) {
     char uuid[DIVVY_CORE_UUID_TEXT_BYTES];
 
-    divvy_core_uuid_format(&gpu->uuid, uuid);
-    return json_pack("{s:i, s:s, s:s, s:I, s:o, s:b, s:s, s:b}", "index", (int)gpu->index, "uuid",
+    divvy_cli_gpu_uuid_format(gpu, uuid);
+    return json_pack("{s:i, s:o, s:s, s:s, s:I, s:o, s:b, s:s, s:b}", "index", (int)gpu->index,
+                     "instance",
+                     gpu->is_instance ? json_integer((json_int_t)gpu->instance) : json_null(), "uuid",
                      uuid, "name", gpu->name, "memory_bytes", (json_int_t)gpu->memory_bytes,
                      "sm_count",
                      gpu->sm_count ? json_integer((json_int_t)gpu->sm_count) : json_null(),

@@ -239,17 +239,17 @@ static int environment_prepare(const struct plan *plan, const struct divvy_cli_g
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
 
     if (plan->memory_bytes) {
-        divvy_cli_plan_limit_format(&plan->gpu->uuid, plan->memory_bytes, limit);
+        divvy_cli_plan_limit_format(plan->gpu, plan->memory_bytes, limit);
         if (variable_set(MEM_LIMIT, limit, error) < 0)
             return error->status;
     }
     if (plan->percent) {
-        divvy_cli_plan_limit_format(&plan->gpu->uuid, plan->percent, limit);
+        divvy_cli_plan_limit_format(plan->gpu, plan->percent, limit);
         if (variable_set(UP_LIMIT, limit, error) < 0)
             return error->status;
     }
     /* The tenant has one GPU; by UUID, since CUDA and NVML may count in different orders. */
-    divvy_core_uuid_format(&plan->gpu->uuid, uuid);
+    divvy_cli_gpu_uuid_format(plan->gpu, uuid);
     if ((list->count > 1 || visible) && !is_pinned_to_instance(visible) &&
         variable_set("CUDA_VISIBLE_DEVICES", uuid, error) < 0)
         return error->status;
@@ -282,7 +282,7 @@ static int daemon_find(const struct arguments *arguments, const struct plan *pla
     };
     int status = divvy_cli_daemon_ensure(&plan->install, &client, error);
 
-    divvy_core_uuid_format(&plan->gpu->uuid, uuid);
+    divvy_cli_gpu_uuid_format(plan->gpu, uuid);
     if (!arguments->memory)
         wish.memory_bytes = divvy_cli_plan_variable_value(getenv(MEM_LIMIT), 1, plan->gpu);
     if (!arguments->compute)

@@ -58,7 +58,7 @@ static int key_interpret(const reader_t *reader, const char *key, size_t length,
         entry->index = (uint32_t)index;
         return 0;
     }
-    if (divvy_core_uuid_parse(key, length, &entry->uuid, &inner) < 0)
+    if (divvy_core_uuid_parse_any(key, length, &entry->uuid, &entry->is_mig, &inner) < 0)
         return refuse(reader, -EINVAL, entry->key_position + inner.position,
                       "the key is neither a device index nor a GPU UUID");
     entry->key = DIVVY_CORE_LIMIT_KEY_UUID;

@@ -1,7 +1,7 @@
 /*
  * The limit objects of TENSOR_FUSION_CUDA_UP_LIMIT and TENSOR_FUSION_CUDA_MEM_LIMIT:
  *     {"0": 20, "gpu-3430f778-7a25-704c-9090-8b0bb2478114": 10}
- * A flat JSON object whose keys are device indices or GPU UUIDs and whose values are whole numbers.
+ * A flat JSON object whose keys are device indices or UUIDs of GPUs and MIG devices and whose values are whole numbers.
  * Anything else is refused with its place: a mistyped limit must never read as "no limit". Pure,
  * bounded (text of any length, at most DIVVY_CORE_LIMITS_MAX entries), no allocation; usable in
  * constructors.
@@ -12,6 +12,7 @@
 #include "core/fault.h"
 #include "core/uuid.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,7 @@ typedef struct {
     divvy_core_limit_key_t key; /* which of index and uuid is meant */
     uint32_t index;
     divvy_core_uuid_t uuid;
+    bool is_mig;           /* the UUID was written "MIG-..." */
     uint64_t value;        /* percent or bytes; 0 = no limit */
     size_t key_position;   /* offset of the key's first character, for messages about devices */
     size_t value_position; /* offset of the value's first digit */

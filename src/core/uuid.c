@@ -48,12 +48,38 @@ int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *re
     return 0;
 }
 
+int divvy_core_uuid_parse_any(const char *text, size_t length, divvy_core_uuid_t *ret_uuid,
+                              bool *ret_is_mig, divvy_core_fault_t *ret_fault) {
+    bool is_mig = length >= 4 && divvy_core_word_equal(text, 4, "mig-");
+    divvy_core_fault_t fault;
+    int status;
+
+    if (is_mig && length >= 8 && divvy_core_word_equal(text, 8, "mig-gpu-"))
+        return divvy_core_fault_set(
+            ret_fault, -EINVAL, 4, "this older name of a MIG device has no UUID of its own in it");
+    if (is_mig) {
+        text += 4;
+        length -= 4;
+    }
+    status = divvy_core_uuid_parse(text, length, ret_uuid, &fault);
+    if (status < 0)
+        return divvy_core_fault_set(ret_fault, status, fault.position + (is_mig ? 4 : 0),
+                                    fault.reason);
+    *ret_is_mig = is_mig;
+    return 0;
+}
+
 void divvy_core_uuid_format(const divvy_core_uuid_t *uuid,
                             char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]) {
+    divvy_core_uuid_format_any(uuid, false, ret_text);
+}
+
+void divvy_core_uuid_format_any(const divvy_core_uuid_t *uuid, bool is_mig,
+                                char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]) {
     static const char hex[] = "0123456789abcdef";
     char *at = ret_text;
 
-    memcpy(at, "GPU-", 4);
+    memcpy(at, is_mig ? "MIG-" : "GPU-", 4);
     at += 4;
     for (int i = 0; i < 16; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)

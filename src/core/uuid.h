@@ -25,9 +25,19 @@ typedef struct {
 int divvy_core_uuid_parse(const char *text, size_t length, divvy_core_uuid_t *ret_uuid,
                           divvy_core_fault_t *ret_fault);
 
+/*
+ * The same, and "MIG-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" too, which *ret_is_mig tells. The older
+ * names of MIG devices, "MIG-GPU-.../1/0", hold no UUID of their own and are refused.
+ */
+int divvy_core_uuid_parse_any(const char *text, size_t length, divvy_core_uuid_t *ret_uuid,
+                              bool *ret_is_mig, divvy_core_fault_t *ret_fault);
+
 /* Writes the form of NVML, lower case with prefix. */
 void divvy_core_uuid_format(const divvy_core_uuid_t *uuid,
                             char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]);
+/* The same of a GPU or a MIG device. */
+void divvy_core_uuid_format_any(const divvy_core_uuid_t *uuid, bool is_mig,
+                                char ret_text[DIVVY_CORE_UUID_TEXT_BYTES]);
 
 bool divvy_core_uuid_equal(const divvy_core_uuid_t *a, const divvy_core_uuid_t *b);
 

@@ -59,18 +59,16 @@ static unsigned siblings_count(struct divvy_compute_device *device, uint64_t now
  * at the start, since nothing is to be loaded from within a launch.
  */
 static nvmlDevice_t device_handle(struct divvy_compute_device *device) {
-    char text[DIVVY_CORE_UUID_TEXT_BYTES];
     divvy_core_uuid_t uuid;
 
     if (device->nvml_asked)
         return device->nvml;
     device->nvml_asked = true;
-    if (!divvy_nvml_resolve(false) || !divvy_nvml.nvmlInit_v2 || !divvy_nvml.nvmlDeviceGetHandleByUUID ||
+    if (!divvy_nvml_resolve(false) || !divvy_nvml.nvmlInit_v2 ||
         !divvy_nvml.nvmlDeviceGetUtilizationRates || divvy_nvml.nvmlInit_v2() != NVML_SUCCESS)
         return NULL;
     memcpy(uuid.bytes, &device->page->uuid, sizeof(uuid.bytes));
-    divvy_core_uuid_format(&uuid, text);
-    if (divvy_nvml.nvmlDeviceGetHandleByUUID(text, &device->nvml) != NVML_SUCCESS)
+    if (!divvy_nvml_find(&uuid, &device->nvml))
         device->nvml = NULL;
     return device->nvml;
 }

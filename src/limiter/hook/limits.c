@@ -63,14 +63,17 @@ int divvy_limits_read(struct divvy_limits *ret_limits) {
     return percent_status < 0 ? percent_status : bytes_status;
 }
 
-static bool names(const divvy_core_limit_t *entry, const struct divvy_limit_device *device) {
+bool divvy_limits_is_mig(const struct divvy_limit_device *device) {
     static const divvy_core_uuid_t zero;
 
-    /* What is no MIG device has a parent of zeros, which is no device even where a key says so. */
+    return !divvy_core_uuid_equal(&device->parent, &zero);
+}
+
+static bool names(const divvy_core_limit_t *entry, const struct divvy_limit_device *device) {
     if (entry->key == DIVVY_CORE_LIMIT_KEY_UUID)
         return divvy_core_uuid_equal(&entry->uuid, &device->uuid) ||
                (divvy_core_uuid_equal(&entry->uuid, &device->parent) &&
-                !divvy_core_uuid_equal(&entry->uuid, &zero));
+                divvy_limits_is_mig(device));
     return device->index >= 0 && entry->index == (uint32_t)device->index;
 }
 
@@ -104,7 +107,7 @@ int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_
     if (bytes != 0 && device->total_bytes != 0 && bytes > device->total_bytes) {
         char uuid[DIVVY_CORE_UUID_TEXT_BYTES];
 
-        divvy_core_uuid_format(&device->uuid, uuid);
+        divvy_core_uuid_format_any(&device->uuid, divvy_limits_is_mig(device), uuid);
         divvy_core_log_once(DIVVY_LOG_ERROR,
                             "%s: byte %zu: %llu is more than the %llu bytes of device %s; give it "
                             "%llu or less, or 0 for "
@@ -127,6 +130,14 @@ static bool any_named(const divvy_core_limit_t *entry, const struct divvy_limit_
     return false;
 }
 
+size_t divvy_limits_gpus(const struct divvy_limit_device *devices, size_t count) {
+    size_t gpus = 0;
+
+    while (gpus < count && !divvy_limits_is_mig(&devices[gpus]))
+        gpus++;
+    return gpus;
+}
+
 static int check_keys(const char *variable, const divvy_core_limits_t *limits,
                       const struct divvy_limit_device *devices, size_t count) {
     const divvy_core_limit_t *stray = NULL;
@@ -141,7 +152,7 @@ static int check_keys(const char *variable, const divvy_core_limits_t *limits,
         } else if (entry->key == DIVVY_CORE_LIMIT_KEY_INDEX) {
             stray = stray ? stray : entry;
         } else {
-            divvy_core_uuid_format(&entry->uuid, uuid);
+            divvy_core_uuid_format_any(&entry->uuid, entry->is_mig, uuid);
             divvy_core_log_once(DIVVY_LOG_ERROR,
                                 "%s: byte %zu: no device of this machine is %s; `divvy gpus` or "
                                 "`nvidia-smi -L` lists "
@@ -161,7 +172,7 @@ static int check_keys(const char *variable, const divvy_core_limits_t *limits,
     divvy_core_log_once(
         DIVVY_LOG_ERROR,
         "%s: byte %zu: there is no device %u; this machine has %zu, numbered from 0; %s", variable,
-        stray->key_position, stray->index, count, what_follows());
+        stray->key_position, stray->index, divvy_limits_gpus(devices, count), what_follows());
     return -ENODEV;
 }
 

@@ -52,6 +52,11 @@ int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_
 int divvy_limits_check_keys(const struct divvy_limits *limits,
                             const struct divvy_limit_device *devices, size_t count, bool complete);
 
+/* Whether the device is a MIG device: what is none has a parent of zeros. */
+bool divvy_limits_is_mig(const struct divvy_limit_device *device);
+/* How many of the devices are whole GPUs: they come before all MIG devices. */
+size_t divvy_limits_gpus(const struct divvy_limit_device *devices, size_t count);
+
 /* Whether a key is an index, so that the devices' places in NVML's order must be known. */
 bool divvy_limits_need_index(const struct divvy_limits *limits);
 

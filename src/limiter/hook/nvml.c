@@ -96,6 +96,53 @@ static uint64_t pci_of(nvmlDevice_t device) {
     return (uint64_t)info.domain << 32 | (uint64_t)info.bus << 8 | info.device;
 }
 
+static uint64_t total_of(nvmlDevice_t device) {
+    nvmlMemory_t memory = {0};
+
+    return divvy_nvml.nvmlDeviceGetMemoryInfo &&
+                   divvy_nvml.nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS
+               ? memory.total
+               : 0;
+}
+
+bool divvy_nvml_find(const divvy_core_uuid_t *uuid, nvmlDevice_t *ret_device) {
+    char text[DIVVY_CORE_UUID_TEXT_BYTES];
+
+    for (int is_mig = 0; divvy_nvml.nvmlDeviceGetHandleByUUID && is_mig < 2; is_mig++) {
+        divvy_core_uuid_format_any(uuid, is_mig, text);
+        if (divvy_nvml.nvmlDeviceGetHandleByUUID(text, ret_device) == NVML_SUCCESS)
+            return true;
+    }
+    return false;
+}
+
+/* The MIG devices of one GPU; the number entered. Their indices have holes. */
+static size_t instances_enter(const struct divvy_limit_device *gpu,
+                              struct divvy_limit_device *ret_devices, size_t capacity) {
+    nvmlDevice_t parent, device;
+    unsigned most = 0;
+    size_t entered = 0;
+
+    if (!divvy_nvml.nvmlDeviceGetMaxMigDeviceCount ||
+        !divvy_nvml.nvmlDeviceGetMigDeviceHandleByIndex ||
+        handle_at((unsigned)gpu->index, &parent) < 0 ||
+        divvy_nvml.nvmlDeviceGetMaxMigDeviceCount(parent, &most) != NVML_SUCCESS)
+        return 0;
+    for (unsigned i = 0; i < most && entered < capacity; i++) {
+        struct divvy_limit_device *entry = &ret_devices[entered];
+
+        if (divvy_nvml.nvmlDeviceGetMigDeviceHandleByIndex(parent, i, &device) != NVML_SUCCESS ||
+            !divvy_nvml_uuid(device, &entry->uuid))
+            continue;
+        entry->parent = gpu->uuid;
+        entry->index = gpu->index;
+        entry->pci = gpu->pci;
+        entry->total_bytes = total_of(device);
+        entered++;
+    }
+    return entered;
+}
+
 int divvy_nvml_devices(struct divvy_limit_device *ret_devices, size_t capacity) {
     size_t entered = 0;
     unsigned count;
@@ -105,18 +152,17 @@ int divvy_nvml_devices(struct divvy_limit_device *ret_devices, size_t capacity) 
     count = device_count();
     for (unsigned index = 0; index < count && entered < capacity; index++) {
         struct divvy_limit_device *entry = &ret_devices[entered];
-        nvmlMemory_t memory = {0};
         nvmlDevice_t device;
 
         if (handle_at(index, &device) < 0 || !divvy_nvml_uuid(device, &entry->uuid))
             continue;
         entry->index = (int32_t)index;
         entry->pci = pci_of(device);
-        if (divvy_nvml.nvmlDeviceGetMemoryInfo &&
-            divvy_nvml.nvmlDeviceGetMemoryInfo(device, &memory) == NVML_SUCCESS)
-            entry->total_bytes = memory.total;
+        entry->total_bytes = total_of(device);
         entered++;
     }
+    for (size_t i = 0, gpus = entered; i < gpus; i++)
+        entered += instances_enter(&ret_devices[i], ret_devices + entered, capacity - entered);
     if (divvy_nvml.nvmlShutdown)
         (void)divvy_nvml.nvmlShutdown();
     return entered > 0 ? (int)entered : -ENODEV;

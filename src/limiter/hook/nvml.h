@@ -24,11 +24,14 @@ extern struct divvy_nvml divvy_nvml;
 bool divvy_nvml_resolve(bool may_load);
 
 /*
- * All GPUs of the machine in NVML's order, whatever CUDA_VISIBLE_DEVICES says: number entered, or
- * -ENODEV when there is no working NVML. Initialises NVML and lets it go again: milliseconds on a
+ * All GPUs of the machine in NVML's order, whatever CUDA_VISIBLE_DEVICES says, and behind them the
+ * MIG devices that they are split into, as far as there is room: number entered, or -ENODEV when there is no working NVML. Initialises NVML and lets it go again: milliseconds on a
  * real driver, never in an allocation.
  */
 int divvy_nvml_devices(struct divvy_limit_device *ret_devices, size_t capacity);
+
+/* An initialised NVML's handle of the GPU or MIG device with this UUID. */
+bool divvy_nvml_find(const divvy_core_uuid_t *uuid, nvmlDevice_t *ret_device);
 
 /* UUID of an initialised NVML's device, from "GPU-..." or "MIG-..." text. */
 bool divvy_nvml_uuid(nvmlDevice_t device, divvy_core_uuid_t *ret_uuid);

@@ -35,7 +35,8 @@ static uint32_t state;    /* divvy_process_state_t */
 static bool cuda_known;   /* devices as CUDA numbers them have been entered */
 static int page_fd = -1;
 static struct divvy_limits limits;
-static struct divvy_limit_device machine[DIVVY_CUDA_DEVICES]; /* all GPUs, in NVML's order */
+/* All GPUs, in NVML's order, and behind them their MIG devices. */
+static struct divvy_limit_device machine[DIVVY_CUDA_DEVICES];
 static size_t machine_count;
 static bool machine_complete; /* NVML listed them */
 
@@ -149,11 +150,12 @@ static bool is_inside(void) {
 /* Who else has limits for us, where neither the environment nor a tenant's folder has: false: somebody should have, and has not. */
 static bool hypervisor_ask(void) {
     bool is_known = limits.any || divvy_tenant_is_set_up();
-    bool is_answered = divvy_channel_is_wanted() && divvy_channel_pod_ask(machine, machine_count) == 0;
+    size_t gpus = divvy_limits_gpus(machine, machine_count);
+    bool is_answered = divvy_channel_is_wanted() && divvy_channel_pod_ask(machine, gpus) == 0;
 
     if (is_known || divvy_channel_is_divvyd())
         return true;
-    if (divvy_foreign_attach(machine, machine_count) < 0)
+    if (divvy_foreign_attach(machine, gpus) < 0)
         return false;
     /* Limits that are known without the hypervisor hold whether it answers or not. */
     return is_answered || !divvy_channel_is_wanted() || divvy_foreign_state() != DIVVY_FOREIGN_NONE;
@@ -227,7 +229,7 @@ int divvy_process_page_device_by_uuid(const divvy_core_uuid_t *uuid) {
         if (divvy_core_uuid_equal(&machine[i].uuid, uuid))
             entry = device_enter(&machine[i]);
     lock_give();
-    /* A MIG device, which only CUDA lists: known once a process of the tenant has used it. */
+    /* A MIG device that was made since: known once a process of the tenant has used it. */
     if (entry < 0)
         entry = divvy_page_device_find(divvy_process.page, uuid->bytes);
     return entry < 0 ? -1 : entry;
@@ -290,8 +292,10 @@ static void cuda_device_describe(CUdevice ordinal, struct divvy_limit_device *re
              : divvy_real.cuDeviceGetUuid(&uuid, ordinal)) == CUDA_SUCCESS)
         memcpy(ret_device->uuid.bytes, uuid.bytes, sizeof ret_device->uuid.bytes);
     for (size_t i = 0; i < machine_count; i++)
-        if (divvy_core_uuid_equal(&machine[i].uuid, &ret_device->uuid))
+        if (divvy_core_uuid_equal(&machine[i].uuid, &ret_device->uuid)) {
             ret_device->index = machine[i].index;
+            ret_device->parent = machine[i].parent;
+        }
     if (machine_complete && ret_device->index < 0) {
         ret_device->pci = pci_of(ordinal);
         parent_find(ret_device);

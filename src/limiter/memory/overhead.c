@@ -49,13 +49,9 @@ void divvy_overhead_seen(int device, uint64_t process_bytes) {
 static bool process_bytes(const divvy_core_uuid_t *uuid, uint64_t *ret_bytes) {
     nvmlProcessInfo_t processes[PROCESSES_MAX];
     unsigned count = PROCESSES_MAX;
-    char text[DIVVY_CORE_UUID_TEXT_BYTES];
     nvmlDevice_t device;
 
-    divvy_core_uuid_format(uuid, text);
-    if (!divvy_nvml.nvmlDeviceGetHandleByUUID ||
-        !divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3 ||
-        divvy_nvml.nvmlDeviceGetHandleByUUID(text, &device) != NVML_SUCCESS ||
+    if (!divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3 || !divvy_nvml_find(uuid, &device) ||
         divvy_nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, &count, processes) !=
             NVML_SUCCESS)
         return false;

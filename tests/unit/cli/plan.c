@@ -99,14 +99,19 @@ static void names(void **state) {
 }
 
 static void limit_objects(void **state) {
-    divvy_core_uuid_t uuid = {{0x34, 0x30}};
+    struct divvy_cli_gpu gpu = {.uuid = {{0x34, 0x30}}};
     char text[DIVVY_CLI_LIMIT_TEXT_BYTES];
 
     (void)state;
-    divvy_cli_plan_limit_format(&uuid, UINT64_MAX, text);
+    divvy_cli_plan_limit_format(&gpu, UINT64_MAX, text);
     assert_string_equal(text,
                         "{\"GPU-34300000-0000-0000-0000-000000000000\": 18446744073709551615}");
     assert_int_equal(divvy_cli_plan_variable_check("X", text, 1, NULL), 0);
+    gpu.is_instance = true;
+    divvy_cli_plan_limit_format(&gpu, 7, text);
+    assert_string_equal(text, "{\"MIG-34300000-0000-0000-0000-000000000000\": 7}");
+    assert_int_equal(divvy_cli_plan_variable_check("X", text, 1, NULL), 0);
+    assert_int_equal(divvy_cli_plan_variable_value(text, 1, &gpu), 7);
 }
 
 static void variables(void **state) {

@@ -63,6 +63,33 @@ static void others_are_refused(void **state) {
     }
 }
 
+/* MIG devices have UUIDs too, unless they are named in the old way. */
+static void mig_devices(void **state) {
+    static const char *const bad[] = {"MIG-", "MIG-3430f778", "MIG-GPU-3430f778-7a25-704c-9090-8b0bb2478114/1/0",
+                                      "MIG-MIG-3430f778-7a25-704c-9090-8b0bb2478114",
+                                      "mig-gpu-3430f778-7a25-704c-9090-8b0bb2478114"};
+    static const char mig[] = "MIG-3430f778-7a25-504c-9090-8b0bb2478114";
+    static const char gpu[] = "GPU-3430f778-7a25-504c-9090-8b0bb2478114";
+    char text[DIVVY_CORE_UUID_TEXT_BYTES];
+    divvy_core_fault_t fault;
+    divvy_core_uuid_t a, b;
+    bool is_mig = false;
+
+    (void)state;
+    assert_int_equal(divvy_core_uuid_parse_any(mig, strlen(mig), &a, &is_mig, NULL), 0);
+    assert_true(is_mig);
+    divvy_core_uuid_format_any(&a, true, text);
+    assert_string_equal(text, mig);
+    assert_int_equal(divvy_core_uuid_parse_any(gpu, strlen(gpu), &b, &is_mig, NULL), 0);
+    assert_false(is_mig);
+    assert_true(divvy_core_uuid_equal(&a, &b));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(divvy_core_uuid_parse_any(bad[i], strlen(bad[i]), &a, &is_mig, &fault),
+                         -EINVAL);
+    assert_int_equal(divvy_core_uuid_parse_any("MIG-x", 5, &a, &is_mig, &fault), -EINVAL);
+    assert_int_equal(fault.position, 4);
+}
+
 static void names_are_compared(void **state) {
     (void)state;
     assert_true(divvy_core_uuid_text_equal("MIG-aB", 6, "mig-Ab", 6));
@@ -75,6 +102,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spellings_are_one),
         cmocka_unit_test(others_are_refused),
+        cmocka_unit_test(mig_devices),
         cmocka_unit_test(names_are_compared),
     };
 

@@ -89,6 +89,19 @@ static void test_parts(void **state) {
     assert_int_equal(divvy_limits_read(&limits), 0);
     assert_int_equal(divvy_limits_of(&limits, &part, &limit), 0);
     assert_int_equal(limit.bytes, 0);
+    /* its own name, with its prefix or a GPU's; and only where it is known */
+    memcpy(part.uuid.bytes, "\x55\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07", 16);
+    set(NULL, "{\"MIG-55000000-0000-0000-0000-000000000007\": 6}");
+    assert_int_equal(divvy_limits_read(&limits), 0);
+    assert_int_equal(divvy_limits_of(&limits, &part, &limit), 0);
+    assert_int_equal(limit.bytes, 6);
+    assert_int_equal(divvy_limits_of(&limits, &devices[1], &limit), 0);
+    assert_int_equal(limit.bytes, 0);
+    assert_int_equal(divvy_limits_check_keys(&limits, devices, 2, true), -ENODEV);
+    assert_int_equal(divvy_limits_check_keys(&limits, &part, 1, true), 0);
+    assert_true(divvy_limits_is_mig(&part));
+    assert_int_equal(divvy_limits_gpus(devices, 2), 2);
+    assert_int_equal(divvy_limits_gpus(&part, 1), 0);
 }
 
 static void test_refused(void **state) {

@@ -58,6 +58,12 @@ void divvy_control_ring(void) {
     rings++;
 }
 
+bool divvy_nvml_find(const divvy_core_uuid_t *uuid, nvmlDevice_t *ret_device) {
+    (void)uuid;
+    (void)ret_device;
+    return false;
+}
+
 bool divvy_nvml_resolve(bool may_load) {
     (void)may_load;
     return false;
