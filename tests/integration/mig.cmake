@@ -1,10 +1,6 @@
-# Programs on the MIG devices of the simulated GPU.
-add_executable(mig_guest ${CMAKE_CURRENT_LIST_DIR}/mig/guest.c)
-target_link_libraries(mig_guest PRIVATE divvy_flags divvy_cuda simgpu_cuda pthread dl)
-set_target_properties(mig_guest PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-foreach(part visible old_driver speed memory killed)
-    add_test(NAME integration/mig_${part}
-        COMMAND ${CMAKE_CURRENT_LIST_DIR}/mig/mig.sh ${part} $<TARGET_FILE:mig_guest> $<TARGET_FILE_DIR:simgpu_cuda>
-                $<TARGET_FILE:divvy-sim>)
-    set_tests_properties(integration/mig_${part} PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77)
-endforeach()
+# divvy mig and the discovery example, against a fake NVML and the simulated one.
+if(TARGET mig_fake_nvml AND TARGET mig_discovery AND TARGET simgpu_nvml)
+    add_test(NAME integration/mig
+        COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/mig.sh $<TARGET_FILE:divvy> $<TARGET_FILE:mig_discovery> $<TARGET_FILE_DIR:mig_fake_nvml>)
+    set_tests_properties(integration/mig PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77)
+endif()
