@@ -94,6 +94,7 @@ DIVVY_MIG_API int divvy_mig_list_all(const char *library, uint32_t flags, struct
 /* NULL is fine. */
 DIVVY_MIG_API void divvy_mig_list_free(struct divvy_mig_list *list);
 
+/* How many devices the list has. */
 DIVVY_MIG_API uint32_t divvy_mig_list_count(const struct divvy_mig_list *list);
 
 /* Device `place`, the list's; NULL beyond its end. */
@@ -275,11 +276,12 @@ DIVVY_MIG_API int divvy_mig_release_for(const char *lock_dir, const char *uuid, 
                                         struct divvy_mig_error *error);
 
 /* The device; the reservation's. */
-DIVVY_MIG_API const struct divvy_mig_device *
-divvy_mig_reservation_device(const struct divvy_mig_reservation *reservation);
+DIVVY_MIG_API const struct divvy_mig_device *divvy_mig_reservation_device(const struct divvy_mig_reservation *reservation);
 
-/* How the device was found to fit (DIVVY_MIG_MATCH_…), and whether it was created for this reservation (1). */
+/* How the device was found to fit: DIVVY_MIG_MATCH_…; NO_MATCH is a bigger one. */
 DIVVY_MIG_API int divvy_mig_reservation_match(const struct divvy_mig_reservation *reservation);
+
+/* 1 when it was created for this reservation, else 0. */
 DIVVY_MIG_API int divvy_mig_reservation_is_created(const struct divvy_mig_reservation *reservation);
 
 /*

@@ -8,12 +8,23 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define THREAD_STACK_BYTES (128u * 1024)
+
+/* The installed structures: what other programs were built with. They may only grow at their ends. */
+_Static_assert(offsetof(struct divvy_mig_device, memory_bytes) == 40, "struct divvy_mig_device");
+_Static_assert(offsetof(struct divvy_mig_device, uuid) == 56, "struct divvy_mig_device");
+_Static_assert(offsetof(struct divvy_mig_device, profile) == 344, "struct divvy_mig_device");
+_Static_assert(offsetof(struct divvy_mig_options, lock_dir) == 32, "struct divvy_mig_options");
+_Static_assert(offsetof(struct divvy_mig_options, log_data) == 64, "struct divvy_mig_options");
+_Static_assert(sizeof(struct divvy_mig_error) == 512, "struct divvy_mig_error");
+_Static_assert(sizeof(struct divvy_mig_profile) == 72, "struct divvy_mig_profile");
+_Static_assert(sizeof(struct divvy_mig_holder) == 32, "struct divvy_mig_holder");
 
 void divvy_mig_say(void (*log)(void *log_data, int level, const char *line), void *log_data, int level, const char *format,
                    ...) {
