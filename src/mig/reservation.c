@@ -23,7 +23,7 @@ _Static_assert(offsetof(struct divvy_mig_device, profile) == 344, "struct divvy_
 _Static_assert(offsetof(struct divvy_mig_options, lock_dir) == 32, "struct divvy_mig_options");
 _Static_assert(offsetof(struct divvy_mig_options, log_data) == 64, "struct divvy_mig_options");
 _Static_assert(sizeof(struct divvy_mig_error) == 512, "struct divvy_mig_error");
-_Static_assert(sizeof(struct divvy_mig_profile) == 72, "struct divvy_mig_profile");
+_Static_assert(sizeof(struct divvy_mig_profile) == 64, "struct divvy_mig_profile");
 _Static_assert(sizeof(struct divvy_mig_holder) == 32, "struct divvy_mig_holder");
 
 void divvy_mig_say(void (*log)(void *log_data, int level, const char *line), void *log_data, int level, const char *format,
