@@ -6,7 +6,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -398,6 +400,156 @@ static void test_foreign_owner(void **state) {
     assert_int_equal(as_nobody(respects_body), 0);
 }
 
+/* --- others between two of our calls --------------------------------------------------------------------------------- */
+
+/* What happens right before the next call of flock or linkat in this program; once. */
+static void (*before_flock)(void), (*before_link)(void);
+
+static void happen(void (**what)(void)) {
+    void (*once)(void) = *what;
+
+    *what = NULL;
+    if (once)
+        once();
+}
+
+/* These two stand in for the C library's. */
+int flock(int fd, int operation) {
+    happen(&before_flock);
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) {
+    happen(&before_link);
+    return (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
+}
+
+static int other_fd;
+
+/* Another takes the device: whatever has the name goes, and a file comes that says so and is locked. */
+static void another_takes(void) {
+    (void)unlink(test_lock_path(UUID));
+    (void)test_lock_write(UUID, test_line(getpid(), 0), 0);
+    other_fd = open(test_lock_path(UUID), O_RDONLY | O_CLOEXEC);
+    (void)syscall(SYS_flock, other_fd, LOCK_EX | LOCK_NB);
+}
+
+static void another_takes_and_goes(void) {
+    another_takes();
+    (void)unlink(test_lock_path(UUID));
+    (void)close(other_fd);
+}
+
+static void test_between_open_and_lock(void **state) {
+    struct divvy_mig_holder holder;
+    struct divvy_mig_lock lock;
+
+    (void)state;
+    (void)test_lock_write(UUID, test_line(test_dead_pid(), 0), 0);
+    before_flock = another_takes;
+    assert_int_equal(take(&lock, &holder), -EBUSY);
+    assert_int_equal(holder.state, DIVVY_MIG_HELD);
+    assert_true(test_exists(test_lock_path(UUID))); /* theirs */
+    (void)close(other_fd);
+    assert_int_equal(unlink(test_lock_path(UUID)), 0);
+
+    (void)test_lock_write(UUID, test_line(getpid(), 0), 0); /* seems to be ours until it is looked at again */
+    before_flock = another_takes_and_goes;
+    assert_int_equal(take(&lock, &holder), 0);
+    assert_int_equal(release(&lock), 0);
+
+    (void)test_lock_write(UUID, test_line(getpid(), 0), 0);
+    before_flock = another_takes_and_goes;
+    assert_int_equal(look(), DIVVY_MIG_FREE);
+    (void)test_lock_write(UUID, test_line(test_dead_pid(), 0), 0);
+    before_flock = another_takes;
+    assert_int_equal(look(), DIVVY_MIG_HELD);
+    (void)close(other_fd);
+}
+
+static void test_between_judging_and_making(void **state) {
+    struct divvy_mig_holder holder;
+    struct divvy_mig_lock lock;
+
+    (void)state;
+    before_link = another_takes;
+    assert_int_equal(take(&lock, &holder), -EBUSY);
+    assert_int_equal(holder.state, DIVVY_MIG_HELD);
+    (void)close(other_fd);
+    (void)test_lock_write(UUID, test_line(test_dead_pid(), 0), 0);
+    before_link = another_takes;
+    assert_int_equal(take(&lock, &holder), -EBUSY);
+    (void)close(other_fd);
+    assert_int_equal(unlink(test_lock_path(UUID)), 0);
+    before_link = another_takes_and_goes;
+    assert_int_equal(take(&lock, &holder), 0);
+    assert_int_equal(release(&lock), 0);
+}
+
+/* --- many for one ------------------------------------------------------------------------------------------------- */
+
+#define CROWD  6u
+#define ROUNDS 500u
+
+struct crowd {
+    uint32_t round, winners, tried, left;
+};
+
+static void wait_for(const uint32_t *word, uint32_t value) {
+    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) < value)
+        (void)sched_yield();
+}
+
+static void crowd_member(struct crowd *crowd) {
+    struct divvy_mig_holder holder;
+    struct divvy_mig_lock lock;
+
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        int status;
+
+        wait_for(&crowd->round, round);
+        status = take(&lock, &holder);
+        if (status == 0)
+            __atomic_add_fetch(&crowd->winners, 1, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&crowd->tried, 1, __ATOMIC_SEQ_CST);
+        wait_for(&crowd->tried, round * CROWD); /* it is held until all have tried */
+        if (status == 0 && release(&lock) != 0)
+            _exit(1);
+        __atomic_add_fetch(&crowd->left, 1, __ATOMIC_SEQ_CST);
+    }
+    _exit(0);
+}
+
+/* All want what a dead one left, at the same moment, many times: one gets it, and nobody takes that one's away. */
+static void test_crowd(void **state) {
+    struct crowd *crowd = mmap(NULL, sizeof *crowd, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t members[CROWD], dead = test_dead_pid();
+    uint32_t before = 0;
+
+    (void)state;
+    assert_true(crowd != MAP_FAILED);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        members[i] = fork();
+        if (members[i] == 0)
+            crowd_member(crowd);
+    }
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        (void)test_lock_write(UUID, test_line(dead, 0), 0);
+        __atomic_store_n(&crowd->round, round, __ATOMIC_SEQ_CST);
+        wait_for(&crowd->left, round * CROWD);
+        if (crowd->winners != before + 1)
+            fail_msg("round %u: %u have it", round, crowd->winners - before);
+        before = crowd->winners;
+    }
+    for (uint32_t i = 0; i < CROWD; i++) {
+        int status;
+
+        assert_int_equal(waitpid(members[i], &status, 0), members[i]);
+        assert_int_equal(status, 0);
+    }
+    (void)munmap(crowd, sizeof *crowd);
+}
+
 /* --- other pid namespaces ---------------------------------------------------------------------------------------- */
 
 /* Runs body() as process 1 of a namespace of its own, with its own /proc where that can be mounted. */
@@ -548,6 +700,7 @@ int main(void) {
         TEST(test_fork),             TEST(test_odd_files),      TEST(test_folders),
         TEST(test_unwritable),       TEST(test_foreign_owner),  TEST(test_pid_namespaces),
         TEST(test_for_another),      TEST(test_without_tmpfile), TEST(test_others_way),
+        TEST(test_crowd),            TEST(test_between_open_and_lock), TEST(test_between_judging_and_making),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
