@@ -4,6 +4,7 @@
 #include "core/parse.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +138,7 @@ struct divvy_backend_device *divvy_backend_device_copy(const struct divvy_backen
 
     if (!made)
         return NULL;
-    *made = *device;
+    memcpy(made, device, offsetof(struct divvy_backend_device, references)); /* others count references meanwhile */
     made->references = 1;
     status = pairs_copy(&made->properties, &device->properties);
     status = pairs_copy(&made->environment, &device->environment) < 0 ? -ENOMEM : status;

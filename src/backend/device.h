@@ -37,7 +37,7 @@ struct divvy_backend_device {
     struct divvy_backend_pairs properties;
     struct divvy_backend_pairs environment; /* of a partition: what its worker is given */
     struct divvy_backend_pairs nodes;       /* host path to guest path */
-    unsigned int references;
+    unsigned int references; /* last: the rest is copied without it */
 };
 
 /* From the library's; NULL: no memory. The caller's reference, as all that come from here. */

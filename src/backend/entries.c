@@ -193,10 +193,10 @@ int divvy_backend_entries_remove(struct divvy_backend_entries *entries, const ch
 
     if (!found)
         return -ENOENT;
+    key_of(entries, id, key); /* first: the id may be the element's own */
     if (json_array_set(entries->array, found->place, entries->gone) < 0)
         return -ENOMEM;
     found->object = NULL;
-    key_of(entries, id, key);
     (void)json_object_del(entries->index, key);
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -71,25 +72,47 @@ static json_t *element(struct node *node, const char *uid) {
 /* --- the way of a worker ------------------------------------------------------------------------------------------------------- */
 
 struct events {
+    pthread_mutex_t lock;
     char log[256];
 };
 
-static void added(void *data, const struct divvy_node_worker *worker) {
-    struct events *e = data;
+static void note(struct events *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-    (void)snprintf(e->log + strlen(e->log), sizeof e->log - strlen(e->log), "+%s ", worker->uid);
+static void note(struct events *e, const char *format, ...) {
+    va_list arguments;
+    size_t used;
+
+    (void)pthread_mutex_lock(&e->lock);
+    used = strlen(e->log);
+    va_start(arguments, format);
+    (void)vsnprintf(e->log + used, sizeof e->log - used, format, arguments);
+    va_end(arguments);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* Until the log holds that, or too long; then whether it is all that it holds. */
+static void log_await(struct events *e, const char *whole) {
+    bool same = false;
+
+    for (int i = 0; i < 1000 && !same; i++) {
+        (void)pthread_mutex_lock(&e->lock);
+        same = strcmp(e->log, whole) == 0;
+        (void)pthread_mutex_unlock(&e->lock);
+        (void)usleep(same ? 0 : 10000);
+    }
+    assert_true(same);
+}
+
+static void added(void *data, const struct divvy_node_worker *worker) {
+    note(data, "+%s ", worker->uid);
 }
 
 static void removed(void *data, const struct divvy_node_worker *worker) {
-    struct events *e = data;
-
-    (void)snprintf(e->log + strlen(e->log), sizeof e->log - strlen(e->log), "-%s ", worker->uid);
+    note(data, "-%s ", worker->uid);
 }
 
 static void updated(void *data, const struct divvy_node_worker *before, const struct divvy_node_worker *after) {
-    struct events *e = data;
-
-    (void)snprintf(e->log + strlen(e->log), sizeof e->log - strlen(e->log), "%s:%s>%s ", after->uid, before->devices[0], after->devices[0]);
+    note(data, "%s:%s>%s ", after->uid, before->devices[0], after->devices[0]);
 }
 
 static void runs_from_start_to_stop(void **data) {
@@ -132,22 +155,18 @@ static void runs_from_start_to_stop(void **data) {
 
 static void every_change_is_told(void **data) {
     struct node *node = *data;
-    struct events e = {""}, late = {""};
+    struct events e = {PTHREAD_MUTEX_INITIALIZER, ""}, late = {PTHREAD_MUTEX_INITIALIZER, ""};
     struct divvy_backend_worker_handler handler = {&e, added, removed, updated}, second = {&late, added, removed, updated};
 
     assert_int_equal(divvy_backend_single_handler_add(node->single, &handler), 0);
     room_replace(&node->room, "workers.json", "[{\"WorkerUID\":\"a\",\"AllocatedDevices\":[\"GPU-A\"],\"Status\":\"Running\"}]");
-    for (int i = 0; i < 1000 && !strstr(e.log, "+a"); i++)
-        (void)usleep(10000);
+    log_await(&e, "+a ");
     assert_int_equal(divvy_backend_single_handler_add(node->single, &second), 0);
-    assert_string_equal(late.log, "+a ");
+    log_await(&late, "+a ");
     room_replace(&node->room, "workers.json", "[{\"WorkerUID\":\"a\",\"AllocatedDevices\":[\"GPU-B\"],\"Status\":\"Running\"}]");
-    for (int i = 0; i < 1000 && !strstr(e.log, "a:GPU-A>GPU-B"); i++)
-        (void)usleep(10000);
+    log_await(&e, "+a a:GPU-A>GPU-B ");
     assert_int_equal(unlinkat(node->room.fd, "workers.json", 0), 0);
-    for (int i = 0; i < 1000 && !strstr(e.log, "-a"); i++)
-        (void)usleep(10000);
-    assert_string_equal(e.log, "+a a:GPU-A>GPU-B -a ");
+    log_await(&e, "+a a:GPU-A>GPU-B -a ");
     divvy_backend_single_handler_remove(node->single, &e);
     divvy_backend_single_handler_remove(node->single, &late);
 }

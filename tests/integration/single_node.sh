@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# divvyd with --single-node as its users see it: tests/integration/single_node.sh BIN WORKER
+set -euo pipefail
+
+bin=$1 worker=$2
+command -v curl >/dev/null 2>&1 || { echo "curl is not installed"; exit 77; }
+command -v python3 >/dev/null 2>&1 || { echo "python3 is not installed"; exit 77; }
+
+work=$(mktemp -d)
+export XDG_RUNTIME_DIR=$work/run DIVVY_SIM_DIR=$work/sim DIVVY_GPU=sim XDG_CONFIG_HOME=$work/config HOME=$work
+export DIVVY_PARTITION_DIR=$work/partitions TENSOR_FUSION_STATE_DIR=$work/state
+unset DIVVY_SOCKET DIVVY_BASE DIVVY_CONFIG DIVVY_LOG TF_LOG_LEVEL TF_ACCELERATOR_LIB_PATH TF_HARDWARE_VENDOR
+mkdir -m 700 "$work/run" "$work/config"
+socket=$work/run/divvy/divvyd.sock log=$work/log daemon=
+
+cleanup() {
+    [ -z "$daemon" ] || kill -KILL "$daemon" 2>/dev/null || true
+    for record in "$work"/state/run/*.run; do
+        [ -f "$record" ] && kill -KILL -- "-$(cut -d ' ' -f 2 "$record")" 2>/dev/null || true
+    done
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+fail() {
+    echo "FAIL: $*"
+    echo "--- log:"
+    tail -n 30 "$log" 2>/dev/null || true
+    exit 1
+}
+until_true() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.05
+    done
+}
+ask() { curl -s --max-time 5 --unix-socket "$socket" "http://divvyd$1"; }
+answers() { [ "$(curl -s -o "$work/answer" -w '%{http_code}' --max-time 5 --unix-socket "$socket" http://divvyd/readyz)" = 200 ]; }
+# Of the answer to a question: a Python expression over `a`.
+told() { ask "$1" | python3 -c "import json, sys
+try:
+    a = json.load(sys.stdin)
+    sys.exit(0 if ($2) else 1)
+except (KeyError, IndexError, ValueError):
+    sys.exit(1)"; }
+start() {
+    "$bin/divvyd" --single-node "$@" 2>>"$log" &
+    daemon=$!
+    until_true 15 answers || fail "divvyd does not answer"
+}
+wish() {
+    printf '%s' "$1" >"$work/state/workers.json.mine"
+    mv "$work/state/workers.json.mine" "$work/state/workers.json"
+}
+running_pid() { [ -s "$work/state/run/$1.run" ] && cut -d ' ' -f 2 "$work/state/run/$1.run"; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+is_gone_worker() { [ ! -s "$work/state/run/$1.run" ]; }
+
+# --- devices -----------------------------------------------------------------------------------------------------------------
+start
+[ -s "$work/state/devices.json" ] || fail "no devices.json"
+uuid=$(python3 -c "import json; print(json.load(open('$work/state/devices.json'))[0]['UUID'])")
+case $uuid in gpu-*) ;; *) fail "the device is called $uuid" ;; esac
+
+# --- a worker with limits: leases, figures ---------------------------------------------------------------------------------------
+run="{\"type\":\"process\",\"executable\":\"$bin/examples/throughput\",\"args\":[\"--kernel-us\",\"1000\",\"--seconds\",\"600\"]}"
+soft="{\"WorkerUID\":\"soft\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"soft\",\"Mine\":1,\"Limits\":{\"compute\":\"30\",\"vram\":\"8Gi\"},\"WorkerRunningInfo\":$run}"
+big="{\"WorkerUID\":\"big\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"soft\",\"Limits\":{\"vram\":\"140Gi\"}}"
+wish "[$soft,$big]"
+until_true 10 told /api/v1/workers/soft "a['data']['status'] == 'Running' and a['data']['metrics']" || fail "no figures of the worker: $(ask /api/v1/workers/soft)"
+told /api/v1/workers/soft "list(a['data']['metrics']['$uuid'].values())[0]['MemoryBytes'] > 0" || fail "its memory: $(ask /api/v1/workers/soft)"
+told /api/v1/tenants "[t['id'] for t in a['tenants']] == ['soft']" || fail "tenants: $(ask /api/v1/tenants)"
+until_true 10 told /api/v1/tenants "a['tenants'][0]['devices'][0]['mode'] == 'leased' or a['tenants'][0]['devices'][0]['busy_ns'] > 0" || fail "no leases: $(ask /api/v1/tenants)"
+until_true 5 grep -q 'bytes of memory asked for' "$work/state/workers.json" || fail "big is not told why"
+grep -q '"Mine": 1' "$work/state/workers.json" || fail "a foreign key is lost"
+pid=$(running_pid soft)
+
+# --- a daemon that is killed: the same worker goes on ------------------------------------------------------------------------------
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+kill -0 "$pid" || fail "the worker died with the daemon"
+start
+until_true 10 told /api/v1/workers/soft "a['data']['status'] == 'Running'" || fail "not adopted: $(ask /api/v1/workers/soft)"
+[ "$(running_pid soft)" = "$pid" ] || fail "the worker was started anew"
+
+# --- a broken file changes nothing ---------------------------------------------------------------------------------------------------
+wish '[{"WorkerUID":"soft"'
+sleep 0.3
+kill -0 "$pid" || fail "a broken file ended the worker"
+
+# --- a worker that is killed comes back -------------------------------------------------------------------------------------------
+wish "[$soft]"
+kill -KILL "$pid"
+other() { local now; now=$(running_pid soft) && [ -n "$now" ] && [ "$now" != "$pid" ] && kill -0 "$now" 2>/dev/null; }
+until_true 15 other || fail "it was not started again"
+
+# --- taken out while nobody looks ------------------------------------------------------------------------------------------------
+pid=$(running_pid soft)
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+wish '[]'
+start
+until_true 15 gone "$pid" || fail "it runs on though nobody wants it"
+
+# --- partitions ------------------------------------------------------------------------------------------------------------------
+wish "[{\"WorkerUID\":\"mig\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"partitioned\",\"PartitionTemplateID\":\"1g.18gb\"}]"
+until_true 15 told /api/v1/workers/mig "a['data']['allocation']['Envs']['CUDA_VISIBLE_DEVICES'].startswith('MIG-')" || fail "no partition: $(ask /api/v1/workers/mig) $(cat "$work/state/workers.json")"
+partition=$(ask /api/v1/workers/mig | python3 -c "import json, sys; print(json.load(sys.stdin)['data']['allocation']['DeviceInfos'][0]['NativeUUID'])")
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+start
+until_true 15 told /api/v1/workers/mig "a['data']['allocation']['DeviceInfos'][0]['NativeUUID'] == '$partition'" || fail "the partition was not found again"
+wish '[]'
+until_true 15 told /api/v1/workers "a['data'] == []" || fail "it is still there: $(ask /api/v1/workers)"
+no_partition() { ! grep -q "$partition" "$work/state/devices.json"; }
+until_true 10 no_partition || fail "the partition stays"
+
+# --- workers that do not say how they are run ------------------------------------------------------------------------------------
+kill -TERM "$daemon"
+wait "$daemon" || fail "SIGTERM: status $?"
+start --worker-binary "$worker" --isolation-mode shared
+wish "[{\"WorkerUID\":\"plain\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\"}]"
+until_true 10 told /api/v1/workers/plain "a['data']['status'] == 'Running'" || fail "plain does not run"
+port=$(cut -d ' ' -f 6 "$work/state/run/plain.run")
+until_true 10 curl -s --max-time 2 -o /dev/null "http://127.0.0.1:$port/" || fail "nobody answers on port $port"
+pid=$(running_pid plain)
+wish '[]'
+until_true 15 gone "$pid" || fail "plain does not end"
+
+# --- what cannot be ----------------------------------------------------------------------------------------------------------------
+kill -TERM "$daemon"
+wait "$daemon" || true
+daemon=
+mkdir "$work/open"
+chmod 0777 "$work/open"
+status=0
+"$bin/divvyd" --single-node --state-dir "$work/open" 2>"$work/errors" || status=$?
+[ $status = 1 ] || fail "a folder open to all: status $status"
+grep -q 'others may write' "$work/errors" || fail "$(cat "$work/errors")"
+
+# --- the example -------------------------------------------------------------------------------------------------------------------
+"$bin/examples/single_node" >"$work/example" || fail "the example: $(cat "$work/example")"
+grep -q 'my-worker-1 has example-device-0' "$work/example" || fail "$(cat "$work/example")"
+echo "all well"
