@@ -18,7 +18,9 @@ struct divvy_backend_held {
     bool told;     /* handlers know it */
     bool running;  /* its process was wished for */
     bool unwritten; /* how it fares is not in the file yet */
+    bool ran;       /* its process was alive when it became known: it goes before those that are not there yet */
     uint16_t port;
+    size_t place;   /* in the file: who comes first has what several want */
     int64_t retry_ns; /* when to prepare it again */
     struct divvy_backend_allocation *allocation; /* reference, or NULL */
 };

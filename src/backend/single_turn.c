@@ -71,17 +71,23 @@ static void port_take(struct divvy_backend_held *held, const json_t *object) {
 }
 
 /* The new wish of a worker; whether handlers are to hear of it. Under `lock`. */
-static bool wish_take(struct divvy_backend_single *single, json_t *object, struct news *news) {
+static bool wish_take(struct divvy_backend_single *single, json_t *object, size_t place, struct news *news) {
+    struct divvy_backend_process process;
     struct divvy_backend_held *held = divvy_map_get(&single->by_uid, divvy_backend_object_id(object, DIVVY_BACKEND_WORKERS));
     struct divvy_error error = {0, ""};
     bool is_readable = divvy_backend_worker_read(object, &news->after, &error) == 0;
 
+    if (held)
+        held->place = place;
     if (held && held->listed && held->object && divvy_backend_worker_same(held->object, object))
         return false;
-    if (!held)
+    if (!held) {
         held = held_make(single, &news->after);
-    if (!held)
-        return false;
+        if (!held)
+            return false;
+        held->place = place;
+        held->ran = divvy_backend_process_recorded(single->processes, held->worker.uid, &process) == 0;
+    }
     json_decref(held->object);
     held->object = json_incref(object);
     news->tale = held->told ? UPDATED : ADDED;
@@ -116,7 +122,7 @@ static void array_take(struct divvy_backend_single *single, json_t *array) {
         if (!news)
             break;
         (void)pthread_mutex_lock(&single->lock);
-        is_new = wish_take(single, object, news);
+        is_new = wish_take(single, object, i, news);
         (void)pthread_mutex_unlock(&single->lock);
         if (is_new)
             tell(single, news->tale, &news->before, &news->after);
@@ -293,7 +299,15 @@ static bool is_wanted(void *data, const char *uid) {
     return wanted;
 }
 
-/* The workers, so that the table may change while they are looked at; only this thread frees them. */
+static int order(const void *a, const void *b) {
+    const struct divvy_backend_held *x = *(struct divvy_backend_held *const *)a, *y = *(struct divvy_backend_held *const *)b;
+
+    if (x->ran != y->ran)
+        return x->ran ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* The workers in their order, so that the table may change while they are looked at; only this thread frees them. */
 static struct divvy_backend_held **all_of(struct divvy_backend_single *single, size_t *ret_count) {
     struct divvy_backend_held **all, *held;
     size_t cursor = 0, count = 0;
@@ -303,6 +317,8 @@ static struct divvy_backend_held **all_of(struct divvy_backend_single *single, s
     while (all && (held = divvy_map_next(&single->by_uid, &cursor)))
         all[count++] = held;
     (void)pthread_mutex_unlock(&single->lock);
+    if (all)
+        qsort(all, count, sizeof(struct divvy_backend_held *), order);
     *ret_count = count;
     return all;
 }

@@ -16,8 +16,7 @@ static const char *or_null(const char *text) {
     return text && text[0] ? text : NULL;
 }
 
-static int controllers_make(struct divvy_single *single, struct divvy_daemon *daemon, const struct divvy_single_options *options,
-                            struct divvy_error *error) {
+static int controllers_make(struct divvy_single *single, const struct divvy_single_options *options, struct divvy_error *error) {
     char logs[PATH_MAX];
     struct divvy_backend_devices_options devices = {.library = or_null(options->accelerator),
                                                     .vendor = or_null(options->vendor),
@@ -27,7 +26,7 @@ static int controllers_make(struct divvy_single *single, struct divvy_daemon *da
     struct divvy_backend_allocations_options allocations = {
         .overcommit = {options->memory_permille, options->compute_permille},
         .isolation = (enum divvy_node_isolation)options->isolation,
-        .limiter = divvy_single_limiter(daemon),
+        .limiter = divvy_single_limiter(&single->notes),
         .library_dir = or_null(options->library_dir),
     };
     struct divvy_backend_single_options backend = {
@@ -54,8 +53,11 @@ int divvy_single_start(struct divvy_daemon *daemon, const struct divvy_single_op
 
     if (!single)
         return divvy_error_set_errno(error, -ENOMEM, "the single-node backend");
+    single->notes.fd = -1;
     single->state_fd = divvy_backend_folder_open(options->state_dir, error);
-    status = single->state_fd < 0 ? single->state_fd : controllers_make(single, daemon, options, error);
+    status = single->state_fd < 0 ? single->state_fd : divvy_single_notes_open(daemon, single->state_fd, &single->notes, error);
+    if (status == 0)
+        status = controllers_make(single, options, error);
     if (status == 0)
         status = divvy_backend_devices_start(single->devices, error);
     if (status == 0 && divvy_backend_workers_start(single->workers) < 0)
@@ -67,6 +69,7 @@ int divvy_single_start(struct divvy_daemon *daemon, const struct divvy_single_op
         (void)divvy_error_prefix(error, "single-node");
         return status;
     }
+    divvy_single_notes_sweep(&single->notes, single->single);
     divvy_log_info("single node: workers of %s/" DIVVY_BACKEND_WORKERS_FILE ", devices of %s", options->state_dir,
                    divvy_backend_devices_vendor(single->devices));
     *ret_single = single;
@@ -82,6 +85,7 @@ void divvy_single_stop(struct divvy_single *single) {
     divvy_backend_single_free(single->single);
     divvy_backend_allocations_free(single->allocations);
     divvy_backend_devices_free(single->devices);
+    divvy_cleanup_close(&single->notes.fd);
     divvy_cleanup_close(&single->state_fd);
     free(single);
 }

@@ -3,13 +3,88 @@
 
 #include "base/cleanup.h"
 #include "base/install.h"
+#include "base/log.h"
 #include "core/uuid.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct divvy_daemon_peer self = {.admin = true};
+
+/* --- notes ------------------------------------------------------------------------------------------------------------------- */
+
+/* Ids of tenants are plain but for slashes; '+' is in none. */
+static void note_name(const char *uid, char ret_name[DIVVY_NODE_ID_BYTES]) {
+    (void)snprintf(ret_name, DIVVY_NODE_ID_BYTES, "%s", uid);
+    for (char *at = ret_name; *at; at++)
+        *at = *at == '/' ? '+' : *at;
+}
+
+int divvy_single_notes_open(struct divvy_daemon *daemon, int state_fd, struct divvy_single_notes *ret_notes, struct divvy_error *error) {
+    int fd = mkdirat(state_fd, "tenants", 0700) < 0 && errno != EEXIST
+                 ? -1
+                 : openat(state_fd, "tenants", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return divvy_error_set_errno(error, -errno, "the folder tenants below the folder of state cannot be used");
+    *ret_notes = (struct divvy_single_notes){daemon, fd};
+    return 0;
+}
+
+static int note_write(const struct divvy_single_notes *notes, const char *uid, struct divvy_error *error) {
+    char name[DIVVY_NODE_ID_BYTES];
+    int fd;
+
+    note_name(uid, name);
+    fd = openat(notes->fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return divvy_error_set_errno(error, -errno, "the tenant of worker %.100s cannot be noted", uid);
+    (void)close(fd);
+    return 0;
+}
+
+static void note_remove(const struct divvy_single_notes *notes, const char *uid) {
+    char name[DIVVY_NODE_ID_BYTES];
+
+    note_name(uid, name);
+    (void)unlinkat(notes->fd, name, 0);
+}
+
+static bool is_wanted(struct divvy_backend_single *single, const char *uid) {
+    struct divvy_backend_worker *view = calloc(1, sizeof *view);
+    bool wanted = !view || (divvy_backend_single_get(single, uid, view) == 0 && view->wanted);
+
+    free(view);
+    return wanted;
+}
+
+void divvy_single_notes_sweep(struct divvy_single_notes *notes, struct divvy_backend_single *single) {
+    struct divvy_backend_limiter limiter = divvy_single_limiter(notes);
+    int fd = openat(notes->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_closedir DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!folder) {
+        divvy_cleanup_close(&fd);
+        return;
+    }
+    while ((entry = readdir(folder))) {
+        char uid[DIVVY_NODE_ID_BYTES];
+
+        if (entry->d_name[0] == '.' || snprintf(uid, sizeof uid, "%s", entry->d_name) >= (int)sizeof uid)
+            continue;
+        for (char *at = uid; *at; at++)
+            *at = *at == '+' ? '/' : *at;
+        if (!is_wanted(single, uid))
+            limiter.drop(limiter.data, uid);
+    }
+}
+
+/* --- tenants ------------------------------------------------------------------------------------------------------------------ */
 
 static int device_index(const struct divvy_node_device *devices, size_t count, const char *uuid) {
     for (size_t i = 0; i < count; i++)
@@ -105,12 +180,15 @@ static int environment_fill(struct divvy_backend_environment *environment, const
 
 static int hold(void *data, const struct divvy_node_worker *worker, const struct divvy_node_claims *claims,
                 struct divvy_backend_environment *environment, struct divvy_error *error) {
-    struct divvy_daemon *daemon = data;
+    const struct divvy_single_notes *notes = data;
+    struct divvy_daemon *daemon = notes->daemon;
     struct divvy_node_tenant tenant;
     struct divvy_node_spec spec;
     bool is_new;
     int status = spec_make(daemon, worker, claims, &spec, error);
 
+    if (status == 0)
+        status = note_write(notes, spec.id, error);
     if (status < 0)
         return status;
     is_new = divvy_daemon_tenant(daemon, spec.id, &tenant) == -ENOENT;
@@ -124,11 +202,20 @@ static int hold(void *data, const struct divvy_node_worker *worker, const struct
 }
 
 static void drop(void *data, const char *uid) {
+    const struct divvy_single_notes *notes = data;
+    struct divvy_node_tenant tenant;
     struct divvy_error error = {0, ""};
+    int status = divvy_daemon_tenant(notes->daemon, uid, &tenant);
 
-    (void)divvy_daemon_tenant_remove(data, &self, uid, true, &error);
+    /* of a name that somebody else has taken meanwhile nothing is ours */
+    if (status == 0 && tenant.source == DIVVY_NODE_FROM_API && tenant.owner_uid == geteuid() && !tenant.pod[0])
+        status = divvy_daemon_tenant_remove(notes->daemon, &self, uid, true, &error);
+    if (status == 0 || status == -ENOENT)
+        note_remove(notes, uid);
+    else
+        divvy_log_warn("the tenant of worker %s is not removed: %s", uid, error.text);
 }
 
-struct divvy_backend_limiter divvy_single_limiter(struct divvy_daemon *daemon) {
-    return (struct divvy_backend_limiter){.data = daemon, .hold = hold, .drop = drop};
+struct divvy_backend_limiter divvy_single_limiter(struct divvy_single_notes *notes) {
+    return (struct divvy_backend_limiter){.data = notes, .hold = hold, .drop = drop};
 }

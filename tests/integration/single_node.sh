@@ -105,6 +105,7 @@ start
 until_true 15 gone "$pid" || fail "it runs on though nobody wants it"
 
 # --- partitions ------------------------------------------------------------------------------------------------------------------
+"$bin/divvy-sim" mig on 0 >/dev/null || fail "divvy-sim mig on"
 wish "[{\"WorkerUID\":\"mig\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"partitioned\",\"PartitionTemplateID\":\"1g.18gb\"}]"
 until_true 15 told /api/v1/workers/mig "a['data']['allocation']['Envs']['CUDA_VISIBLE_DEVICES'].startswith('MIG-')" || fail "no partition: $(ask /api/v1/workers/mig) $(cat "$work/state/workers.json")"
 partition=$(ask /api/v1/workers/mig | python3 -c "import json, sys; print(json.load(sys.stdin)['data']['allocation']['DeviceInfos'][0]['NativeUUID'])")
@@ -114,8 +115,11 @@ start
 until_true 15 told /api/v1/workers/mig "a['data']['allocation']['DeviceInfos'][0]['NativeUUID'] == '$partition'" || fail "the partition was not found again"
 wish '[]'
 until_true 15 told /api/v1/workers "a['data'] == []" || fail "it is still there: $(ask /api/v1/workers)"
+instances() { "$bin/divvy-sim" mig list 0 2>/dev/null | grep -c "MIG-" || true; }
 no_partition() { ! grep -q "$partition" "$work/state/devices.json"; }
 until_true 10 no_partition || fail "the partition stays"
+[ "$(instances)" = 0 ] || fail "the device still has instances: $("$bin/divvy-sim" mig list 0)"
+"$bin/divvy-sim" mig off 0 >/dev/null || fail "divvy-sim mig off"
 
 # --- workers that do not say how they are run ------------------------------------------------------------------------------------
 kill -TERM "$daemon"
