@@ -189,10 +189,10 @@ static bool identity_equal(const struct identity *a, const struct identity *b) {
 }
 
 static struct identity identity_now(const struct divvy_backend_filestate *state) {
+    struct identity none = {0};
     struct stat status;
 
-    return fstatat(state->folder_fd, state->name, &status, AT_SYMLINK_NOFOLLOW) < 0 ? (struct identity){0}
-                                                                                  : identity_of(&status);
+    return fstatat(state->folder_fd, state->name, &status, AT_SYMLINK_NOFOLLOW) < 0 ? none : identity_of(&status);
 }
 
 /* The whole file, malloc'd; a file that is missing is empty. */

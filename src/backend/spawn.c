@@ -182,12 +182,24 @@ static int spawn(struct prepared *prepared, const struct divvy_backend_launch *l
     return 0;
 }
 
+static char **arguments_make(const struct divvy_backend_launch *launch) {
+    size_t count = 0;
+    char **made;
+
+    while (launch->arguments[count])
+        count++;
+    made = calloc(count + 2, sizeof *made);
+    if (made) {
+        made[0] = launch->binary;
+        memcpy(made + 1, launch->arguments, count * sizeof *made);
+    }
+    return made;
+}
+
 int divvy_backend_spawn(const struct divvy_backend_launch *launch, int run_fd, struct divvy_backend_record *record,
                         struct divvy_error *error) {
     struct prepared prepared = {.folder = launch->folder, .record = record};
     cleanup_close int log_fd = divvy_backend_log_open(launch->log, error), null_fd = -1, record_fd = -1;
-    cleanup_free char **environment = NULL, **arguments = NULL;
-    size_t count = 0;
     int status;
 
     if (log_fd < 0)
@@ -199,18 +211,16 @@ int divvy_backend_spawn(const struct divvy_backend_launch *launch, int run_fd, s
     record_fd = record_open(run_fd, record->id);
     if (null_fd < 0 || record_fd < 0)
         return divvy_error_set_errno(error, null_fd < 0 ? -errno : record_fd, "the record of a worker cannot be written");
-    while (launch->arguments[count])
-        count++;
-    environment = environment_make(launch->environment);
-    arguments = calloc(count + 2, sizeof *arguments);
-    if (!environment || !arguments)
-        return divvy_error_set_errno(error, -ENOMEM, "cannot start a process");
-    arguments[0] = launch->binary;
-    memcpy(arguments + 1, launch->arguments, count * sizeof *arguments);
-    prepared.arguments = arguments;
-    prepared.environment = environment;
     prepared.log_fd = log_fd;
     prepared.null_fd = null_fd;
     prepared.record_fd = record_fd;
-    return spawn(&prepared, launch, error);
+    prepared.environment = environment_make(launch->environment);
+    prepared.arguments = arguments_make(launch);
+    if (prepared.environment && prepared.arguments)
+        status = spawn(&prepared, launch, error);
+    else
+        status = divvy_error_set_errno(error, -ENOMEM, "cannot start a process");
+    free(prepared.environment);
+    free(prepared.arguments);
+    return status;
 }

@@ -273,7 +273,7 @@ int divvy_node_allotment_claim(struct divvy_node_allotment *allotment, const str
         parts_give(holder, true);
         status = say(why, -ENOMEM, "no memory");
     }
-    if (status < 0) {
+    if (status != 0) {
         parts_give(before, false);
         free(holder);
         return status;
