@@ -148,4 +148,66 @@ for d in json.load(sys.stdin)["devices"][0]["mig"]["devices"]:
     equal "$("$sim" mig list)" "0  NVIDIA H200  MIG off"
 }
 
+# divvyd where one device is split: it lives, tells its devices, and takes tenants of the other one.
+daemon() {
+    bin=$(dirname "$sim")
+    export DIVVY_SIM_DEVICES=2 DIVVY_SIM_MIG='2*1g.18gb;off' XDG_RUNTIME_DIR=$dir
+    unset DIVVY_TENANT DIVVY_TENANT_DIR DIVVY_SOCKET
+    "$sim" mig list > /dev/null
+    local a said
+    a=$(uuid 0 0)
+    "$bin/divvyd" --background --idle-exit 1m
+    daemon_pid=$("$bin/divvy" top --once --json | sed -nE 's/^ *"pid": ([0-9]+).*/\1/p' | head -1)
+    trap 'kill "$daemon_pid" $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT
+    equal "$("$bin/divvy" run --gpu 1 --memory 25% -- "$guest" | names)" "NVIDIA H200"
+    said=$("$bin/divvy" run --gpu "$a" --memory 25% -- "$guest" 2>&1)
+    [[ $said == *"does not have $a; running without the daemon"*"] 4096 16 $a"* ]] || die "$said"
+    run_guest one "$a" fill
+    sleep 1.5 # samples with a process on the instance
+    equal "$("$bin/divvy" top --once --json | python3 -c '
+import json, sys
+print(" ".join(str(d["healthy"]) for d in json.load(sys.stdin)["devices"]))')" "True True"
+    kill -0 "$daemon_pid" || die "divvyd is gone"
+}
+
+# limited VISIBLE VARIABLE VALUE: what a program under the limiter gets of a MIG device, or why not
+limited() {
+    env CUDA_VISIBLE_DEVICES="$1" LD_PRELOAD="$bin/../lib/libcuda_limiter.so" "$2=$3" "$guest" fill < /dev/null 2>&1 || true
+}
+
+# Limits hold on a MIG device, whether they name it by its UUID, by its device's, or by number; divvy run knows them.
+limits() {
+    bin=$(dirname "$sim")
+    export DIVVY_SIM_DEVICES=2 DIVVY_SIM_MIG='2*1g.18gb;off' XDG_RUNTIME_DIR=$dir
+    unset DIVVY_TENANT DIVVY_TENANT_DIR DIVVY_SOCKET
+    "$sim" mig list > /dev/null
+    local a b key got gib4=4294967296
+    a=$(uuid 0 0) b=$(uuid 0 1)
+    for key in "$a" "${a/MIG/mig}" "$(board 0)" 0; do
+        equal "$(limited "$a" TENSOR_FUSION_CUDA_MEM_LIMIT "{\"$key\": $gib4}" | awk '{ print $2 }')" 4096
+    done
+    # a limit of one is none of the other
+    equal "$(limited "$b" TENSOR_FUSION_CUDA_MEM_LIMIT "{\"$a\": $gib4}" | awk '{ print $2 }')" 16384
+    got=$(limited "$a" TENSOR_FUSION_CUDA_MEM_LIMIT '{"MIG-00000000-0000-5000-8000-000000000000": 1}')
+    [[ $got == *"no device of this machine is MIG-00000000-0000-5000-8000-000000000000"* ]] || die "$got"
+    got=$(limited "$a" TENSOR_FUSION_CUDA_MEM_LIMIT "{\"$a\": $((17 * 1024 * 1024 * 1024))}")
+    [[ $got == *"more than the 17179869184 bytes of device $a"* ]] || die "$got"
+
+    equal "$("$bin/divvy" run --no-daemon --gpu "$a" --memory 25% -- "$guest" fill < /dev/null | awk '{ print $2 }')" 4096
+    equal "$("$bin/divvy" run --no-daemon --gpu "$b" -- "$guest" | grep -o 'MIG-[-0-9a-f]*')" "$b"
+    equal "$(CUDA_VISIBLE_DEVICES=$b "$bin/divvy" run --no-daemon --memory 25% -- "$guest" | grep -o '\] [0-9]* ')" "] 4096 "
+    got=$("$bin/divvy" run --no-daemon --gpu 0 -- true 2>&1) && die "the whole of a device that is split: $got"
+    [[ $got == *"split into MIG instances"* ]] || die "$got"
+    equal "$("$bin/divvy" gpus | awk 'NR > 1 { print $1 }' | paste -sd' ')" "0 0:0 0:1 1"
+
+    # a quarter of an instance's time: 400 ms of work take some 1600 ms, whatever runs on the other
+    "$bin/divvy" run --no-daemon --gpu "$a" --compute 25% -- "$guest" run 400 < <(echo) > "$dir/share" &
+    "$bin/divvy" run --no-daemon --gpu "$b" -- "$guest" run 400 < <(echo) > "$dir/all"
+    wait
+    got=$(tail -1 "$dir/share")
+    [ "$got" -ge 1000 ] || die "400 ms of work at 25 % took $got ms"
+    got=$(tail -1 "$dir/all")
+    [ "$got" -lt 700 ] || die "400 ms of work beside it took $got ms"
+}
+
 "$part"
