@@ -21,8 +21,9 @@ static const sim_mig_ci_t *unit_ci(const sim_file_t *f, uint32_t unit) {
 bool sim_unit_exists(const sim_file_t *f, uint32_t unit) {
     if (!sim_unit_plausible(f, unit))
         return false;
-    return unit < SIM_DEVICES || (sim_load(&f->header.mig[sim_unit_device(unit)].mode) &&
-                                  sim_slot_state(sim_load(&unit_ci(f, unit)->word)) == SIM_SLOT_LIVE);
+    return unit < SIM_DEVICES ||
+           (sim_load(&f->header.mig[sim_unit_device(unit)].mode) &&
+            sim_slot_state(sim_load(&unit_ci(f, unit)->word)) == SIM_SLOT_LIVE);
 }
 
 uint64_t sim_unit_generation(const sim_file_t *f, uint32_t unit) {
@@ -302,9 +303,9 @@ int divvy_simgpu_ci_get(int device, unsigned index, divvy_simgpu_ci_t *ret_ci) {
 int divvy_simgpu_ci_of_unit(int unit, divvy_simgpu_ci_t *ret_ci) {
     if (unit < DIVVY_SIMGPU_DEVICES_MAX || unit >= DIVVY_SIMGPU_UNITS_MAX)
         return -ENOENT;
-    return divvy_simgpu_ci_get(
-        divvy_simgpu_unit_device(unit),
-        (unsigned)(unit - DIVVY_SIMGPU_DEVICES_MAX) % DIVVY_SIMGPU_MIG_MAX, ret_ci);
+    return divvy_simgpu_ci_get(divvy_simgpu_unit_device(unit),
+                               (unsigned)(unit - DIVVY_SIMGPU_DEVICES_MAX) % DIVVY_SIMGPU_MIG_MAX,
+                               ret_ci);
 }
 
 /* --- making and destroying --------------------------------------------------------------------------------- */

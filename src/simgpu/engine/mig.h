@@ -16,20 +16,20 @@
 #include "simgpu/engine/machine.h"
 
 enum {
-    DIVVY_SIMGPU_MIG_SLOTS = 8,        /* memory slices of a device: what placements count in */
-    DIVVY_SIMGPU_GI_PROFILES_MAX = 8,  /* of one model */
-    DIVVY_SIMGPU_CI_PROFILES_MAX = 8,  /* of one GPU instance */
-    DIVVY_SIMGPU_MIG_NAME_MAX = 24,    /* "1c.3g.71gb" */
-    DIVVY_SIMGPU_MIG_UUID_MAX = 64,    /* the longer, legacy form */
-    DIVVY_SIMGPU_MIG_ANYWHERE = -1,    /* a placement of the driver's choice */
+    DIVVY_SIMGPU_MIG_SLOTS = 8,       /* memory slices of a device: what placements count in */
+    DIVVY_SIMGPU_GI_PROFILES_MAX = 8, /* of one model */
+    DIVVY_SIMGPU_CI_PROFILES_MAX = 8, /* of one GPU instance */
+    DIVVY_SIMGPU_MIG_NAME_MAX = 24,   /* "1c.3g.71gb" */
+    DIVVY_SIMGPU_MIG_UUID_MAX = 64,   /* the longer, legacy form */
+    DIVVY_SIMGPU_MIG_ANYWHERE = -1,   /* a placement of the driver's choice */
 };
 #define DIVVY_SIMGPU_UNIT(device, index)                                                           \
     (DIVVY_SIMGPU_DEVICES_MAX + (device)*DIVVY_SIMGPU_MIG_MAX + (index))
 
 /* A profile of GPU instances, as NVML describes it. */
 typedef struct divvy_simgpu_gi_profile {
-    uint32_t selector; /* NVML_GPU_INSTANCE_PROFILE_* */
-    uint32_t id;       /* the driver's number, what creation takes */
+    uint32_t selector;                    /* NVML_GPU_INSTANCE_PROFILE_* */
+    uint32_t id;                          /* the driver's number, what creation takes */
     char name[DIVVY_SIMGPU_MIG_NAME_MAX]; /* "1g.18gb+me" */
     uint32_t slices;                      /* compute slices, 1 to 7 */
     uint32_t instances_max;
@@ -43,7 +43,8 @@ typedef struct divvy_simgpu_gi_profile {
 /* A profile of compute instances in a GPU instance. */
 typedef struct divvy_simgpu_ci_profile {
     uint32_t id; /* NVML_COMPUTE_INSTANCE_PROFILE_* and the driver's number: they are the same */
-    char name[DIVVY_SIMGPU_MIG_NAME_MAX]; /* "1c.3g.71gb"; the GPU instance's when it takes all of it */
+    char name
+        [DIVVY_SIMGPU_MIG_NAME_MAX]; /* "1c.3g.71gb"; the GPU instance's when it takes all of it */
     uint32_t slices;
     uint32_t instances_max;
     uint32_t starts; /* bit per compute slice of the GPU instance */

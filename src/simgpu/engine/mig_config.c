@@ -78,8 +78,8 @@ static int read_instances(draft_t *d, const char *text, size_t length, char *err
     return 0;
 }
 
-static int read_device(sim_file_t *f, const sim_config_t *config, uint32_t device,
-                       const char *text, size_t length, char *error) {
+static int read_device(sim_file_t *f, const sim_config_t *config, uint32_t device, const char *text,
+                       size_t length, char *error) {
     draft_t d = {.f = f, .device = device};
     int r = 0;
 

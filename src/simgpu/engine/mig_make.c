@@ -159,8 +159,8 @@ int sim_mig_ci_view(const sim_file_t *f, const sim_mig_table_t *table, uint32_t 
 /* A place where nothing lives; -ENOSPC. */
 static int free_place(const uint64_t *first_word, size_t stride) {
     for (int i = 0; i < DIVVY_SIMGPU_MIG_MAX; i++)
-        if (!lives(sim_load((const uint64_t *)(const void *)((const char *)first_word +
-                                                             (size_t)i * stride))))
+        if (!lives(sim_load(
+                (const uint64_t *)(const void *)((const char *)first_word + (size_t)i * stride))))
             return i;
     return -ENOSPC;
 }
@@ -273,7 +273,9 @@ int sim_mig_make_ci(sim_file_t *f, uint32_t tag, const sim_mig_table_t *table, u
         start = sim_mig_ci_choose(table, m->gi[gi_slot].row, &profile, taken);
     if (index < 0 || start < 0 || existing >= profile.instances_max || !(starts >> start & 1))
         return -ENOSPC;
-    sim_mig_ci_t made = {.gi = gi_slot, .id = free_id(m, gi_slot), .profile_id = profile_id,
+    sim_mig_ci_t made = {.gi = gi_slot,
+                         .id = free_id(m, gi_slot),
+                         .profile_id = profile_id,
                          .start = (uint32_t)start};
     divvy_simgpu_device_t facts = facts_of(f, &gi, &made, (uint32_t)index, &profile);
     sim_mig_ci_t *c = &m->ci[index];

@@ -88,7 +88,8 @@ uint32_t sim_mig_gi_id(uint32_t start, uint32_t size) {
 }
 
 uint64_t sim_mig_bytes(const divvy_simgpu_gi_profile_t *profile, uint32_t start) {
-    bool less = profile->size == HALF_SLOTS && start && profile->memory_bytes > 4 * UPPER_LESS_BYTES;
+    bool less =
+        profile->size == HALF_SLOTS && start && profile->memory_bytes > 4 * UPPER_LESS_BYTES;
 
     return profile->memory_bytes - (less ? UPPER_LESS_BYTES : 0);
 }

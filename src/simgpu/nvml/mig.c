@@ -145,7 +145,8 @@ nvmlReturn_t divvy_nvml_gi(nvmlGpuInstance_t handle, divvy_simgpu_gi_t *ret_gi) 
     divvy_simgpu_gi_t gi;
 
     if (offset >= sizeof(gi_handles) ||
-        divvy_simgpu_gi_get((int)(place / DIVVY_SIMGPU_MIG_MAX), place % DIVVY_SIMGPU_MIG_MAX, &gi) ||
+        divvy_simgpu_gi_get((int)(place / DIVVY_SIMGPU_MIG_MAX), place % DIVVY_SIMGPU_MIG_MAX,
+                            &gi) ||
         divvy_nvml_gi_handle(&gi) != handle)
         return NVML_ERROR_INVALID_ARGUMENT;
     *ret_gi = gi;

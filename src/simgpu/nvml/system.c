@@ -148,13 +148,3 @@ nvmlReturn_t NVM(nvmlUnitGetHandleByIndex)(unsigned int index, nvmlUnit_t *unit)
     (void)unit;
     return NVML_ERROR_INVALID_ARGUMENT; /* no unit has that number */
 }
-
-/* Performance monitoring is another thing that the simulated device lacks, and says so when asked. */
-nvmlReturn_t NVM(nvmlGpmQueryDeviceSupport)(nvmlDevice_t device, nvmlGpmSupport_t *gpmSupport) {
-    NVM_DEVICE(facts, device);
-    NVM_REQUIRE(gpmSupport);
-    if (gpmSupport->version != NVML_GPM_SUPPORT_VERSION)
-        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-    gpmSupport->isSupportedDevice = 0;
-    return NVML_SUCCESS;
-}

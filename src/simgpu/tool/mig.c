@@ -42,8 +42,12 @@ static void list_device(int device) {
     int r = divvy_simgpu_mig_mode(device, &current, &pending);
 
     printf("%d  %s  MIG %s%s\n", device, divvy_simgpu_device_get(device)->name,
-           r == -EOPNOTSUPP ? "not there" : current ? "on" : "off",
-           current == pending ? "" : pending ? ", on after a reset" : ", off after a reset");
+           r == -EOPNOTSUPP ? "not there"
+           : current        ? "on"
+                            : "off",
+           current == pending ? ""
+           : pending          ? ", on after a reset"
+                              : ", off after a reset");
     for (unsigned slot = 0; slot < DIVVY_SIMGPU_MIG_MAX; slot++)
         if (!divvy_simgpu_gi_get(device, slot, &gi))
             printf("   GPU instance %-2u  %-11s  at %u:%u  %s\n", gi.id, gi.profile.name, gi.start,
@@ -103,7 +107,8 @@ static int profile_find(int device, const char *text, size_t length,
 
     for (unsigned n = 0; !divvy_simgpu_gi_profile(device, n, ret_profile); n++) {
         snprintf(number, sizeof number, "%u", ret_profile->id);
-        if ((strlen(ret_profile->name) == length && !strncasecmp(ret_profile->name, text, length)) ||
+        if ((strlen(ret_profile->name) == length &&
+             !strncasecmp(ret_profile->name, text, length)) ||
             (strlen(number) == length && !strncmp(number, text, length)))
             return 0;
     }
@@ -209,7 +214,8 @@ static int destroy(int argc, char **argv) {
         int r = destroy_one(argv[i]);
 
         if (r == -ENOENT)
-            return tool_complain("mig", TOOL_FAILED, "%.80s: no such MIG device or device", argv[i]);
+            return tool_complain("mig", TOOL_FAILED, "%.80s: no such MIG device or device",
+                                 argv[i]);
         if (r < 0)
             return failed(argv[i], r);
     }
@@ -230,8 +236,8 @@ static int set_mode(int argc, char **argv, bool on) {
         return failed(argv[0], r);
     if (!active)
         return tool_complain("mig", TOOL_FAILED,
-                             "%s: in use: noted, and done by 'divvy-sim mig reset %s' later", argv[0],
-                             argv[0]);
+                             "%s: in use: noted, and done by 'divvy-sim mig reset %s' later",
+                             argv[0], argv[0]);
     return TOOL_OK;
 }
 
@@ -276,7 +282,7 @@ static int run(const char *what, int argc, char **argv) {
 
 /* These make the machine where there is none: MIG is configured before programs come. */
 int tool_mig(int argc, char **argv) {
-    static const char *const words[] = {"list",    "profiles", "on",   "off",
+    static const char *const words[] = {"list",   "profiles", "on",   "off",
                                         "create", "destroy",  "reset"};
     const char *what = argc > 1 ? argv[1] : "list";
     char error[DIVVY_SIMGPU_ERROR_MAX];

@@ -14,9 +14,12 @@ static const struct rule {
     uint32_t id, most, size;
     int starts[8]; /* -1 ends */
 } rules[] = {
-    {19, 7, 1, {0, 1, 2, 3, 4, 5, 6, -1}}, {20, 1, 1, {0, 1, 2, 3, 4, 5, 6, -1}},
-    {15, 4, 2, {0, 2, 4, 6, -1}},          {14, 3, 2, {0, 2, 4, -1}},
-    {9, 2, 4, {0, 4, -1}},                 {5, 1, 4, {0, -1}},
+    {19, 7, 1, {0, 1, 2, 3, 4, 5, 6, -1}},
+    {20, 1, 1, {0, 1, 2, 3, 4, 5, 6, -1}},
+    {15, 4, 2, {0, 2, 4, 6, -1}},
+    {14, 3, 2, {0, 2, 4, -1}},
+    {9, 2, 4, {0, 4, -1}},
+    {5, 1, 4, {0, -1}},
     {0, 1, 8, {0, -1}},
 };
 enum { RULES = sizeof rules / sizeof *rules };
@@ -119,9 +122,8 @@ static void walk(walk_t *w, int rule, int place) {
 
             if (!may_put(&w->board, r, start))
                 continue;
-            assert_int_equal(sim_mig_make_gi(w->v.f, w->v.tag, &w->table, 0, rules[r].id, start,
-                                             &slot),
-                             0);
+            assert_int_equal(
+                sim_mig_make_gi(w->v.f, w->v.tag, &w->table, 0, rules[r].id, start, &slot), 0);
             put(&w->board, r, start, true);
             walk(w, r, p + 1);
             put(&w->board, r, start, false);
@@ -135,7 +137,9 @@ static void every_set_of_placements(void **state) {
 
     (void)state;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        walk_t w = {.v = virtual_make(1), .table = *tables[i], .board = {.owner = {-1, -1, -1, -1, -1, -1, -1, -1}}};
+        walk_t w = {.v = virtual_make(1),
+                    .table = *tables[i],
+                    .board = {.owner = {-1, -1, -1, -1, -1, -1, -1, -1}}};
 
         walk(&w, 0, 0);
         assert_true(w.visited > 1000);
@@ -151,11 +155,13 @@ static const struct part_rule {
     uint32_t of, slices;
     int starts[8];
 } part_rules[] = {
-    {1, 1, {0, -1}},       {2, 1, {0, 1, -1}}, {2, 2, {0, -1}},
-    {3, 1, {0, 1, 2, -1}}, {3, 2, {0, -1}},    {3, 3, {0, -1}},
-    {4, 1, {0, 1, 2, 3, -1}}, {4, 2, {0, 2, -1}}, {4, 4, {0, -1}},
-    {7, 1, {0, 1, 2, 3, 4, 5, 6, -1}}, {7, 2, {0, 2, 4, -1}}, {7, 3, {0, 4, -1}},
-    {7, 4, {0, -1}},       {7, 7, {0, -1}},
+    {1, 1, {0, -1}},          {2, 1, {0, 1, -1}},
+    {2, 2, {0, -1}},          {3, 1, {0, 1, 2, -1}},
+    {3, 2, {0, -1}},          {3, 3, {0, -1}},
+    {4, 1, {0, 1, 2, 3, -1}}, {4, 2, {0, 2, -1}},
+    {4, 4, {0, -1}},          {7, 1, {0, 1, 2, 3, 4, 5, 6, -1}},
+    {7, 2, {0, 2, 4, -1}},    {7, 3, {0, 4, -1}},
+    {7, 4, {0, -1}},          {7, 7, {0, -1}},
 };
 enum { PART_RULES = sizeof part_rules / sizeof *part_rules };
 
@@ -325,8 +331,8 @@ static void make_gi_at_random(model_t *m, unsigned *seed) {
         return;
     for (unsigned i = 0; i < 7; i++) {
         assert_true(i != gi.slot || !m->gi_live[i]);
-        assert_false(m->gi_live[i] && overlaps(gi.start, gi.profile.size, m->gi[i].start,
-                                               m->gi[i].profile.size));
+        assert_false(m->gi_live[i] &&
+                     overlaps(gi.start, gi.profile.size, m->gi[i].start, m->gi[i].profile.size));
         assert_false(m->gi_live[i] && gi.id == m->gi[i].id);
     }
     m->gi_live[gi.slot] = true;
@@ -343,8 +349,8 @@ static void make_ci_at_random(model_t *m, unsigned *seed) {
     while (!divvy_simgpu_ci_profile(&m->gi[slot], profiles, &p))
         profiles++;
     assert_true(profiles > 0);
-    assert_int_equal(
-        divvy_simgpu_ci_profile(&m->gi[slot], (unsigned)rand_r(seed) % profiles, &p), 0);
+    assert_int_equal(divvy_simgpu_ci_profile(&m->gi[slot], (unsigned)rand_r(seed) % profiles, &p),
+                     0);
     assert_int_equal(divvy_simgpu_ci_remaining(&m->gi[slot], p.id, &remaining), 0);
     int r = divvy_simgpu_ci_create(&m->gi[slot], p.id, DIVVY_SIMGPU_MIG_ANYWHERE, &ci);
 
@@ -356,8 +362,8 @@ static void make_ci_at_random(model_t *m, unsigned *seed) {
     assert_int_equal(ci.index, lowest);
     for (unsigned i = 0; i < 7; i++)
         if (m->ci_live[i] && m->ci[i].gi.slot == slot) {
-            assert_false(overlaps(ci.start, ci.profile.slices, m->ci[i].start,
-                                  m->ci[i].profile.slices));
+            assert_false(
+                overlaps(ci.start, ci.profile.slices, m->ci[i].start, m->ci[i].profile.slices));
             assert_int_not_equal(ci.id, m->ci[i].id);
         }
     m->ci_live[ci.index] = true;
@@ -372,10 +378,9 @@ static void destroy_gi_at_random(model_t *m, unsigned *seed) {
         has_parts |= m->ci_live[i] && m->ci[i].gi.slot == slot;
     if (!m->gi[slot].generation)
         return;
-    assert_int_equal(divvy_simgpu_gi_destroy(&m->gi[slot]),
-                     !m->gi_live[slot] ? -ENOENT
-                     : has_parts       ? -EBUSY
-                                       : 0);
+    assert_int_equal(divvy_simgpu_gi_destroy(&m->gi[slot]), !m->gi_live[slot] ? -ENOENT
+                                                            : has_parts       ? -EBUSY
+                                                                              : 0);
     m->gi_live[slot] = m->gi_live[slot] && has_parts;
 }
 
@@ -390,7 +395,7 @@ static void destroy_ci_at_random(model_t *m, unsigned *seed) {
 
 static void random_against_a_model(void **state) {
     static void (*const steps[])(model_t *, unsigned *) = {
-        make_gi_at_random, make_gi_at_random, make_ci_at_random, make_ci_at_random,
+        make_gi_at_random, make_gi_at_random,    make_ci_at_random,   make_ci_at_random,
         make_ci_at_random, destroy_ci_at_random, destroy_gi_at_random};
     unsigned seed = (unsigned)divvy_simgpu_now_ns();
     model_t m = {0};
@@ -541,9 +546,8 @@ static void instances_run_side_by_side(void **state) {
     for (int i = 0; i < 2; i++) {
         assert_int_equal(sim_mig_make_gi(f, v.tag, &table, 0, 9, DIVVY_SIMGPU_MIG_ANYWHERE, &slot),
                          0);
-        assert_int_equal(sim_mig_make_ci(f, v.tag, &table, 0, slot, 2, DIVVY_SIMGPU_MIG_ANYWHERE,
-                                         &index[i]),
-                         0);
+        assert_int_equal(
+            sim_mig_make_ci(f, v.tag, &table, 0, slot, 2, DIVVY_SIMGPU_MIG_ANYWHERE, &index[i]), 0);
         uint32_t unit = DIVVY_SIMGPU_UNIT(0, index[i]);
 
         assert_int_equal(sim_unit_open(f, v.proc, unit), 0);

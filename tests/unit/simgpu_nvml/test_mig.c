@@ -204,9 +204,8 @@ static void test_compute_instances(void **state) {
     assert_int_equal(id, 2);
     assert_int_equal(nvmlDeviceGetComputeInstanceId(mig(device, 1), &id), NVML_SUCCESS);
     assert_int_equal(id, 1);
-    assert_int_equal(
-        nvmlDeviceGetDeviceHandleFromMigDeviceHandle(mig(device, 1), &parent_device),
-        NVML_SUCCESS);
+    assert_int_equal(nvmlDeviceGetDeviceHandleFromMigDeviceHandle(mig(device, 1), &parent_device),
+                     NVML_SUCCESS);
     assert_ptr_equal(parent_device, device);
     assert_int_equal(nvmlGpuInstanceDestroy(parent), NVML_ERROR_IN_USE);
     assert_int_equal(nvmlComputeInstanceDestroy(first), NVML_SUCCESS);
@@ -334,6 +333,55 @@ static void test_processes(void **state) {
     assert_int_equal(nvmlComputeInstanceDestroy(second), NVML_SUCCESS);
 }
 
+/* The utilisation of an instance, which NVML gives by performance samples only. */
+static void test_utilisation(void **state) {
+    nvmlDevice_t device = device_divided();
+    static nvmlGpmMetricsGet_t get;
+    nvmlGpmSample_t samples[2][2];
+    nvmlGpmSupport_t support = {.version = NVML_GPM_SUPPORT_VERSION};
+    room_guest_t guest;
+
+    (void)state;
+    (void)compute(instance(device, 9), 2);
+    (void)compute(instance(device, 9), 2);
+    assert_int_equal(nvmlGpmQueryDeviceSupport(device, &support), NVML_SUCCESS);
+    assert_int_equal(support.isSupportedDevice, 1);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(nvmlGpmSampleAlloc(&samples[i / 2][i % 2]), NVML_SUCCESS);
+    assert_int_equal(nvmlGpmMigSampleGet(device, 7, samples[0][0]), NVML_ERROR_NOT_FOUND);
+    assert_int_equal(nvmlGpmMigSampleGet(mig(device, 0), 2, samples[0][0]),
+                     NVML_ERROR_NOT_SUPPORTED);
+    for (unsigned int i = 0; i < 2; i++)
+        assert_int_equal(nvmlGpmMigSampleGet(device, 2 - i, samples[i][0]), NVML_SUCCESS);
+    guest = room_guest_start(DIVVY_SIMGPU_UNIT(0, 0), 0, 100000000); /* that long, and waited for */
+    for (unsigned int i = 0; i < 2; i++)
+        assert_int_equal(nvmlGpmMigSampleGet(device, 2 - i, samples[i][1]), NVML_SUCCESS);
+    room_guest_end(guest);
+    for (unsigned int i = 0; i < 2; i++) {
+        get = (nvmlGpmMetricsGet_t){.version = NVML_GPM_METRICS_GET_VERSION,
+                                    .numMetrics = 2,
+                                    .sample1 = samples[i][0],
+                                    .sample2 = samples[i][1]};
+        get.metrics[0].metricId = NVML_GPM_METRIC_SM_UTIL;
+        get.metrics[1].metricId = NVML_GPM_METRIC_ANY_TENSOR_UTIL;
+        assert_int_equal(nvmlGpmMetricsGet(&get), NVML_SUCCESS);
+        assert_int_equal(get.metrics[0].nvmlReturn, NVML_SUCCESS);
+        if (i == 0) /* more than nothing: how long the guest took to start is not known */
+            assert_true(get.metrics[0].value > 0 && get.metrics[0].value <= 100);
+        else
+            assert_true(get.metrics[0].value == 0);
+        assert_int_equal(get.metrics[1].nvmlReturn, NVML_ERROR_NOT_SUPPORTED);
+    }
+    get.sample1 = samples[0][1];
+    get.sample2 = samples[0][0];
+    assert_int_equal(nvmlGpmMetricsGet(&get),
+                     NVML_ERROR_INVALID_ARGUMENT); /* the wrong way round */
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(nvmlGpmSampleFree(samples[i / 2][i % 2]), NVML_SUCCESS);
+    assert_int_equal(nvmlGpmSampleFree(samples[0][0]), NVML_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(nvmlGpmMetricsGet(&get), NVML_ERROR_INVALID_ARGUMENT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_mode, setup, room_teardown),
@@ -345,6 +393,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_identity, setup, room_teardown),
         cmocka_unit_test_setup_teardown(test_not_supported, setup, room_teardown),
         cmocka_unit_test_setup_teardown(test_processes, setup, room_teardown),
+        cmocka_unit_test_setup_teardown(test_utilisation, setup, room_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
