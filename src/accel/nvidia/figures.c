@@ -1,5 +1,6 @@
 /* What a device does right now, and who uses it: see nvidia.h. */
 #include "accel/nvidia/nvidia.h"
+#include "core/checked.h"
 #include "core/clock.h"
 #include "core/text.h"
 
@@ -9,6 +10,7 @@
 #define DEVICES         64u
 #define PROCESSES       1024u
 #define SAMPLES         4096u
+#define LINK_LEAST_NS   (100 * DIVVY_NS_PER_MS) /* rates of less say little */
 #define WINDOW_US       UINT64_C(1000000)               /* of utilisation */
 #define SAME_PERIOD_US  UINT64_C(20000)                 /* samples of one look of the driver's */
 #define STALE_NS        (3 * DIVVY_NS_PER_SECOND)       /* without a new sample nothing runs */
@@ -30,11 +32,69 @@ static void clock_extra(DeviceMetrics *metrics, const char *key, nvmlDevice_t ha
         divvy_provider_extra(metrics, key, mhz);
 }
 
-/* NVML counts in thousands of bytes a second, over the 20 ms that it takes. */
-static uint64_t pcie_read(nvmlDevice_t handle, nvmlPcieUtilCounter_t counter) {
+/* --- the link to the host -------------------------------------------------------------------------------------------- */
+
+/* Bytes a second, and what they are computed from. The first figure is of the 20 ms that NVML measures; later ones of all the time between. */
+static struct {
+    bool known;
+    uint64_t at_ns, rx_bytes, tx_bytes; /* counters */
+    uint64_t rx_rate, tx_rate;
+} links[DEVICES];
+
+static bool counter_read(const nvmlFieldValue_t *field, uint64_t *ret_bytes) {
+    if (field->nvmlReturn != NVML_SUCCESS)
+        return false;
+    switch (field->valueType) {
+    case NVML_VALUE_TYPE_UNSIGNED_INT:
+        *ret_bytes = field->value.uiVal;
+        return true;
+    case NVML_VALUE_TYPE_UNSIGNED_LONG:
+        *ret_bytes = field->value.ulVal;
+        return true;
+    case NVML_VALUE_TYPE_UNSIGNED_LONG_LONG:
+        *ret_bytes = field->value.ullVal;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* NVML counts in thousands of bytes a second. */
+static uint64_t rate_measure(nvmlDevice_t handle, nvmlPcieUtilCounter_t counter) {
     unsigned int kilobytes = 0;
 
     return NVIDIA_ASK(nvmlDeviceGetPcieThroughput, handle, counter, &kilobytes) == NVML_SUCCESS ? kilobytes * UINT64_C(1000) : 0;
+}
+
+static void link_read(const struct nvidia_device *gpu, uint64_t *ret_rx_rate, uint64_t *ret_tx_rate) {
+    nvmlFieldValue_t fields[2] = {{.fieldId = NVML_FI_DEV_PCIE_COUNT_RX_BYTES}, {.fieldId = NVML_FI_DEV_PCIE_COUNT_TX_BYTES}};
+    uint64_t rx = 0, tx = 0, now_ns, elapsed_ns;
+    bool counted = gpu->index < DEVICES && NVIDIA_ASK(nvmlDeviceGetFieldValues, gpu->handle, 2, fields) == NVML_SUCCESS &&
+                   counter_read(&fields[0], &rx) && counter_read(&fields[1], &tx);
+    size_t index = counted ? gpu->index : 0;
+
+    now_ns = divvy_core_clock_ns();
+    elapsed_ns = now_ns - links[index].at_ns;
+    if (counted && links[index].known && elapsed_ns < LINK_LEAST_NS) {
+        *ret_rx_rate = links[index].rx_rate;
+        *ret_tx_rate = links[index].tx_rate;
+        return;
+    }
+    if (counted && links[index].known && rx >= links[index].rx_bytes && tx >= links[index].tx_bytes) {
+        *ret_rx_rate = divvy_core_u64_scale(rx - links[index].rx_bytes, DIVVY_NS_PER_SECOND, elapsed_ns);
+        *ret_tx_rate = divvy_core_u64_scale(tx - links[index].tx_bytes, DIVVY_NS_PER_SECOND, elapsed_ns);
+    } else { /* the first time, after a counter began anew, or where there is none */
+        *ret_rx_rate = rate_measure(gpu->handle, NVML_PCIE_UTIL_RX_BYTES);
+        *ret_tx_rate = rate_measure(gpu->handle, NVML_PCIE_UTIL_TX_BYTES);
+    }
+    if (!counted)
+        return;
+    links[index].known = true;
+    links[index].at_ns = now_ns;
+    links[index].rx_bytes = rx;
+    links[index].tx_bytes = tx;
+    links[index].rx_rate = *ret_rx_rate;
+    links[index].tx_rate = *ret_tx_rate;
 }
 
 static void extras_read(nvmlDevice_t handle, DeviceMetrics *metrics) {
@@ -87,10 +147,8 @@ AccelResult divvy_nvidia_metrics(const char *uuid, DeviceMetrics *ret_metrics) {
         ret_metrics->powerUsageWatts = value / 1000.0;
     if (NVIDIA_ASK(nvmlDeviceGetTemperature, device.handle, NVML_TEMPERATURE_GPU, &value) == NVML_SUCCESS)
         ret_metrics->temperatureCelsius = value;
-    if (device.handle == device.gpu) { /* an instance has no link of its own */
-        ret_metrics->pcieRxBytes = pcie_read(device.handle, NVML_PCIE_UTIL_RX_BYTES);
-        ret_metrics->pcieTxBytes = pcie_read(device.handle, NVML_PCIE_UTIL_TX_BYTES);
-    }
+    if (device.handle == device.gpu) /* an instance has no link of its own */
+        link_read(&device, &ret_metrics->pcieRxBytes, &ret_metrics->pcieTxBytes);
     extras_read(device.handle, ret_metrics);
     return ACCEL_SUCCESS;
 }

@@ -61,6 +61,7 @@
     X(nvmlDeviceGetPerformanceState)                                                               \
     X(nvmlDeviceGetFanSpeed)                                                                       \
     X(nvmlDeviceGetPcieThroughput)                                                                 \
+    X(nvmlDeviceGetFieldValues)                                                                    \
     X(nvmlDeviceGetPcieReplayCounter)                                                              \
     X(nvmlDeviceGetTotalEccErrors)                                                                 \
     X(nvmlDeviceGetCurrentClocksThrottleReasons)                                                   \
