@@ -6,6 +6,7 @@
 #include "agent/config.h"
 #include "agent/gpus.h"
 #include "agent/link.h"
+#include "agent/metrics.h"
 #include "agent/paths.h"
 #include "agent/wish.h"
 #include "backend/environment.h"
@@ -29,6 +30,9 @@ struct divvy_agent {
     struct divvy_backend_filestate *state_workers, *config_workers, *config_gpus;
     struct divvy_backend_processes *processes;
     struct divvy_agent_link *link;
+    struct divvy_agent_metrics *metrics;
+    const char *library; /* --accelerator-lib, or NULL */
+    int connections_fd;  /* told when a worker notes who is connected; -1: no watch */
 
     json_t *state, *config, *gpus; /* the files' elements as last read */
     bool state_failed;             /* the last reading of it was none; what was known stays */

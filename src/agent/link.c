@@ -31,7 +31,7 @@ struct divvy_agent_link {
     char *agent_id;
     struct divvy_agent_link_events events;
     CURLM *multi;
-    struct task status, config;
+    struct task status, config, metrics;
     struct divvy_agent_channel *channel;
     int64_t version;
     bool status_tells_version;
@@ -90,6 +90,8 @@ struct divvy_agent_link *divvy_agent_link_new(const struct divvy_agent_platform 
     link->config = (struct task){.api = DIVVY_AGENT_API_CONFIG,
                                  .what = "the configuration could not be fetched",
                                  .retry_ns = RETRY_NS};
+    link->metrics = (struct task){
+        .api = DIVVY_AGENT_API_METRICS, .what = "figures could not be told", .retry_ns = RETRY_NS};
     if (link->multi && link->agent_id)
         link->channel = divvy_agent_channel_new(link->multi, platform, agent_id, &channel_events);
     if (!link->channel) {
@@ -113,6 +115,7 @@ void divvy_agent_link_free(struct divvy_agent_link *link) {
     divvy_agent_channel_free(link->channel);
     task_drop(link, &link->status);
     task_drop(link, &link->config);
+    task_drop(link, &link->metrics);
     curl_multi_cleanup(link->multi);
     free(link->agent_id);
     free(link);
@@ -204,12 +207,12 @@ static void answers_take(struct divvy_agent_link *link) {
     int left;
 
     while ((message = curl_multi_info_read(link->multi, &left))) {
-        struct task *tasks[] = {&link->status, &link->config};
+        struct task *tasks[] = {&link->status, &link->config, &link->metrics};
 
         if (message->msg != CURLMSG_DONE ||
             divvy_agent_channel_done(link->channel, message->easy_handle, message->data.result))
             continue;
-        for (size_t i = 0; i < 2; i++)
+        for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++)
             if (tasks[i]->exchange &&
                 divvy_agent_exchange_handle(tasks[i]->exchange) == message->easy_handle) {
                 task_done(link, tasks[i], message->data.result);
@@ -232,6 +235,15 @@ static void regular_set(struct divvy_agent_link *link) {
         link->config.due_ns = now + delay_ns;
 }
 
+/* Figures that cannot be told are not told later: newer ones come. */
+static void metrics_begin(struct divvy_agent_link *link) {
+    json_t *body = link->metrics.exchange ? NULL : link->events.metrics(link->events.data);
+
+    if (body)
+        task_begin(link, &link->metrics, body);
+    json_decref(body);
+}
+
 uint64_t divvy_agent_link_turn(struct divvy_agent_link *link) {
     int running;
     uint64_t now, next;
@@ -249,6 +261,7 @@ uint64_t divvy_agent_link_turn(struct divvy_agent_link *link) {
         task_begin(link, &link->status, body);
         json_decref(body);
     }
+    metrics_begin(link);
     if (!link->status.exchange && link->status.due_ns < next)
         next = link->status.due_ns;
     if (!link->config.exchange && link->config.due_ns < next)

@@ -18,6 +18,7 @@ struct divvy_agent_link_events {
     /* A configuration, borrowed; 0 when it is applied, else it is fetched again later. */
     int (*config)(void *data, const json_t *config);
     void (*codes)(void *data, const json_t *by_worker); /* share codes, borrowed */
+    json_t *(*metrics)(void *data); /* the body of a metrics post that is to go out now, or NULL */
     void *data;
 };
 

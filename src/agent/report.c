@@ -93,16 +93,15 @@ static int config_change(void *data, struct divvy_backend_entries *entries,
 
 /* ---- state/workers.json ---- */
 
-static json_t *running_info(const struct divvy_agent *agent, const struct divvy_agent_wish *wish,
-                            const struct divvy_agent_view *view) {
-    char port[8];
-
-    (void)snprintf(port, sizeof port, "%u", wish->port);
-    return json_pack("{s:s, s:s, s:[s, s], s:{s:s}, s:s, s:i, s:i, s:b, s:i}", "type", "process",
-                     "executable", agent->worker_binary, "args", "-p", port, "env", "WORKER_ID",
-                     wish->id, "workingDir", agent->paths.state, "restarts", (int)view->restarts,
-                     "pid", (int)view->pid, "isRunning", view->pid > 0, "exitCode",
-                     view->exit_code);
+/*
+ * No executable: where one stands, divvyd and TensorFusion's hypervisor take it as their order to run the worker, also
+ * one that is switched off.
+ */
+static json_t *running_info(const struct divvy_agent *agent, const struct divvy_agent_view *view) {
+    return json_pack("{s:s, s:s, s:[], s:{}, s:s, s:i, s:i, s:b, s:i}", "type", "process",
+                     "executable", "", "args", "env", "workingDir", agent->paths.state, "restarts",
+                     (int)view->restarts, "pid", (int)view->pid, "isRunning", view->pid > 0,
+                     "exitCode", view->exit_code);
 }
 
 /* Never the wish: Status stays what somebody wished for. */
@@ -123,7 +122,7 @@ static int state_change(void *data, struct divvy_backend_entries *entries,
         if (view.pid == 0 && view.restarts == 0 &&
             !divvy_backend_object_get(entry, "WorkerRunningInfo"))
             continue;
-        if (key_set(entry, "WorkerRunningInfo", running_info(agent, wish, &view), &any) < 0)
+        if (key_set(entry, "WorkerRunningInfo", running_info(agent, &view), &any) < 0)
             return divvy_error_set_errno(error, -ENOMEM, "worker %.100s", wish->id);
     }
     return any ? 0 : DIVVY_BACKEND_UNCHANGED;

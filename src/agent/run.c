@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #define REPORT_NS     (50 * DIVVY_NS_PER_MS)
+#define METRICS_NS    (60 * DIVVY_NS_PER_SECOND)
 #define LONGEST_MS    60000
 #define UNWATCHED_MS  2000 /* how often files are looked at where the system has no watch to give */
 #define STOP_NS       (15 * DIVVY_NS_PER_SECOND)
@@ -85,6 +87,19 @@ static json_t *status_wanted(void *data) {
     return divvy_agent_report_body(data);
 }
 
+static json_t *metrics_wanted(void *data) {
+    const struct divvy_agent *agent = data;
+
+    return agent->metrics ? divvy_agent_metrics_take(agent->metrics) : NULL;
+}
+
+/* Called by the thread of the figures. */
+static void metrics_ready(void *data) {
+    const struct divvy_agent *agent = data;
+
+    (void)curl_multi_wakeup(divvy_agent_link_multi(agent->link));
+}
+
 /* ---- opening ---- */
 
 /* A name without '/' is looked for beside this program; if it is not there, in PATH at each start. */
@@ -150,13 +165,21 @@ static int processes_open(struct divvy_agent *agent, struct divvy_error *error) 
     divvy_agent_path_join(agent->paths.state, "connections", connections);
     if (divvy_agent_folder_make(connections, 0755, error) < 0)
         return error->status;
+    agent->connections_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (agent->connections_fd >= 0 &&
+        inotify_add_watch(agent->connections_fd, connections,
+                          IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE) < 0)
+        divvy_cleanup_close(&agent->connections_fd);
     return divvy_backend_processes_new(&options, &agent->processes, error);
 }
 
 int divvy_agent_open(struct divvy_agent *agent, const struct divvy_agent_call *call,
                      struct divvy_error *error) {
-    const struct divvy_agent_link_events events = {
-        .status = status_wanted, .config = config_came, .codes = codes_came, .data = agent};
+    const struct divvy_agent_link_events events = {.status = status_wanted,
+                                                   .config = config_came,
+                                                   .codes = codes_came,
+                                                   .metrics = metrics_wanted,
+                                                   .data = agent};
     const char *isolation = call->values[DIVVY_AGENT_ISOLATION_MODE],
                *binary = call->values[DIVVY_AGENT_WORKER_BINARY];
     struct divvy_install install;
@@ -164,7 +187,8 @@ int divvy_agent_open(struct divvy_agent *agent, const struct divvy_agent_call *c
     int status;
 
     memset(agent, 0, sizeof *agent);
-    agent->state_fd = agent->config_fd = agent->pid_fd = -1;
+    agent->state_fd = agent->config_fd = agent->pid_fd = agent->connections_fd = -1;
+    agent->library = call->values[DIVVY_AGENT_ACCELERATOR_LIB];
     agent->is_single_node = divvy_agent_call_on(call, DIVVY_AGENT_SINGLE_NODE);
     if (isolation)
         (void)divvy_agent_isolation_parse(isolation, &agent->isolation);
@@ -199,6 +223,7 @@ int divvy_agent_open(struct divvy_agent *agent, const struct divvy_agent_call *c
 }
 
 void divvy_agent_close(struct divvy_agent *agent) {
+    divvy_agent_metrics_free(agent->metrics);
     divvy_agent_link_free(agent->link);
     divvy_backend_processes_free(agent->processes);
     divvy_backend_filestate_close(agent->state_workers);
@@ -213,6 +238,7 @@ void divvy_agent_close(struct divvy_agent *agent) {
     divvy_cleanup_close(&agent->state_fd);
     divvy_cleanup_close(&agent->config_fd);
     divvy_cleanup_close(&agent->pid_fd);
+    divvy_cleanup_close(&agent->connections_fd);
 }
 
 /* ---- the loop ---- */
@@ -262,14 +288,25 @@ static int timeout_ms(const struct divvy_agent *agent, uint64_t next_ns, bool is
     return (int)(left_ms < most ? left_ms : most);
 }
 
+/* Somebody connected to a worker, or left: a reason to tell the status anew. */
+static void connections_note(struct divvy_agent *agent) {
+    char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+
+    while (read(agent->connections_fd, events, sizeof events) > 0)
+        ;
+    if (!agent->must_report)
+        agent->report_ns = divvy_core_clock_ns() + REPORT_NS;
+    agent->must_report = true;
+}
+
 static void wait_for_events(struct divvy_agent *agent, int signal_fd, uint64_t next_ns) {
     const int watches[] = {divvy_backend_filestate_fd(agent->state_workers),
                            divvy_backend_filestate_fd(agent->config_workers),
                            divvy_backend_filestate_fd(agent->config_gpus)};
-    struct curl_waitfd fds[6] = {
+    struct curl_waitfd fds[7] = {
         {.fd = signal_fd, .events = CURL_WAIT_POLLIN},
         {.fd = divvy_backend_processes_fd(agent->processes), .events = CURL_WAIT_POLLIN}};
-    unsigned int count = 2;
+    unsigned int count = 2, connections;
     bool is_watched = true;
     short events = 0;
     int channel = divvy_agent_link_fd(agent->link, &events);
@@ -279,6 +316,10 @@ static void wait_for_events(struct divvy_agent *agent, int signal_fd, uint64_t n
         if (watches[i] >= 0)
             fds[count++] = (struct curl_waitfd){.fd = watches[i], .events = CURL_WAIT_POLLIN};
     }
+    connections = count;
+    if (agent->connections_fd >= 0)
+        fds[count++] =
+            (struct curl_waitfd){.fd = agent->connections_fd, .events = CURL_WAIT_POLLIN};
     if (channel >= 0)
         fds[count++] = (struct curl_waitfd){
             .fd = channel,
@@ -287,6 +328,8 @@ static void wait_for_events(struct divvy_agent *agent, int signal_fd, uint64_t n
                           timeout_ms(agent, next_ns, is_watched), NULL);
     if (fds[0].revents)
         signal_take(agent, signal_fd);
+    if (agent->connections_fd >= 0 && fds[connections].revents)
+        connections_note(agent);
     divvy_log_tick();
 }
 
@@ -335,6 +378,8 @@ int divvy_agent_run(struct divvy_agent *agent) {
         divvy_log_error("signals cannot be waited for: %s", strerror(errno));
         return 1;
     }
+    /* After the signals are blocked: the thread must not be the one that gets them. */
+    agent->metrics = divvy_agent_metrics_new(agent->library, METRICS_NS, metrics_ready, agent);
     agent->must_read = true;
     while (!is_over(agent, deadline_ns)) {
         uint64_t next_ns;

@@ -312,7 +312,7 @@ int divvy_agent_ws_feed(struct divvy_agent_ws *ws, const char *bytes, size_t len
             return status;
     }
     for (;;) {
-        struct frame frame;
+        struct frame frame = {0};
 
         status = frame_look(&ws->in, &frame, error);
         if (status <= 0)

@@ -151,8 +151,8 @@ static void port_take(struct ports *ports, unsigned int port) {
     ports->taken[port / 64] |= UINT64_C(1) << (port % 64);
 }
 
-static unsigned int port_of(const json_t *config_element) {
-    json_int_t port = json_integer_value(divvy_backend_object_get(config_element, "listen_port"));
+static unsigned int port_of(const json_t *element, const char *key) {
+    json_int_t port = json_integer_value(divvy_backend_object_get(element, key));
 
     return port >= PORT_LEAST && port <= 65535 ? (unsigned int)port : 0;
 }
@@ -317,7 +317,9 @@ int divvy_agent_wishes_make(const struct divvy_agent_wish_input *input,
             config_element_take(config, !input->is_single_node, wish);
         wish->is_local = input->is_single_node &&
                          (!config || json_string_value(divvy_backend_object_get(config, "origin")));
-        wish->port = (uint16_t)port_of(config);
+        wish->port = (uint16_t)port_of(config, "listen_port");
+        if (wish->port == 0 && input->is_single_node)
+            wish->port = (uint16_t)port_of(element, "ListenPort");
         (void)json_object_set_new(wishes.by_id, id, json_integer((json_int_t)wishes.count));
         wishes.count++;
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ggo's commands against a platform of its own: agent_cli.sh GGO PLATFORM WORKER
+# ggo's commands against a platform of its own: agent_cli.sh GGO PLATFORM WORKER LIBRARIES
 set -u
 # shellcheck source=tests/integration/agent_parts/lib.sh
 . "$(dirname "$0")/agent_parts/lib.sh"
@@ -139,6 +139,16 @@ check_has "a token that is over" "good until" "$("$ggo" worker list 2>&1)"
 printf '{"token": "user_good", "expires_at": "2999-01-01T00:00:00+01:00"}' >"$HOME/.gpugo/token.json"
 check "a token from the file" 0 "$(status_of "$ggo" worker list)"
 mv "$place/config.json" "$place/config/config.json"
+
+# ---- GPUs that a library finds ----
+if [ -e "$4/libaccelerator_nvidia.so" ] && [ -e "$4/simgpu/libnvidia-ml.so.1" ]; then
+    find_gpus() { env -u GPU_GO_MOCK_GPUS GPU_GO_TOKEN=tmp_good DIVVY_SIM_DIR="$place/gpu" LD_LIBRARY_PATH="$4/simgpu" "$ggo" agent register --force --accelerator-lib "$4/$5" -o json; }
+    check_has "a GPU of the driver's" "with1GPU" "$(find_gpus "$@" libaccelerator_nvidia.so 2>&1 | flat)"
+    check "it has a UUID in lower case" yes "$(grep -qE '"gpu_id": "gpu-[0-9a-f-]{36}"' "$place/config/gpus.json" && echo yes)"
+    check_has "its vendor is" '"vendor":"nvidia"' "$(flat <"$place/config/gpus.json")"
+    check "a library that is none" 1 "$(find_gpus "$@" simgpu/none.so >/dev/null 2>&1; echo $?)"
+    check_has "what was registered stays" '"vendor":"nvidia"' "$(flat <"$place/config/gpus.json")"
+fi
 
 # ---- away ----
 steer fault '{"path": "/agents/agent_", "kind": "500", "count": 3}'

@@ -28,6 +28,7 @@ port_of() { entry "$1" | grep -o '"listen_port":[0-9]*' | grep -o '[0-9]*'; }
 alive() { kill -0 "$1" 2>/dev/null; }
 dead() { ! kill -0 "$1" 2>/dev/null; }
 serves() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+silent() { ! serves "$1"; }
 slay() { [ "$1" -gt 1 ] && kill -9 "$1" 2>/dev/null; } # never our own group
 told_has() { case $(told) in *"$1"*) return 0 ;; esac; return 1; }
 gone_entry() { [ -z "$(entry "$1")" ]; }
@@ -36,13 +37,26 @@ count_is() { [ "$(grep -c "$1" "$log")" -ge "$2" ]; }
 note() { for name in "$@"; do pid_of "$name" >>"$place/workers.pids"; done; }
 
 wish() { # WORKER:STATUS:DEVICE...: state/workers.json, written as an editor writes it
-    local text='' part
+    local text='' part filling=$filling
     for part in "$@"; do
         text="$text${text:+,}$(printf '{"WorkerUID": "%s", "AllocatedDevices": ["%s"], "Status": "%s", "Foreign": {"kept": 1}}' \
             "${part%%:*}" "${part##*:}" "$(cut -d: -f2 <<<"$part")")"
     done
-    printf '[%s]\n' "$text" >"$state.edited" && mv "$state.edited" "$state"
+    [ -n "$text" ] || filling=${filling%,}
+    printf '[%s]\n' "$filling$text" >"$state.edited" && mv "$state.edited" "$state"
 }
+
+# Ports go by place in the file: workers that never run take the places of ports that somebody else has.
+free() { # FIRST COUNT: none of them is taken
+    local port
+    for ((port = $1; port < $1 + $2; port++)); do silent "$port" || return 1; done
+}
+fillers=0
+while ! free $((42352 + fillers)) 4; do fillers=$((fillers + 1)); done
+first=$((42352 + fillers)) platform_port=$((first + 100))
+while ! free "$platform_port" 11; do platform_port=$((platform_port + 1)); done
+filling=''
+for ((i = 0; i < fillers; i++)); do filling="$filling{\"WorkerUID\": \"filler$i\", \"Status\": \"Pending\"},"; done
 
 # ---- the walk-through for machines without GPUs, as it is written ----
 check "register" 0 "$(status_of "$ggo" agent register --token tmp_good)"
@@ -57,11 +71,11 @@ wish one:Running:GPU-0 two:Running:gpu-1 three:Pending:GPU-0
 eventually "one runs" worker_is one running
 eventually "two runs" worker_is two running
 note one two
-check "ports by place" "42352 42353" "$(port_of one) $(port_of two)"
+check "ports by place" "$first $((first + 1))" "$(port_of one) $(port_of two)"
 check "no one started three" 0 "$(pid_of three)"
-eventually "one serves" serves 42352
+eventually "one serves" serves "$first"
 one=$(pid_of one) two=$(pid_of two)
-check "its command" "$worker -p 42352 " "$(tr '\0' ' ' <"/proc/$one/cmdline")"
+check "its command" "$worker -p $first " "$(tr '\0' ' ' <"/proc/$one/cmdline")"
 for variable in WORKER_ID=one NVIDIA_VISIBLE_DEVICES=GPU-0 CUDA_VISIBLE_DEVICES=GPU-0; do
     check_has "its environment" " $variable " " $(tr '\0' ' ' <"/proc/$one/environ")"
 done
@@ -74,19 +88,23 @@ eventually "the GPU is used" grep -q '"used_by_worker": "one"' "$place/config/gp
 eventually "the platform hears of it" told_has "\"worker_id\":\"one\",\"status\":\"running\""
 eventually "and of the GPU" told_has '{"gpu_id":"GPU-0","used_by_worker":"one"}'
 
+# Who is connected is told as soon as the worker notes it.
+printf '10.1.2.3,5000,77\0\n' >"$place/state/connections/one.txt"
+eventually "a connection is told" told_has '"connections":[{"client_ip":"10.1.2.3","client_port":5000,"client_pid":77,"connected_at":"20'
+
 # Devices swapped, of equal number: both start anew, nothing else changes.
 wish one:Running:GPU-1 two:Running:gpu-1 three:Pending:GPU-0
 eventually "a swapped device is seen" other_pid one "$one"
 note one
 check "the other was left alone" "$two" "$(pid_of two)"
-check "the port stays" 42352 "$(port_of one)"
+check "the port stays" "$first" "$(port_of one)"
 one=$(pid_of one)
 
 # The first one goes: the second keeps its port.
 wish two:Running:gpu-1
 eventually "a removed worker ends" dead "$one"
 eventually "its entry goes" gone_entry one
-check "the port of the other stays" "42353 $two" "$(port_of two) $(pid_of two)"
+check "the port of the other stays" "$((first + 1)) $two" "$(port_of two) $(pid_of two)"
 
 # Who cannot run is told why.
 wish two:Running:gpu-1 far:Running:GPU-9
@@ -170,10 +188,10 @@ eventually "SIGINT ends workers" dead "$new"
 wish
 agent_start --single-node
 eventually "the channel is open again" told_has '"channels":1'
-steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_1", "gpu_ids": ["GPU-0"], "listen_port": 42400, "enabled": true, "vram_mb": 8192, "compute_percent": 50, "isolation_mode": "hard", "share_codes": ["abc", "def"]}]}'
+steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_1", "gpu_ids": ["GPU-0"], "listen_port": '$((platform_port + 0))', "enabled": true, "vram_mb": 8192, "compute_percent": 50, "isolation_mode": "hard", "share_codes": ["abc", "def"]}]}'
 eventually "a pushed worker runs" worker_is wk_1 running
 note wk_1
-eventually "on its port" serves 42400
+eventually "on its port" serves "$platform_port"
 check_has "it is in the state file" '"WorkerUID":"wk_1","AllocatedDevices":["GPU-0"],"Status":"Running"' "$(flat <"$state")"
 wk=$(pid_of wk_1)
 check_has "hard limits" "TF_CUDA_SM_PERCENT_LIMIT=50 " "$(tr '\0' ' ' <"/proc/$wk/environ")"
@@ -184,13 +202,13 @@ eventually "the version is kept" grep -q '"config_version": 2' "$place/config/co
 # Changed here by hand: it stays so until the platform changes the same worker.
 sed -i 's/"Status": "Running"/"Status": "Pending"/' "$state"
 eventually "a change by hand counts" dead "$wk"
-steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_1", "gpu_ids": ["GPU-0"], "listen_port": 42400, "enabled": true, "vram_mb": 8192, "compute_percent": 50, "isolation_mode": "hard"}, {"worker_id": "wk_2", "gpu_ids": ["gpu-1"], "listen_port": 0, "enabled": true}, {"worker_id": "wk_3", "gpu_ids": ["gpu-0"], "listen_port": 42401, "enabled": true, "vram_mb": 20000}]}'
+steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_1", "gpu_ids": ["GPU-0"], "listen_port": '$((platform_port + 0))', "enabled": true, "vram_mb": 8192, "compute_percent": 50, "isolation_mode": "hard"}, {"worker_id": "wk_2", "gpu_ids": ["gpu-1"], "listen_port": 0, "enabled": true}, {"worker_id": "wk_3", "gpu_ids": ["gpu-0"], "listen_port": '$((platform_port + 1))', "enabled": true, "vram_mb": 20000}]}'
 eventually "another pushed worker runs" worker_is wk_2 running
 note wk_2
 check "the change by hand stays" yes "$(worker_is wk_1 stopped && echo yes)"
 eventually "twenty fit without the eight" worker_is wk_3 running
 note wk_3
-steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_1", "gpu_ids": ["GPU-0"], "listen_port": 42402, "enabled": true, "vram_mb": 8192, "compute_percent": 50}, {"worker_id": "wk_2", "gpu_ids": ["gpu-1"], "enabled": true}, {"worker_id": "wk_3", "gpu_ids": ["gpu-0"], "listen_port": 42401, "enabled": true, "vram_mb": 20000}]}'
+steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_1", "gpu_ids": ["GPU-0"], "listen_port": '$((platform_port + 2))', "enabled": true, "vram_mb": 8192, "compute_percent": 50}, {"worker_id": "wk_2", "gpu_ids": ["gpu-1"], "enabled": true}, {"worker_id": "wk_3", "gpu_ids": ["gpu-0"], "listen_port": '$((platform_port + 1))', "enabled": true, "vram_mb": 20000}]}'
 eventually "over-commitment is refused" worker_is wk_1 error
 check_has "with the numbers" "has24576MiB,ofwhich20000arepromised;8192donotfit" "$(entry wk_1)"
 check "who runs, runs on" yes "$(worker_is wk_3 running && echo yes)"
@@ -201,7 +219,7 @@ steer push '{"text": "{\"config_version\": \"x\"}"}'
 eventually "bad messages are told" grep -q "push channel sent what makes no sense" "$log"
 steer fault '{"path": "/status", "kind": "500", "count": 2}'
 steer fault '{"path": "/config", "kind": "garbage", "count": 1}'
-steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_2", "gpu_ids": ["gpu-1"], "enabled": false}, {"worker_id": "wk_3", "gpu_ids": ["gpu-0"], "listen_port": 42401, "enabled": true, "vram_mb": 20000}]}'
+steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_2", "gpu_ids": ["gpu-1"], "enabled": false}, {"worker_id": "wk_3", "gpu_ids": ["gpu-0"], "listen_port": '$((platform_port + 1))', "enabled": true, "vram_mb": 20000}]}'
 eventually "it is pushed all the same, over faults" worker_is wk_2 stopped
 eventually "a worker that the platform removed goes" gone_entry wk_1
 check_lacks "also from the state file" wk_1 "$(cat "$state")"
@@ -245,11 +263,11 @@ export GPU_GO_ENDPOINT=$server
 check_has "a registration that the platform forgot is replaced" "agent_1" "$(GPU_GO_TOKEN=tmp_good "$ggo" agent register 2>/dev/null)"
 rm -f "$state" "$config"
 agent_start
-steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_7", "gpu_ids": ["GPU-0"], "listen_port": 42410, "enabled": true}]}'
+steer workers '{"agent_id": "agent_1", "workers": [{"worker_id": "wk_7", "gpu_ids": ["GPU-0"], "listen_port": '$((platform_port + 10))', "enabled": true}]}'
 eventually "it runs" worker_is wk_7 running
 note wk_7
 wk=$(pid_of wk_7)
-check "its command" "$worker -p 42410 -n native " "$(tr '\0' ' ' <"/proc/$wk/cmdline")"
+check "its command" "$worker -p $((platform_port + 10)) -n native " "$(tr '\0' ' ' <"/proc/$wk/cmdline")"
 sed -i 's/"Status": "Running"/"Status": "Pending"/' "$state"
 sleep 0.3
 check "the state file is a report here" yes "$(alive "$wk" && echo yes)"

@@ -30,7 +30,7 @@ static int file_open(const char *path, size_t *ret_size, struct divvy_error *err
 }
 
 int divvy_json_file_read(const char *path, json_t **ret_value, struct divvy_error *error) {
-    size_t size;
+    size_t size = 0;
     ssize_t length;
     json_error_t fault;
     json_t *value;
