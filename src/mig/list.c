@@ -2,6 +2,7 @@
 #include "mig/list.h"
 
 #include "core/parse.h"
+#include "mig/apart.h"
 #include "mig/error.h"
 
 #include <errno.h>
@@ -173,11 +174,14 @@ static int gpu_read(struct divvy_mig *mig, uint32_t index, uint32_t flags, struc
 
 int divvy_mig_list(struct divvy_mig *mig, uint32_t flags, struct divvy_mig_list **ret_list,
                    struct divvy_mig_error *error) {
-    struct divvy_mig_list *list = calloc(1, sizeof *list);
+    struct divvy_mig_list *list;
     unsigned int count = 0;
     nvmlReturn_t result;
     int status = 0;
 
+    if (mig->is_apart)
+        return divvy_mig_apart_list(mig, flags, ret_list, error);
+    list = calloc(1, sizeof *list);
     if (!list)
         return divvy_mig_error_set_errno(error, -ENOMEM, "the list of devices");
     result = mig->nvmlDeviceGetCount_v2(&count);

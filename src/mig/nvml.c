@@ -79,6 +79,8 @@ int divvy_mig_open(const char *library, struct divvy_mig **ret_mig, struct divvy
 void divvy_mig_close(struct divvy_mig *mig) {
     if (!mig)
         return;
-    (void)mig->nvmlShutdown();
+    if (!mig->is_apart)
+        (void)mig->nvmlShutdown();
+    divvy_mig_list_free(mig->fresh);
     free(mig);
 }

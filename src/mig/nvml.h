@@ -5,6 +5,8 @@
 #include "cuda/nvml.h"
 #include "divvy/mig.h"
 
+#include <stdbool.h>
+
 /* Without these nothing can be told. */
 #define DIVVY_MIG_NVML_NEEDED(X)                                                                   \
     X(nvmlInit_v2)                                                                                 \
@@ -42,6 +44,9 @@
 struct divvy_mig {
     DIVVY_MIG_NVML_NEEDED(DIVVY_MIG_NVML_MEMBER) DIVVY_MIG_NVML_WANTED(DIVVY_MIG_NVML_MEMBER)
     char library[256]; /* as it was asked for */
+    bool is_apart;     /* there are no functions: see apart.h */
+    struct divvy_mig_list *fresh; /* then: what opening has read, at fresh_ns */
+    uint64_t fresh_ns;
 };
 #undef DIVVY_MIG_NVML_MEMBER
 

@@ -388,6 +388,8 @@ int divvy_mig_reserve(struct divvy_mig *mig, const struct divvy_mig_profile *pro
         return status;
     if (hunt.options.holder_pid != 0)
         return divvy_mig_error_set(error, -EINVAL, "options of a reservation name another process");
+    if (mig->is_apart && (hunt.options.flags & DIVVY_MIG_CREATE))
+        return divvy_mig_error_set(error, -EINVAL, "instances cannot be created by NVML in another process");
     reservation = calloc(1, sizeof *reservation);
     if (!reservation)
         return divvy_mig_error_set_errno(error, -ENOMEM, "a reservation");

@@ -85,13 +85,13 @@ unset HYPERCORE_CPU_MEM_MB
 # ---- restarts ----
 
 cat >"$place/model.json" <<EOF
-{"name": "crasher", "engine": "$program", "model_path": "wait", "model_args": ["200", "exit", "5"],
+{"name": "crashing", "engine": "$program", "model_path": "wait", "model_args": ["200", "exit", "5"],
  "vram_limit": "1GiB", "cpu_mem_limit": "4gb", "port": 9999, "batch_max": 4, "weights": "/weights"}
 EOF
 start restarts --metrics 0 --model "$place/model.json" --restart-limit 2
 soon is restarts hypercore_model_restarts_total 1
 check "one restart, one more" 1 "$(value restarts hypercore_model_restarts_total)"
-check_match "the model's name" 'hypercore_runner_info\{.*model_id="crasher"\} 1' "$(scrape restarts)"
+check_match "the model's name" 'hypercore_runner_info\{.*model_id="crashing"\} 1' "$(scrape restarts)"
 end_of "$pid"
 check "after the last start the program's status" 5 "$status"
 check_match "it was said each time" 'ended with status 5; it is started again in (19|20)[0-9]{2} ms' "$(cat "$place/restarts.log")"

@@ -32,6 +32,7 @@ struct runner {
     const struct divvy_runner_plan *plan;
     struct divvy_runner_loop loop;
     struct divvy_runner_source signals;
+    int ending_fd; /* readable when a signal to be passed on is pending: ends the wait for a slice */
     struct divvy_runner_watch watch;
     struct divvy_runner_slice slice;
     struct divvy_alone folder;
@@ -167,8 +168,11 @@ static int signals_begin(struct runner *r, struct divvy_error *error) {
     (void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &r->job.pipe_action);
     signals_choose(&set);
     (void)sigprocmask(SIG_BLOCK, &set, &r->job.mask);
+    (void)sigdelset(&set, SIGCHLD);
+    r->ending_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    (void)sigaddset(&set, SIGCHLD);
     r->signals = (struct divvy_runner_source){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
-    if (r->signals.fd < 0)
+    if (r->signals.fd < 0 || r->ending_fd < 0)
         return divvy_error_set_errno(error, -errno, "signalfd");
     /* What the program leaves behind becomes ours, to be ended before the slice is given back. */
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -280,7 +284,7 @@ static int slice_take(struct runner *r, struct divvy_error *error) {
         .busy = plan->options.busy,
         .bigger = plan->options.bigger,
         .create = plan->options.create,
-        .cancel_fd = r->signals.fd,
+        .cancel_fd = r->ending_fd,
     };
     int status;
 
@@ -350,7 +354,7 @@ static int prepare(struct runner *r, struct divvy_error *error) {
 static int failure_status(struct runner *r, int status, const struct divvy_error *error) {
     struct signalfd_siginfo info;
 
-    if (status == -ECANCELED && read(r->signals.fd, &info, sizeof info) == (ssize_t)sizeof info)
+    if (status == -ECANCELED && read(r->ending_fd, &info, sizeof info) == (ssize_t)sizeof info)
         return 128 + (int)info.ssi_signo;
     divvy_log_error("%s", error->text);
     if (status == -EBUSY || status == -ETIMEDOUT)
@@ -365,7 +369,7 @@ int divvy_runner_run(const struct divvy_runner_plan *plan) {
 
     r.plan = plan;
     r.folder = (struct divvy_alone){.fd = -1, .base_fd = -1};
-    r.cgroup.procs_fd = -1;
+    r.cgroup.procs_fd = r.ending_fd = -1;
     warnings_say(plan);
     status = prepare(&r, &error);
     if (status == 0)
@@ -381,6 +385,7 @@ int divvy_runner_run(const struct divvy_runner_plan *plan) {
     divvy_alone_remove(&r.folder);
     divvy_runner_cgroup_remove(&r.cgroup);
     divvy_runner_slice_give(&r.slice);
+    divvy_cleanup_close(&r.ending_fd);
     divvy_runner_loop_close(&r.loop, &r.signals);
     divvy_runner_loop_done(&r.loop);
     return r.exit_status;

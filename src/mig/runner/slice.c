@@ -2,6 +2,7 @@
 #include "mig/runner/slice.h"
 
 #include "base/log.h"
+#include "mig/apart.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -169,32 +170,14 @@ static int failure_judge(struct attempt *attempt, int status, const char *reason
     return fall_back(attempt, reason, slice, error);
 }
 
-/* What is no profile is none on any machine; the profiles of this one show how they are written. */
-static int profile_refuse(const struct attempt *attempt, const char *reason, struct divvy_error *error) {
-    char present[160] = "";
-    size_t length = 0;
-
-    for (uint32_t i = 0; attempt->list && i < divvy_mig_list_count(attempt->list); i++) {
-        const struct divvy_mig_device *device = divvy_mig_list_at(attempt->list, i);
-        char word[DIVVY_MIG_PROFILE_BYTES + 4];
-        int size = snprintf(word, sizeof word, "%s%s", length > 0 ? ", " : "", device->profile);
-
-        if (!device->is_mig || strstr(present, device->profile) || length + (size_t)size >= sizeof present)
-            continue;
-        memcpy(present + length, word, (size_t)size + 1);
-        length += (size_t)size;
-    }
-    return divvy_error_set(error, -EINVAL, "%.80s; %s%s", reason, length > 0 ? "this machine has " : "it has no slices now",
-                           present);
-}
-
 static int wish_serve(struct attempt *attempt, int open_status, struct divvy_mig_error *reason,
                       struct divvy_runner_slice *slice, struct divvy_error *error) {
     struct divvy_mig_error fault;
     int status;
 
-    if (divvy_mig_profile_parse(attempt->wish->profile, &attempt->profile, &fault) < 0)
-        return profile_refuse(attempt, fault.text, error);
+    /* What is no profile is none on any machine; those of this one show how they are written. */
+    if (divvy_mig_profile_read(attempt->mig, attempt->wish->profile, &attempt->profile, &fault) < 0)
+        return divvy_error_set(error, -EINVAL, "%s", fault.text);
     status = open_status < 0 ? open_status : reserve(attempt, slice, reason);
     return status < 0 ? failure_judge(attempt, status, reason->text, slice, error) : 0;
 }
@@ -207,7 +190,9 @@ int divvy_runner_slice_take(const struct divvy_runner_wish *wish, struct divvy_r
 
     *ret_slice = (struct divvy_runner_slice){0};
     options_fill(wish, &attempt.options);
-    status = divvy_mig_open(wish->library, &attempt.mig, &reason);
+    /* Whoever creates instances needs NVML here, and destroys them with it at the end. */
+    status = wish->create ? divvy_mig_open(wish->library, &attempt.mig, &reason)
+                          : divvy_mig_open_apart(wish->library, &attempt.mig, &reason);
     if (status == 0)
         (void)divvy_mig_list(attempt.mig, 0, &attempt.list, &reason);
     if (wish->profile[0]) {

@@ -1,0 +1,128 @@
+/* NVML in a child: see apart.h. What comes back is one answer, then its devices. */
+#include "mig/apart.h"
+
+#include "core/clock.h"
+#include "core/sys.h"
+#include "mig/error.h"
+#include "mig/list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DEVICES_MAX 16640u /* 256 GPUs of 64 slots, and themselves: list.c reads no more */
+
+/* What opening has read is good for a first list: whoever opens wants one. */
+#define FRESH_NS (200 * DIVVY_NS_PER_MS)
+
+struct answer {
+    int status;
+    struct divvy_mig_error error;
+    uint32_t count, faults;
+    char first_fault[sizeof((struct divvy_mig_list *)NULL)->first_fault];
+};
+
+static void __attribute__((noreturn)) child_run(const char *library, uint32_t flags, int fd) {
+    struct divvy_mig_list *list = NULL;
+    struct answer answer = {0};
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    answer.status = divvy_mig_list_all(library, flags, &list, &answer.error);
+    if (list) {
+        answer.count = list->count;
+        answer.faults = list->faults;
+        memcpy(answer.first_fault, list->first_fault, sizeof answer.first_fault);
+    }
+    if (divvy_core_sys_write(fd, &answer, sizeof answer) == 0 && answer.count > 0)
+        (void)divvy_core_sys_write(fd, list->devices, answer.count * sizeof *list->devices);
+    _exit(0);
+}
+
+static int answer_take(int fd, struct divvy_mig_list **ret_list, struct divvy_mig_error *error) {
+    struct answer answer;
+    struct divvy_mig_list *list;
+    size_t bytes;
+
+    if (divvy_core_sys_read(fd, &answer, sizeof answer) != (ssize_t)sizeof answer || answer.count > DEVICES_MAX)
+        return divvy_mig_error_set(error, -EIO, "NVML broke off the process that asked it");
+    if (answer.status < 0)
+        return divvy_mig_error_set(error, answer.status, "%.*s", (int)sizeof answer.error.text - 1, answer.error.text);
+    list = calloc(1, sizeof *list);
+    bytes = answer.count * sizeof *list->devices;
+    if (list && answer.count > 0)
+        list->devices = malloc(bytes);
+    if (!list || (answer.count > 0 && !list->devices)) {
+        divvy_mig_list_free(list);
+        return divvy_mig_error_set_errno(error, -ENOMEM, "the list of devices");
+    }
+    list->count = list->room = answer.count;
+    list->faults = answer.faults;
+    memcpy(list->first_fault, answer.first_fault, sizeof list->first_fault);
+    if (bytes > 0 && divvy_core_sys_read(fd, list->devices, bytes) != (ssize_t)bytes) {
+        divvy_mig_list_free(list);
+        return divvy_mig_error_set(error, -EIO, "NVML broke off the process that asked it");
+    }
+    *ret_list = list;
+    return 0;
+}
+
+static int list_read(const char *library, uint32_t flags, struct divvy_mig_list **ret_list, struct divvy_mig_error *error) {
+    int report[2], status;
+    pid_t child;
+
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return divvy_mig_error_set_errno(error, -errno, "a process that asks NVML");
+    child = fork();
+    if (child == 0)
+        child_run(library, flags, report[1]);
+    status = child < 0 ? divvy_mig_error_set_errno(error, -errno, "a process that asks NVML") : 0;
+    divvy_core_sys_close(&report[1]);
+    if (child > 0) {
+        status = answer_take(report[0], ret_list, error);
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    divvy_core_sys_close(&report[0]);
+    return status;
+}
+
+int divvy_mig_open_apart(const char *library, struct divvy_mig **ret_mig, struct divvy_mig_error *error) {
+    struct divvy_mig *mig = calloc(1, sizeof *mig);
+    int status;
+
+    if (!mig)
+        return divvy_mig_error_set_errno(error, -ENOMEM, "NVML");
+    library = library ? library : "libnvidia-ml.so.1";
+    if ((size_t)snprintf(mig->library, sizeof mig->library, "%s", library) >= sizeof mig->library) {
+        free(mig);
+        return divvy_mig_error_set(error, -ENOENT, "the name of NVML's library is too long: %.60s…", library);
+    }
+    mig->is_apart = true;
+    status = list_read(mig->library, 0, &mig->fresh, error);
+    mig->fresh_ns = divvy_core_clock_ns();
+    if (status < 0) {
+        free(mig);
+        return status;
+    }
+    *ret_mig = mig;
+    return 0;
+}
+
+int divvy_mig_apart_list(struct divvy_mig *mig, uint32_t flags, struct divvy_mig_list **ret_list,
+                         struct divvy_mig_error *error) {
+    struct divvy_mig_list *fresh = mig->fresh;
+
+    mig->fresh = NULL;
+    if (fresh && flags == 0 && divvy_core_clock_ns() - mig->fresh_ns < FRESH_NS) {
+        *ret_list = fresh;
+        return 0;
+    }
+    divvy_mig_list_free(fresh);
+    return list_read(mig->library, flags, ret_list, error);
+}
