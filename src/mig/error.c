@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void text_write(struct divvy_mig_error *error, int status, const char *format, va_list arguments) {
+static void __attribute__((format(printf, 3, 0)))
+text_write(struct divvy_mig_error *error, int status, const char *format, va_list arguments) {
     int kept = errno;
 
     error->status = status;
