@@ -51,12 +51,16 @@ static void ready_wait(struct node *node) {
     }
 }
 
-void node_start(struct node *node, const struct bench *bench) {
+void node_prepare(struct node *node, const struct bench *bench) {
     *node = (struct node){.bench = bench};
     (void)snprintf(node->folder, sizeof node->folder, "/dev/shm/divvy-bench-node-XXXXXX");
     if (!mkdtemp(node->folder))
         bench_fail(bench, "no folder can be made in /dev/shm: %s", strerror(errno));
     (void)snprintf(node->socket, sizeof node->socket, "%s/divvyd.sock", node->folder);
+}
+
+void node_start(struct node *node, const struct bench *bench) {
+    node_prepare(node, bench);
     daemon_spawn(node);
     ready_wait(node);
 }
@@ -138,15 +142,23 @@ static void wish_write(const struct node_wish *wish, char *text, size_t room) {
         (void)snprintf(text + at, room - at, ",\"soft\":true");
 }
 
+static void pod_write(const struct node_wish *wish, char *text, size_t room) {
+    text[0] = '\0';
+    if (wish->pod)
+        (void)snprintf(text, room, ",\"pod\":\"%s\",\"namespace\":\"bench\",\"container\":\"main\"",
+                       wish->pod);
+}
+
 void node_tenant(const struct node *node, const char *id, const struct node_wish *wish,
                  char *ret_folder) {
-    char body[512], limits[256], answer[8192], *found;
+    char body[768], limits[256], pod[256], answer[8192], *found;
     int status;
 
     wish_write(wish, limits, sizeof limits);
+    pod_write(wish, pod, sizeof pod);
     (void)snprintf(body, sizeof body,
-                   "{\"id\":\"%s\",\"qos\":\"%s\",\"devices\":[{\"gpu\":\"0\"%s}]}", id,
-                   wish->qos ? wish->qos : "medium", limits);
+                   "{\"id\":\"%s\",\"qos\":\"%s\",\"devices\":[{\"gpu\":\"0\"%s}]%s}", id,
+                   wish->qos ? wish->qos : "medium", limits, pod);
     status = node_request(node, "POST", "/api/v1/tenants", body, answer, sizeof answer);
     found = strstr(answer, "\"folder\"");
     if (status != 201 || !found || sscanf(found, "\"folder\" : \"%255[^\"]", ret_folder) != 1)

@@ -16,8 +16,11 @@ struct node_wish {
     uint64_t memory_bytes;
     const char *qos;
     bool soft;
+    const char *pod; /* makes it the tenant of this pod, in the namespace "bench" */
 };
 
+/* Makes the folder of a node, and starts nothing yet: node_restart does. */
+void node_prepare(struct node *node, const struct bench *bench);
 /* Starts divvyd and waits until it is ready. */
 void node_start(struct node *node, const struct bench *bench);
 /* Ends it, and removes its folder. */

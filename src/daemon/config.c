@@ -285,12 +285,14 @@ void divvy_config_print(const struct divvy_config *config, FILE *out) {
         const struct divvy_config_option *option = &table[i];
         char value[1100];
 
-        if (!option->section || option->kind == DIVVY_CONFIG_PORT || option->kind == DIVVY_CONFIG_FREEZE)
+        if (!option->section || option->kind == DIVVY_CONFIG_PORT)
             continue;
+        divvy_config_value_format(option, config, value, sizeof value);
+        if (option->kind == DIVVY_CONFIG_SCHEDULING && !value[0])
+            continue; /* what it says of freezing stands above */
         if (section != option->section)
             (void)fprintf(out, "%s[%s]\n", section ? "\n" : "", option->section);
         section = option->section;
-        divvy_config_value_format(option, config, value, sizeof value);
         if (config->origin[i] == DIVVY_CONFIG_FILE)
             (void)fprintf(out, "# %s:%u\n", config->path, config->line[i]);
         else if (config->origin[i] == DIVVY_CONFIG_ENVIRONMENT)

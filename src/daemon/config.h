@@ -138,7 +138,7 @@ enum divvy_config_kind {
     DIVVY_CONFIG_LISTEN,   /* text HOST:PORT */
     DIVVY_CONFIG_PORT,     /* the same of a bare port: 127.0.0.1:PORT */
     DIVVY_CONFIG_LABELS,   /* text: a JSON object of texts, or "null" */
-    DIVVY_CONFIG_FREEZE,   /* JSON of TensorFusion: sets autofreeze_ns */
+    DIVVY_CONFIG_SCHEDULING,   /* JSON of TensorFusion: sets autofreeze_ns and elastic */
     DIVVY_CONFIG_KIND_MAX
 };
 

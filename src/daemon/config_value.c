@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -299,8 +302,73 @@ static int freeze_parse(json_t *root, int64_t ret_freeze_ns[DIVVY_NODE_QOS_MAX],
     return 0;
 }
 
-static int freeze_set(const char *text, struct divvy_config *config, struct divvy_error *error) {
+/* A number, or a text that is one; TensorFusion takes both and passes over what is neither. 0: none. */
+static double elastic_value(const json_t *value) {
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    double number = json_is_number(value) ? json_number_value(value) : 0;
+
+    if (text && *text)
+        number = strtod(text, &end);
+    return (end && *end) || !isfinite(number) || number < 0 ? 0 : number;
+}
+
+#define ELASTIC_KEY "elasticRateLimitParameters"
+
+static const struct {
+    const char *key;
+    size_t offset;
+} elastic_keys[] = {
+    {"maxRefillRate", offsetof(struct divvy_node_elastic_params, rate_max)},
+    {"minRefillRate", offsetof(struct divvy_node_elastic_params, rate_min)},
+    {"filterAlpha", offsetof(struct divvy_node_elastic_params, alpha)},
+    {"kp", offsetof(struct divvy_node_elastic_params, kp)},
+    {"ki", offsetof(struct divvy_node_elastic_params, ki)},
+    {"kd", offsetof(struct divvy_node_elastic_params, kd)},
+    {"burstWindow", offsetof(struct divvy_node_elastic_params, burst_window_s)},
+    {"capacityMin", offsetof(struct divvy_node_elastic_params, capacity_min)},
+    {"capacityMax", offsetof(struct divvy_node_elastic_params, capacity_max)},
+    {"integralDecayFactor", offsetof(struct divvy_node_elastic_params, decay)},
+};
+#define ELASTIC_KEYS (sizeof elastic_keys / sizeof elastic_keys[0])
+
+/* {"elasticRateLimitParameters":{…}}: what is not there, or not above 0, stays as it would be without. */
+static int elastic_parse(const json_t *root, struct divvy_node_elastic_params *ret_params, struct divvy_error *error) {
+    const json_t *object = json_object_get(root, ELASTIC_KEY);
+    struct divvy_node_elastic_params params = {0};
+
+    if (object && !json_is_object(object) && !json_is_null(object))
+        return divvy_error_set(error, -EINVAL, ELASTIC_KEY " is not an object");
+    for (size_t i = 0; i < ELASTIC_KEYS; i++)
+        *(double *)(void *)((char *)&params + elastic_keys[i].offset) =
+            elastic_value(json_object_get(object, elastic_keys[i].key));
+    *ret_params = params;
+    return 0;
+}
+
+/* The same the other way; empty when nothing is set. */
+static void elastic_format(const struct divvy_node_elastic_params *params, char *ret_text, size_t size_bytes) {
+    json_t *object = json_object(), *root = json_object();
+    char *text;
+
+    for (size_t i = 0; i < ELASTIC_KEYS; i++) {
+        double value = *(const double *)(const void *)((const char *)params + elastic_keys[i].offset);
+
+        if (value > 0)
+            (void)json_object_set_new(object, elastic_keys[i].key, json_real(value));
+    }
+    if (json_object_size(object) > 0)
+        (void)json_object_set(root, ELASTIC_KEY, object);
+    text = json_object_size(root) > 0 ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    (void)snprintf(ret_text, size_bytes, "%s", text ? text : "");
+    free(text);
+    json_decref(object);
+    json_decref(root);
+}
+
+static int scheduling_set(const char *text, struct divvy_config *config, struct divvy_error *error) {
     int64_t freeze_ns[DIVVY_NODE_QOS_MAX];
+    struct divvy_node_elastic_params elastic;
     json_error_t fault;
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &fault);
     int status;
@@ -309,9 +377,13 @@ static int freeze_set(const char *text, struct divvy_config *config, struct divv
         return divvy_error_set(error, -EINVAL, "it is not JSON: %.100s", fault.text);
     memcpy(freeze_ns, config->state.autofreeze_ns, sizeof freeze_ns);
     status = freeze_parse(root, freeze_ns, error);
-    json_decref(root);
     if (status == 0)
+        status = elastic_parse(root, &elastic, error);
+    json_decref(root);
+    if (status == 0) {
         memcpy(config->state.autofreeze_ns, freeze_ns, sizeof freeze_ns);
+        config->state.elastic = elastic;
+    }
     return status;
 }
 
@@ -346,8 +418,8 @@ int divvy_config_value_set(const struct divvy_config_option *option, const char 
         return listen_set(option, text, place, error);
     case DIVVY_CONFIG_LABELS:
         return labels_set(option, text, place, error);
-    case DIVVY_CONFIG_FREEZE:
-        return freeze_set(text, ret_struct, error);
+    case DIVVY_CONFIG_SCHEDULING:
+        return scheduling_set(text, ret_struct, error);
     case DIVVY_CONFIG_KIND_MAX:
         break;
     }
@@ -399,8 +471,10 @@ void divvy_config_value_format(const struct divvy_config_option *option, const v
         return;
     case DIVVY_CONFIG_COMMAND: /* these have no value of their own */
     case DIVVY_CONFIG_PORT:
-    case DIVVY_CONFIG_FREEZE:
     case DIVVY_CONFIG_KIND_MAX:
+        return;
+    case DIVVY_CONFIG_SCHEDULING:
+        elastic_format(&((const struct divvy_config *)structure)->state.elastic, ret_text, size_bytes);
         return;
     }
 }

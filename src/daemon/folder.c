@@ -149,6 +149,47 @@ static void control_fill(struct divvy_control *control, const struct divvy_node_
     }
 }
 
+#define ABOUT       "about"
+#define ABOUT_BYTES (DIVVY_NODE_ID_BYTES + DIVVY_NODE_LABELS_BYTES + 2)
+
+static int about_write(int folder_fd, const struct divvy_node_spec *spec) {
+    char text[ABOUT_BYTES];
+    size_t length = (size_t)snprintf(text, sizeof text, "%s\n%s\n", spec->container, spec->labels);
+    cleanup_close int fd = -1;
+
+    if (length <= 2) /* nothing to say */
+        return 0;
+    fd = openat(folder_fd, ABOUT, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    return length >= sizeof text ? -ENAMETOOLONG : divvy_core_sys_write(fd, text, length);
+}
+
+/* The tenant's user can put anything in its place: only a file of ours is believed. */
+static void about_read(int folder_fd, struct divvy_node_spec *spec) {
+    cleanup_close int fd = openat(folder_fd, ABOUT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    char text[ABOUT_BYTES + 1], *labels, *end;
+    struct stat status;
+    ssize_t length;
+
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+        status.st_uid != geteuid() || (status.st_mode & 022) || status.st_nlink != 1 ||
+        status.st_size > (off_t)ABOUT_BYTES)
+        return;
+    length = divvy_core_sys_read(fd, text, sizeof text - 1);
+    if (length < 2 || memchr(text, '\0', (size_t)length))
+        return;
+    text[length] = '\0';
+    labels = strchr(text, '\n');
+    end = labels ? strchr(labels + 1, '\n') : NULL;
+    if (!end || (size_t)(labels - text) >= sizeof spec->container ||
+        (size_t)(end - labels) > sizeof spec->labels)
+        return;
+    *labels = *end = '\0';
+    memcpy(spec->container, text, (size_t)(labels - text) + 1);
+    memcpy(spec->labels, labels + 1, (size_t)(end - labels));
+}
+
 static int bell_open(int folder_fd, uid_t owner_uid, bool make) {
     struct stat status;
     int fd;
@@ -174,6 +215,9 @@ static int folder_fill(struct divvy_folder *folder, const struct divvy_node_spec
     if (status < 0)
         return status;
     control_fill(folder->control, spec, devices);
+    status = about_write(folder->fd, spec);
+    if (status < 0)
+        return status;
     folder->bell_fd = bell_open(folder->fd, spec->owner_uid, true);
     if (folder->bell_fd < 0)
         return folder->bell_fd;
@@ -266,6 +310,7 @@ int divvy_folder_adopt(int base_fd, const char *base, const char *name,
         status = strcmp(expected, name) == 0 ? 0 : -EPROTO;
     }
     if (status == 0) {
+        about_read(folder.fd, ret_spec);
         *ret_frozen = folder.control->frozen;
         folder.bell_fd = bell_open(folder.fd, ret_spec->owner_uid, true);
         status = folder.bell_fd < 0 ? folder.bell_fd : 0;

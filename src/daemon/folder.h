@@ -3,6 +3,8 @@
  * processes make there. A folder belongs to the tenant's user, so what lies in it is not believed: every name is opened without
  * following links, and a control page that is not the daemon's own is no control page.
  *
+ * What the control page has no room for lies in the file `about`: the container's name and the pod's labels, a line each.
+ *
  * Every folder is locked as long as it is open here. That one daemon uses a base is main's business.
  */
 #ifndef DIVVY_DAEMON_FOLDER_H

@@ -66,6 +66,11 @@ void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_even
                                const char *tenant, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same of one process. */
+void divvy_daemon_event_process_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                                       const char *tenant, int32_t pid, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
 /* Give the scheduler and the pages a tenant that is in the registry; `folder` is taken over on success. */
 int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
                              struct divvy_folder *folder);

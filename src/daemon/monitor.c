@@ -18,6 +18,7 @@
 #define RETRY_MAX_NS   (60 * (int64_t)DIVVY_NS_PER_SECOND)
 #define BEGIN_FACTOR   6 /* beginning takes longer than a sample: the driver may start each device */
 #define SIGHTINGS_MAX  4096u
+#define SAMPLE_SLACK_NS (10 * (int64_t)DIVVY_NS_PER_MS)
 #define STOP_WAIT_NS   (2 * (int64_t)DIVVY_NS_PER_SECOND)
 
 struct divvy_monitor {
@@ -43,7 +44,7 @@ struct divvy_monitor {
     uint64_t tick;
     size_t lost; /* devices, at the last sample */
     bool with_processes; /* they are asked for: at least as often as pod files have use for it */
-    int64_t next_discovery_ns, retry_ns;
+    int64_t next_discovery_ns, next_sample_ns, retry_ns;
 };
 
 static int64_t now_ns(void) {
@@ -144,8 +145,6 @@ static size_t sample(struct divvy_monitor *monitor) {
     count = divvy_nvml_sample(monitor->nvml, monitor->tick++, devices, &lost);
     call_mark(monitor, false, false);
     hand_over(monitor, devices, count);
-    if (!is_stopped(monitor))
-        processes_sample(monitor);
     if (lost > monitor->lost)
         divvy_log_error("%zu of %zu devices lost: the driver does not reach them", lost, count);
     else if (lost < monitor->lost)
@@ -187,6 +186,7 @@ static void look(struct divvy_monitor *monitor, const struct divvy_monitor_optio
         lost = sample(monitor);
     else
         hand_over(monitor, NULL, 0);
+    monitor->next_sample_ns = now_ns() + options->sample_interval_ns;
     if (status >= 0 && lost == 0) {
         monitor->retry_ns = 0;
     } else if (is_due || monitor->retry_ns == 0) {
@@ -218,7 +218,11 @@ static void *monitor_run(void *data) {
         struct timespec until;
 
         (void)pthread_mutex_unlock(&monitor->lock);
-        look(monitor, &options, asked, wanted);
+        /* What processes use is wanted twice a second where there are pods; the rest no more often than ever. */
+        if (wanted || !monitor->nvml || now_ns() >= monitor->next_sample_ns - SAMPLE_SLACK_NS)
+            look(monitor, &options, asked, wanted);
+        if (monitor->nvml && !is_stopped(monitor))
+            processes_sample(monitor);
         if (monitor->with_processes && options.sample_interval_ns > DIVVY_PODFILES_TURN_NS)
             options.sample_interval_ns = DIVVY_PODFILES_TURN_NS;
         until = divvy_core_clock_timespec(

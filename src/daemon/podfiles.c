@@ -106,6 +106,15 @@ int divvy_podfiles_new(const char *base, const struct divvy_podfiles_callbacks *
     return 0;
 }
 
+void divvy_podfiles_params_set(struct divvy_podfiles *files, const struct divvy_node_elastic_params *params) {
+    struct divvy_node_elastic_params base;
+
+    divvy_node_elastic_guarded(&base);
+    files->params = *params;
+    files->params.is_guarded = true; /* there is no key for it */
+    divvy_node_elastic_settle(&files->params, &base);
+}
+
 static void pod_free(struct pod *pod) {
     divvy_podfile_close(&pod->file);
     divvy_cleanup_close(&pod->folder_fd);
@@ -423,7 +432,8 @@ static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned
                                           .total_cuda_cores = device->is.cores};
 
     if (!device->wanted) {
-        (void)divvy_podfile_device_clear(&pod->file, index);
+        if (device->active || __atomic_load_n(&pod->file.v2->devices[index].is_active, __ATOMIC_RELAXED))
+            (void)divvy_podfile_device_clear(&pod->file, index);
         device->active = false;
         return;
     }

@@ -12,6 +12,8 @@
 #ifndef DIVVY_DAEMON_PODFILES_H
 #define DIVVY_DAEMON_PODFILES_H
 
+#include "node/elastic.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +53,12 @@ struct divvy_podfiles_callbacks {
 
 /* `base` is made when it is first needed, mode 0755. 0 or -ENOMEM. */
 int divvy_podfiles_new(const char *base, const struct divvy_podfiles_callbacks *callbacks, struct divvy_podfiles **ret_files);
+
+/*
+ * How tokens are given from the next step on; rates and capacities go on from where they are, within the new bounds. What is no number
+ * above 0 is divvyd's own (divvy_node_elastic_settle).
+ */
+void divvy_podfiles_params_set(struct divvy_podfiles *files, const struct divvy_node_elastic_params *params);
 
 /* Close all; the files stay, without heartbeat. NULL is fine. */
 void divvy_podfiles_free(struct divvy_podfiles *files);

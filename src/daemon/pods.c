@@ -44,7 +44,11 @@ static bool on_restore(void *data, const char *namespace, const char *pod, uint6
 int divvy_daemon_pods_new(struct divvy_daemon *daemon) {
     const struct divvy_podfiles_callbacks callbacks = {.tell = on_tell, .restore = on_restore, .data = daemon};
 
-    return daemon->settings.shm_base[0] ? divvy_podfiles_new(daemon->settings.shm_base, &callbacks, &daemon->podfiles) : 0;
+    int status = daemon->settings.shm_base[0] ? divvy_podfiles_new(daemon->settings.shm_base, &callbacks, &daemon->podfiles) : 0;
+
+    if (daemon->podfiles)
+        divvy_podfiles_params_set(daemon->podfiles, &daemon->settings.elastic);
+    return status;
 }
 
 void divvy_daemon_pods_free(struct divvy_daemon *daemon) {

@@ -45,12 +45,12 @@ static void unlock(struct divvy_daemon *daemon) {
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
 static void event_enter(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
-                        const char *tenant, const char *format, va_list arguments) {
+                        const char *tenant, int32_t pid, const char *format, va_list arguments) {
     char text[DIVVY_NODE_TEXT_BYTES];
 
     (void)vsnprintf(text, sizeof text, format, arguments);
     daemon->last_event = divvy_node_registry_event(daemon->registry, divvy_daemon_realtime_ns(),
-                                                   kind, tenant ? tenant : "", text);
+                                                   kind, tenant ? tenant : "", pid, text);
     (void)pthread_cond_broadcast(&daemon->event);
 }
 
@@ -59,7 +59,27 @@ void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_even
     va_list arguments;
 
     va_start(arguments, format);
-    event_enter(daemon, kind, tenant, format, arguments);
+    event_enter(daemon, kind, tenant, 0, format, arguments);
+    va_end(arguments);
+}
+
+void divvy_daemon_event_process_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                                       const char *tenant, int32_t pid, const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    event_enter(daemon, kind, tenant, pid, format, arguments);
+    va_end(arguments);
+}
+
+void divvy_daemon_event_process(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                                const char *tenant, int32_t pid, const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    lock(daemon);
+    event_enter(daemon, kind, tenant, pid, format, arguments);
+    unlock(daemon);
     va_end(arguments);
 }
 
@@ -69,7 +89,7 @@ void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind 
 
     va_start(arguments, format);
     lock(daemon);
-    event_enter(daemon, kind, tenant, format, arguments);
+    event_enter(daemon, kind, tenant, 0, format, arguments);
     unlock(daemon);
     va_end(arguments);
 }
@@ -393,6 +413,9 @@ void divvy_daemon_reload(struct divvy_daemon *daemon,
     daemon->settings.overcommit_permille = settings->overcommit_permille;
     daemon->settings.fail_open = settings->fail_open;
     memcpy(daemon->settings.autofreeze_ns, settings->autofreeze_ns, sizeof settings->autofreeze_ns);
+    daemon->settings.elastic = settings->elastic;
+    if (daemon->podfiles)
+        divvy_podfiles_params_set(daemon->podfiles, &settings->elastic);
     unlock(daemon);
 }
 

@@ -8,6 +8,7 @@
 #define DIVVY_DAEMON_STATE_H
 
 #include "base/error.h"
+#include "node/elastic.h"
 #include "node/registry.h"
 
 #include <stdbool.h>
@@ -29,6 +30,7 @@ struct divvy_daemon_settings {
     int64_t autofreeze_ns
         [DIVVY_NODE_QOS_MAX]; /* freeze and save an idle tenant of this class after so long; 0 never */
     struct divvy_node_sched_params sched;
+    struct divvy_node_elastic_params elastic; /* how tokens of pod files are given; all zero: divvyd's own */
 };
 
 /* Who asks, as the transport knows it: never from what a message claims. */
@@ -125,6 +127,10 @@ uint32_t divvy_daemon_events(struct divvy_daemon *daemon, uint64_t after, uint32
 void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
                         const char *tenant, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same of one process, by its pid of the host. */
+void divvy_daemon_event_process(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
+                                const char *tenant, int32_t pid, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health *ret_health);
 const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_daemon *daemon);

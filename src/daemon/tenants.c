@@ -228,6 +228,12 @@ static void frozen_set(struct divvy_daemon *daemon, struct divvy_node_tenant *te
     tenant->frozen = frozen;
     tenant->state = frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
     daemon->held[tenant->number]->folder.control->frozen = frozen;
+    /* What it got so far is not what it gets; what drains now is counted in a second of its own. */
+    for (uint32_t i = 0; i < tenant->binding_count; i++) {
+        tenant->bindings[i].share_permille = 0;
+        daemon->held[tenant->number]->share_busy_ns[i] = tenant->bindings[i].busy_ns;
+        daemon->held[tenant->number]->share_since_ns[i] = divvy_daemon_now_ns();
+    }
     (void)divvy_lease_tenant_freeze(daemon->lease, tenant->number, frozen);
     divvy_daemon_event_locked(
         daemon, frozen ? DIVVY_NODE_EVENT_TENANT_FROZEN : DIVVY_NODE_EVENT_TENANT_RESUMED,
@@ -327,6 +333,10 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
         return status;
     lock(daemon);
     status = divvy_node_registry_process_add(daemon->registry, id, &process);
+    if (status == 0)
+        divvy_daemon_event_process_locked(daemon, DIVVY_NODE_EVENT_PROCESS_STARTED, id,
+                                          process.host_pid, "process %d has registered",
+                                          process.host_pid);
     unlock(daemon);
     if (status < 0 && status != -EEXIST)
         return divvy_error_set_errno(error, status, "process %d cannot be registered with '%.100s'",
@@ -368,8 +378,8 @@ void divvy_daemon_process_ended(struct divvy_daemon *daemon, const char *id, int
                                 uint64_t start_ticks) {
     (void)pthread_mutex_lock(&daemon->lock);
     if (divvy_node_registry_process_remove(daemon->registry, id, host_pid, start_ticks) == 0)
-        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_ENDED, id, "process %d ended",
-                                  host_pid);
+        divvy_daemon_event_process_locked(daemon, DIVVY_NODE_EVENT_PROCESS_ENDED, id, host_pid,
+                                          "process %d ended", host_pid);
     divvy_remote_went(divvy_lease_remote(daemon->lease), host_pid);
     (void)pthread_mutex_unlock(&daemon->lock);
 }

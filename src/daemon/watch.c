@@ -78,8 +78,9 @@ bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_
                                                      process.start_ticks);
             continue;
         }
-        divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_PROCESS_STARTED, tenant->id,
-                                  "process %d (%s)", process.host_pid, process.name);
+        divvy_daemon_event_process_locked(daemon, DIVVY_NODE_EVENT_PROCESS_STARTED, tenant->id,
+                                          process.host_pid, "process %d (%s)", process.host_pid,
+                                          process.name);
     }
     return count != -ENOENT;
 }

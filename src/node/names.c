@@ -30,6 +30,7 @@ static const char *const event_names[] = {
     [DIVVY_NODE_EVENT_DEVICE_BACK] = "device-back",
     [DIVVY_NODE_EVENT_PAGE_BROKEN] = "page-broken",
     [DIVVY_NODE_EVENT_DAEMON] = "daemon",
+    [DIVVY_NODE_EVENT_TRAP] = "trap",
 };
 
 static const char *const state_names[] = {

@@ -20,6 +20,7 @@
 #define DIVVY_NODE_PROCESSES_MAX  512u /* of a tenant */
 #define DIVVY_NODE_ID_BYTES       128u
 #define DIVVY_NODE_TEXT_BYTES     160u
+#define DIVVY_NODE_LABELS_BYTES   1024u
 #define DIVVY_NODE_UUID_BYTES     48u /* "GPU-…", NUL-terminated */
 #define DIVVY_NODE_EVENTS         4096u /* the newest are kept */
 #define DIVVY_NODE_MEMORY_NONE    UINT64_MAX
@@ -84,6 +85,7 @@ struct divvy_node_tenant {
     uint32_t number; /* what the scheduler calls it */
     char id[DIVVY_NODE_ID_BYTES];
     char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES], container[DIVVY_NODE_ID_BYTES]; /* or empty */
+    char labels[DIVVY_NODE_LABELS_BYTES]; /* of the pod: a JSON object {label: value}, or empty; for metrics only */
     enum divvy_node_source source;
     enum divvy_node_tenant_state state;
     enum divvy_node_qos qos;
@@ -119,6 +121,7 @@ struct divvy_node_sighting {
 struct divvy_node_spec {
     char id[DIVVY_NODE_ID_BYTES];
     char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES], container[DIVVY_NODE_ID_BYTES];
+    char labels[DIVVY_NODE_LABELS_BYTES]; /* as in the tenant; not looked into here */
     enum divvy_node_source source;
     enum divvy_node_qos qos;
     uint32_t owner_uid;
@@ -168,6 +171,7 @@ enum divvy_node_event_kind {
     DIVVY_NODE_EVENT_DEVICE_BACK,
     DIVVY_NODE_EVENT_PAGE_BROKEN, /* a tenant's usage page is not to be believed */
     DIVVY_NODE_EVENT_DAEMON,
+    DIVVY_NODE_EVENT_TRAP, /* a process that ran out of memory has asked what to do */
     DIVVY_NODE_EVENT_KIND_MAX
 };
 
@@ -177,6 +181,9 @@ struct divvy_node_event {
     enum divvy_node_event_kind kind;
     char tenant[DIVVY_NODE_ID_BYTES]; /* or empty */
     char text[DIVVY_NODE_TEXT_BYTES]; /* one line for people */
+    int32_t pid;                      /* of the process that it is about, as the host counts; 0 none */
+    enum divvy_node_qos qos;          /* of the tenant then; with weight 0: not known */
+    uint32_t weight;                  /* on its first device */
 };
 
 /* Names in JSON and on the command line: "low", "tenant-created", "running", "open". NULL when out of range. */
@@ -261,10 +268,11 @@ struct divvy_node_tenant *divvy_node_registry_process_tenant(struct divvy_node_r
 
 /*
  * Enter an event; the oldest is dropped when there are DIVVY_NODE_EVENTS. Returns its number. `tenant` may be NULL. What is not
- * one printable line becomes one: control characters turn into blanks, and what is too long is cut between characters.
+ * one printable line becomes one: control characters turn into blanks, and what is too long is cut between characters. `pid`: the
+ * process that it is about, 0 none.
  */
 uint64_t divvy_node_registry_event(struct divvy_node_registry *registry, int64_t realtime_ns,
-                                   enum divvy_node_event_kind kind, const char *tenant, const char *text);
+                                   enum divvy_node_event_kind kind, const char *tenant, int32_t pid, const char *text);
 /* Events with numbers above `after`, oldest first, up to `room`: how many were copied. */
 uint32_t divvy_node_registry_events(const struct divvy_node_registry *registry, uint64_t after,
                                     struct divvy_node_event *ret_events, uint32_t room);

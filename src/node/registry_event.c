@@ -27,12 +27,16 @@ void divvy_node_line_copy(char *ret_line, size_t room, const char *text) {
 }
 
 uint64_t divvy_node_registry_event(struct divvy_node_registry *registry, int64_t realtime_ns,
-                                   enum divvy_node_event_kind kind, const char *tenant, const char *text) {
+                                   enum divvy_node_event_kind kind, const char *tenant, int32_t pid, const char *text) {
     assert((unsigned)kind < DIVVY_NODE_EVENT_KIND_MAX);
+    const struct divvy_node_record *record = tenant && *tenant ? divvy_node_record_find(registry, tenant) : NULL;
     struct divvy_node_event *event = &registry->events[registry->event_last++ % DIVVY_NODE_EVENTS];
     event->number = registry->event_last;
     event->time_ns = realtime_ns;
     event->kind = kind;
+    event->pid = pid;
+    event->qos = record ? record->tenant.qos : DIVVY_NODE_QOS_MEDIUM;
+    event->weight = record && record->tenant.binding_count ? record->tenant.bindings[0].weight : 0;
     divvy_node_line_copy(event->tenant, sizeof event->tenant, tenant);
     divvy_node_line_copy(event->text, sizeof event->text, text);
     return event->number;

@@ -170,6 +170,8 @@ static void fill(struct divvy_node_tenant *tenant, const struct divvy_node_spec 
     memcpy(tenant->pod, spec->pod, sizeof tenant->pod);
     memcpy(tenant->namespace, spec->namespace, sizeof tenant->namespace);
     memcpy(tenant->container, spec->container, sizeof tenant->container);
+    memcpy(tenant->labels, spec->labels, sizeof tenant->labels);
+    tenant->labels[sizeof tenant->labels - 1] = '\0';
     tenant->source = spec->source;
     tenant->state = DIVVY_NODE_TENANT_IDLE;
     tenant->qos = spec->qos;

@@ -568,12 +568,14 @@ unsigned divvy_podfile_pid_list(const struct divvy_podfile *file, uint64_t *ret_
         file->tag == DIVVY_PODFILE_TAG_V2 ? &file->v2->pid_set : &file->v1->pid_set;
     unsigned count = 0;
 
-    for (unsigned place = 0; place < DIVVY_PODFILE_PIDS; place++) {
-        if (!place_is_used(set, place))
-            continue;
-        if (count < room)
-            ret_pids[count] = LOAD(set->pids[place]);
-        count++;
+    for (unsigned word = 0; word < DIVVY_PODFILE_PIDS / WORD_BITS; word++) {
+        for (uint64_t left = LOAD(set->bitmap[word]); left != 0; count++) {
+            unsigned bit = (unsigned)__builtin_clzll(left);
+
+            left &= ~(UINT64_C(1) << (WORD_BITS - 1 - bit));
+            if (count < room)
+                ret_pids[count] = LOAD(set->pids[word * WORD_BITS + bit]);
+        }
     }
     return count;
 }

@@ -78,6 +78,7 @@ eventually "its share" got a 15 45
 check "set" "a: qos low; GPU 0: memory 4 GiB, compute 5% (hard), weight 50" "$("$divvy" set a --compute 5% --qos low)"
 eventually "it gets less" got a 0.5 12
 check "freeze" "b: frozen" "$("$divvy" freeze b)"
+check "what it gets is nothing, at once" yes "$(got b 0 0 && echo yes || echo no)"
 eventually "it is seen frozen" is b frozen
 # What it had started before is still counted for a moment.
 sleep 0.5

@@ -22,4 +22,7 @@ if(TARGET daemon_http_fake AND TARGET divvyd AND TARGET simgpu_nvml)
         COMMAND ${PYTHON3} ${http_tests}/daemon.py $<TARGET_FILE:divvyd> ${PROJECT_SOURCE_DIR}/docs/openapi.json
             $<TARGET_FILE:http_fake_server>)
     set_tests_properties(integration/http_daemon PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+    add_test(NAME integration/http_prometheus
+        COMMAND ${PYTHON3} ${http_tests}/prometheus.py $<TARGET_FILE:divvyd> $<TARGET_FILE:http_fake_server>)
+    set_tests_properties(integration/http_prometheus PROPERTIES LABELS integration TIMEOUT 120 SKIP_RETURN_CODE 77 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()

@@ -220,6 +220,14 @@ static void label(struct divvy_http_buffer *out, const char *name, const char *v
     }
 }
 
+/* Of the pod's labels the one that names what it is a replica of. */
+static void workload_label(struct divvy_http_buffer *out, const char *labels) {
+    json_t *json = *labels ? json_loads(labels, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    label(out, "workload", json_string_value(json_object_get(json, "tensor-fusion.ai/workload")), ',');
+    json_decref(json);
+}
+
 /* Identity is in every line, properties only in the _info metrics: what changes must not make another series. */
 static void labels(struct divvy_http_buffer *out, const struct metric *metric, const struct view *view) {
     bool info = metric->value == one;
@@ -258,6 +266,7 @@ static void labels(struct divvy_http_buffer *out, const struct metric *metric, c
             label(out, "namespace", view->tenant->namespace, ',');
             label(out, "pod", view->tenant->pod, ',');
             label(out, "container", view->tenant->container, ',');
+            workload_label(out, view->tenant->labels);
         }
         break;
     case OF_BINDING:

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@ struct divvy_metrics_file {
     char pool[DIVVY_NODE_ID_BYTES];
     int64_t interval_ns;
     bool is_json;
+    json_t *labels; /* NULL: none; others hold references while they use it */
+    uint64_t event; /* the newest that a line was written for; the thread's */
     int fd;
 };
 
@@ -45,12 +48,27 @@ static int file_open(const char *path, struct divvy_error *error) {
     return fd;
 }
 
-/* Labels of pods are known to whoever watches pods; here they are only checked. */
-static int labels_check(const char *labels, struct divvy_error *error) {
+/* Whether lines have this tag anyhow, or another label has it. */
+static bool tag_is_taken(const json_t *labels, const char *label, const char *name) {
+    static const char *const own[] = {"uuid", "node", "pool", "pod_name", "namespace", "workload", "worker"};
+    const char *other;
+    json_t *value;
+
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (strcmp(own[i], name) == 0)
+            return true;
+    json_object_foreach((json_t *)(uintptr_t)labels, other, value)
+        if (strcmp(other, label) != 0 && strcmp(json_string_value(value) ? json_string_value(value) : "", name) == 0)
+            return true;
+    return false;
+}
+
+int divvy_metrics_labels_read(const char *labels, json_t **ret_labels, struct divvy_error *error) {
     json_t *json, *value;
     const char *key;
     int result = 0;
 
+    *ret_labels = NULL;
     if (!labels || !*labels || strcmp(labels, "null") == 0)
         return 0;
     json = json_loads(labels, JSON_REJECT_DUPLICATES, NULL);
@@ -59,8 +77,14 @@ static int labels_check(const char *labels, struct divvy_error *error) {
     json_object_foreach(json, key, value) {
         if (!json_is_string(value) || json_string_length(value) == 0)
             result = divvy_error_set(error, -EINVAL, "metrics labels: '%.60s' has no tag name", key);
+        else if (tag_is_taken(json, key, json_string_value(value)))
+            result = divvy_error_set(error, -EINVAL, "metrics labels: the tag '%.60s' of '%.60s' is there already",
+                                     json_string_value(value), key);
     }
-    json_decref(json);
+    if (result == 0)
+        *ret_labels = json;
+    else
+        json_decref(json);
     return result;
 }
 
@@ -68,16 +92,21 @@ static int labels_check(const char *labels, struct divvy_error *error) {
 static int settings_take(struct divvy_metrics_file *file, const struct divvy_metrics_file_settings *settings,
                          struct divvy_error *error) {
     const char *path = settings->path ? settings->path : "";
-    int fd = -1, result = labels_check(settings->labels, error);
+    json_t *labels;
+    int fd = -1, result = divvy_metrics_labels_read(settings->labels, &labels, error);
 
-    if (result < 0)
+    if (result == 0 && *path && settings->interval_ns < 10000000)
+        result = divvy_error_set(error, -EINVAL, "the interval of metrics is below 10 ms");
+    if (result == 0 && strlen(path) >= sizeof file->path)
+        result = divvy_error_set(error, -ENAMETOOLONG, "the path of the metrics file is too long");
+    if (result == 0 && *path && (fd = file_open(path, error)) < 0)
+        result = fd;
+    if (result < 0) {
+        json_decref(labels);
         return result;
-    if (*path && settings->interval_ns < 10000000)
-        return divvy_error_set(error, -EINVAL, "the interval of metrics is below 10 ms");
-    if (strlen(path) >= sizeof file->path)
-        return divvy_error_set(error, -ENAMETOOLONG, "the path of the metrics file is too long");
-    if (*path && (fd = file_open(path, error)) < 0)
-        return fd;
+    }
+    json_decref(file->labels);
+    file->labels = labels;
     divvy_cleanup_close(&file->fd);
     file->fd = fd;
     snprintf(file->path, sizeof file->path, "%s", path);
@@ -140,10 +169,23 @@ static void file_write(struct divvy_metrics_file *file, const char *text, size_t
     }
 }
 
-static void measure(struct divvy_metrics_file *file, bool is_json, const char *pool, char **ret_text, size_t *ret_length) {
+/* Since the last time; the newest DIVVY_NODE_EVENTS where there were more. */
+static size_t events_take(struct divvy_metrics_file *file, struct divvy_node_event **ret_events) {
+    struct divvy_node_event *events = malloc(DIVVY_NODE_EVENTS * sizeof *events);
+    uint32_t count = events ? divvy_daemon_events(file->daemon, file->event, 0, events, DIVVY_NODE_EVENTS) : 0;
+
+    if (count > 0)
+        file->event = events[count - 1].number;
+    *ret_events = events;
+    return count;
+}
+
+static void measure(struct divvy_metrics_file *file, bool is_json, const char *pool, const json_t *labels, char **ret_text,
+                    size_t *ret_length) {
     struct divvy_node_device *devices = NULL;
     struct divvy_node_tenant *tenants = NULL;
-    struct divvy_metrics_lines lines = {.pool = pool, .is_json = is_json};
+    struct divvy_node_event *events = NULL;
+    struct divvy_metrics_lines lines = {.pool = pool, .is_json = is_json, .labels = labels};
     struct timespec now;
 
     *ret_text = NULL;
@@ -154,10 +196,13 @@ static void measure(struct divvy_metrics_file *file, bool is_json, const char *p
         divvy_daemon_tenants(file->daemon, &tenants, &lines.tenant_count) == 0) {
         lines.devices = devices;
         lines.tenants = tenants;
+        lines.event_count = events_take(file, &events);
+        lines.events = events;
         *ret_text = divvy_metrics_lines_render(&lines, ret_length);
     }
     free(devices);
     free(tenants);
+    free(events);
 }
 
 static struct timespec later(struct timespec time, int64_t ns) {
@@ -180,6 +225,7 @@ static void *file_main(void *argument) {
     while (!file->is_stopping) {
         char pool[sizeof file->pool], *text;
         bool is_json = file->is_json;
+        json_t *labels;
         size_t length = 0;
 
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -197,9 +243,11 @@ static void *file_main(void *argument) {
         }
         next = later(now, file->interval_ns);
         memcpy(pool, file->pool, sizeof pool);
+        labels = json_incref(file->labels);
         pthread_mutex_unlock(&file->lock);
-        measure(file, is_json, pool, &text, &length);
+        measure(file, is_json, pool, labels, &text, &length);
         pthread_mutex_lock(&file->lock);
+        json_decref(labels);
         if (text && length > 0 && version == file->version)
             file_write(file, text, length);
         free(text);
@@ -263,6 +311,7 @@ void divvy_metrics_file_stop(struct divvy_metrics_file *file) {
         pthread_mutex_unlock(&file->lock);
         pthread_join(file->thread, NULL);
     }
+    json_decref(file->labels);
     divvy_cleanup_close(&file->fd);
     pthread_cond_destroy(&file->change);
     pthread_mutex_destroy(&file->lock);

@@ -1,6 +1,7 @@
 /*
  * The file of metrics: one measurement of all devices and tenants every interval, as line protocol or as JSON lines, with the
- * names and types that hypervisors of TensorFusion write. What is unknown is left out, never written as 0.
+ * names and types that hypervisors of TensorFusion write, and what happened to processes since the one before
+ * (tf_scheduler_event, as vgpu.rs has it). What is unknown is left out, never written as 0.
  */
 #ifndef DIVVY_DAEMON_HTTP_METRICS_FILE_H
 #define DIVVY_DAEMON_HTTP_METRICS_FILE_H
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "daemon/state.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +27,12 @@ struct divvy_metrics_file_settings {
 };
 
 struct divvy_metrics_file;
+
+/*
+ * The setting `labels` as an object, the caller's; NULL: there are none. -EINVAL: it is no object of label to tag, a tag stands
+ * twice or is one that lines have anyhow.
+ */
+int divvy_metrics_labels_read(const char *labels, json_t **ret_labels, struct divvy_error *error);
 
 /* 0, also without a path; -EINVAL labels or interval (below 10 ms); what open says of the path. */
 int divvy_metrics_file_start(struct divvy_daemon *daemon, const struct divvy_metrics_file_settings *settings,
@@ -46,6 +54,9 @@ struct divvy_metrics_lines {
     size_t device_count;
     const struct divvy_node_tenant *tenants;
     size_t tenant_count;
+    const json_t *labels; /* {label of a pod: tag}, or NULL; checked by divvy_metrics_labels_read */
+    const struct divvy_node_event *events; /* what happened since the measurement before; others than those of processes are passed over */
+    size_t event_count;
 };
 char *divvy_metrics_lines_render(const struct divvy_metrics_lines *lines, size_t *ret_length);
 

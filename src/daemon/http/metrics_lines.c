@@ -4,6 +4,8 @@
 #include "daemon/http/shape.h"
 
 #include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One line under way. */
@@ -32,10 +34,14 @@ static void tag(struct line *line, const char *name, const char *value) {
     if (!value || !*value)
         return;
     if (line->all->is_json) {
-        divvy_http_buffer_format(line->out, line->has_tag ? ",\"%s\":" : "\"%s\":", name);
+        divvy_http_buffer_add(line->out, line->has_tag ? "," : "");
+        json_text(line->out, name);
+        divvy_http_buffer_add(line->out, ":");
         json_text(line->out, value);
     } else {
-        divvy_http_buffer_format(line->out, ",%s=", name);
+        divvy_http_buffer_add(line->out, ",");
+        divvy_http_buffer_escaped(line->out, name, "\\, =\n");
+        divvy_http_buffer_add(line->out, "=");
         divvy_http_buffer_escaped(line->out, value, "\\, =\n");
     }
     line->has_tag = true;
@@ -63,9 +69,8 @@ static void field_whole(struct line *line, const char *name, uint64_t value) {
     divvy_http_buffer_format(line->out, line->all->is_json ? "%" PRIu64 : "%" PRIu64 "i", value);
 }
 
-static void line_end(struct line *line) {
-    divvy_http_buffer_format(line->out, line->all->is_json ? "},\"ts\":%" PRId64 "}\n" : " %" PRId64 "\n",
-                             line->all->realtime_ns / 1000000);
+static void line_end(struct line *line, int64_t realtime_ns) {
+    divvy_http_buffer_format(line->out, line->all->is_json ? "},\"ts\":%" PRId64 "}\n" : " %" PRId64 "\n", realtime_ns / 1000000);
 }
 
 static void tags_of_node(struct line *line, const struct divvy_node_device *device) {
@@ -97,10 +102,22 @@ static void gpu_line(struct line *line, const struct divvy_node_device *device) 
     field_known(line, "video_clock_mhz", device->clock_video_mhz, 1);
     if (!line->has_field) /* a line needs one */
         field_whole(line, "memory_total_bytes", device->memory_bytes);
-    line_end(line);
+    line_end(line, line->all->realtime_ns);
 }
 
-static void worker_line(struct line *line, const struct divvy_node_tenant *tenant, const struct divvy_node_binding *binding) {
+#define WORKLOAD_LABEL "tensor-fusion.ai/workload"
+
+/* Tags that come of the pod's labels; a label that it does not have is no tag. */
+static void tags_of_labels(struct line *line, const json_t *labels) {
+    const char *label;
+    json_t *name;
+
+    json_object_foreach((json_t *)(uintptr_t)line->all->labels, label, name)
+        tag(line, json_string_value(name), json_string_value(json_object_get(labels, label)));
+}
+
+static void worker_line(struct line *line, const struct divvy_node_tenant *tenant, const struct divvy_node_binding *binding,
+                        const json_t *labels) {
     const struct divvy_node_device *device;
 
     if (binding->device >= line->all->device_count)
@@ -110,7 +127,9 @@ static void worker_line(struct line *line, const struct divvy_node_tenant *tenan
     tags_of_node(line, device);
     tag(line, "pod_name", tenant->pod);
     tag(line, "namespace", tenant->namespace);
+    tag(line, "workload", json_string_value(json_object_get(labels, WORKLOAD_LABEL)));
     tag(line, "worker", tenant->id);
+    tags_of_labels(line, labels);
     field_whole(line, "memory_bytes", binding->used_bytes);
     if (binding->limit_bytes != DIVVY_NODE_MEMORY_NONE && binding->limit_bytes > 0)
         field(line, "memory_percentage", (double)binding->used_bytes * 100 / (double)binding->limit_bytes);
@@ -121,7 +140,61 @@ static void worker_line(struct line *line, const struct divvy_node_tenant *tenan
     field(line, "compute_throttled_seconds", (double)binding->waited_ns * 1e-9);
     field(line, "vram_freezed_cnt", (double)tenant->frozen_count);
     field(line, "vram_resumed_cnt", (double)tenant->resumed_count);
-    line_end(line);
+    line_end(line, line->all->realtime_ns);
+}
+
+static void worker_lines(struct line *line, const struct divvy_node_tenant *tenant) {
+    json_t *labels = tenant->labels[0] ? json_loads(tenant->labels, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    for (uint32_t i = 0; i < tenant->binding_count && i < DIVVY_NODE_DEVICES; i++)
+        worker_line(line, tenant, &tenant->bindings[i], labels);
+    json_decref(labels);
+}
+
+/* --- what happened -------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    enum divvy_node_event_kind kind;
+    const char *type;
+} event_types[] = {
+    {DIVVY_NODE_EVENT_PROCESS_STARTED, "register_process"},
+    {DIVVY_NODE_EVENT_PROCESS_ENDED, "remove_process"},
+    {DIVVY_NODE_EVENT_TRAP, "on_trap"},
+};
+
+static const char *event_type(const struct divvy_node_event *event) {
+    for (size_t i = 0; i < sizeof event_types / sizeof event_types[0]; i++)
+        if (event_types[i].kind == event->kind)
+            return event_types[i].type;
+    return NULL;
+}
+
+static void field_text(struct line *line, const char *name, const char *text) {
+    field_name(line, name);
+    if (line->all->is_json) {
+        json_text(line->out, text);
+        return;
+    }
+    divvy_http_buffer_add(line->out, "\"");
+    divvy_http_buffer_escaped(line->out, text, "\\\"");
+    divvy_http_buffer_add(line->out, "\"");
+}
+
+static void event_line(struct line *line, const struct divvy_node_event *event) {
+    const char *type = event_type(event);
+    char pid[16];
+
+    if (!type || event->pid <= 0)
+        return;
+    snprintf(pid, sizeof pid, "%" PRId32, event->pid);
+    line_begin(line, "tf_scheduler_event");
+    tag(line, "event_type", type);
+    tag(line, "pid", pid);
+    tag(line, "qos", divvy_node_qos_name(event->qos));
+    field(line, "weight", event->weight);
+    if (event->kind == DIVVY_NODE_EVENT_TRAP)
+        field_text(line, "trap_details", event->text);
+    line_end(line, event->time_ns);
 }
 
 char *divvy_metrics_lines_render(const struct divvy_metrics_lines *lines, size_t *ret_length) {
@@ -131,7 +204,9 @@ char *divvy_metrics_lines_render(const struct divvy_metrics_lines *lines, size_t
     for (size_t i = 0; i < lines->device_count; i++)
         gpu_line(&line, &lines->devices[i]);
     for (size_t i = 0; i < lines->tenant_count; i++)
-        for (uint32_t j = 0; lines->tenants[i].process_count > 0 && j < lines->tenants[i].binding_count; j++)
-            worker_line(&line, &lines->tenants[i], &lines->tenants[i].bindings[j]);
+        if (lines->tenants[i].process_count > 0)
+            worker_lines(&line, &lines->tenants[i]);
+    for (size_t i = 0; i < lines->event_count; i++)
+        event_line(&line, &lines->events[i]);
     return divvy_http_buffer_take(&out, ret_length);
 }

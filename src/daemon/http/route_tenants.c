@@ -55,8 +55,8 @@ static int spec_check(struct divvy_http_request *request, struct divvy_node_spec
         return 0;
     if (owner_set && spec->owner_uid != (uint32_t)request->peer.uid)
         return divvy_http_fail(request, 403, "owner_uid: only administrators make tenants of others");
-    if (spec->pod[0] || spec->namespace[0] || spec->container[0])
-        return divvy_http_fail(request, 403, "pod, namespace and container are for administrators");
+    if (spec->pod[0] || spec->namespace[0] || spec->container[0] || spec->labels[0])
+        return divvy_http_fail(request, 403, "pod, namespace, container and labels are for administrators");
     return 0;
 }
 

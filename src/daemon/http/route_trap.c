@@ -213,6 +213,9 @@ static int trap_memory(struct divvy_http_request *request, const json_t *body) {
                                  : divvy_http_fail_errno(request, result, NULL);
     }
     why = trap_decide(request, &copies, tenant, &trap);
+    divvy_daemon_event_process(request->daemon, DIVVY_NODE_EVENT_TRAP, tenant->id, trap.process,
+                               "process %d is short of %llu bytes: %s", trap.process, (unsigned long long)trap.requested_bytes,
+                               why ? why : "there is room now");
     divvy_http_copies_free(&copies);
     clock_gettime(CLOCK_REALTIME, &now);
     divvy_http_time_format((int64_t)now.tv_sec * 1000000000 + now.tv_nsec, when);

@@ -66,6 +66,13 @@ static json_t *binding_json(const struct divvy_node_binding *binding, const stru
                      divvy_http_mode_name(binding->mode));
 }
 
+/* null where there are none, or no such object. */
+static json_t *labels_json(const char *labels) {
+    json_t *json = *labels ? json_loads(labels, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    return json ? json : json_null();
+}
+
 json_t *divvy_http_tenant_json(const struct divvy_node_tenant *tenant, const struct divvy_node_device *devices, size_t count) {
     json_t *bindings = json_array();
     char created[DIVVY_HTTP_TIME_BYTES];
@@ -76,13 +83,13 @@ json_t *divvy_http_tenant_json(const struct divvy_node_tenant *tenant, const str
             return NULL;
         }
     divvy_http_time_format(tenant->created_ns, created);
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:I, s:o}", "id", tenant->id, "state",
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:I, s:o, s:o}", "id", tenant->id, "state",
                      divvy_node_state_name(tenant->state), "qos", divvy_node_qos_name(tenant->qos), "source",
                      divvy_http_source_name(tenant->source), "frozen", (int)tenant->frozen, "owner_uid",
                      (json_int_t)tenant->owner_uid, "keeper_pid", (json_int_t)tenant->keeper_pid, "pod",
                      text_or_null(tenant->pod), "namespace", text_or_null(tenant->namespace), "container",
                      text_or_null(tenant->container), "folder", tenant->folder, "created", created, "process_count",
-                     (json_int_t)tenant->process_count, "devices", bindings);
+                     (json_int_t)tenant->process_count, "devices", bindings, "labels", labels_json(tenant->labels));
 }
 
 json_t *divvy_http_device_json(const struct divvy_node_device *devices, size_t place, const struct divvy_node_tenant *tenants,

@@ -6,7 +6,9 @@
 #include "daemon/http/fields.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int divvy_http_device_find(const struct divvy_node_device *devices, size_t count, const char *text) {
@@ -107,10 +109,38 @@ static int bindings_read(const json_t *body, const struct divvy_node_device *dev
     return result;
 }
 
+/* Labels of a pod: texts by name, small enough for the registry. */
+static int labels_read(const json_t *body, char ret_labels[DIVVY_NODE_LABELS_BYTES], struct divvy_error *error) {
+    const json_t *object = json_object_get(body, "labels");
+    const char *key;
+    json_t *value;
+    char *text;
+    int result = 0;
+
+    if (!object || json_is_null(object))
+        return 0;
+    if (!json_is_object(object))
+        return divvy_error_set(error, -EINVAL, "labels must be an object of texts");
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        if (!*key || !json_is_string(value))
+            return divvy_error_set(error, -EINVAL, "labels: '%.60s' must be a text", key);
+    if (json_object_size(object) == 0)
+        return 0;
+    text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text)
+        return -ENOMEM;
+    if (strlen(text) < DIVVY_NODE_LABELS_BYTES)
+        (void)snprintf(ret_labels, DIVVY_NODE_LABELS_BYTES, "%s", text);
+    else
+        result = divvy_error_set(error, -EINVAL, "labels must not take more than %u bytes of JSON", DIVVY_NODE_LABELS_BYTES - 1);
+    free(text);
+    return result;
+}
+
 int divvy_http_spec_read(const json_t *body, const struct divvy_node_device *devices, size_t count,
                          struct divvy_node_spec *ret_spec, bool *ret_owner_set, struct divvy_error *error) {
     static const char *const names[] = {"id",        "qos",       "keeper_pid", "pod", "namespace",
-                                        "container", "owner_uid", "devices",    NULL};
+                                        "container", "owner_uid", "devices",    "labels", NULL};
     const struct divvy_http_fields fields = {body, ""};
     struct divvy_node_spec spec = {.qos = DIVVY_NODE_QOS_MEDIUM, .source = DIVVY_NODE_FROM_API};
     uint64_t keeper = 0, owner = 0;
@@ -134,6 +164,8 @@ int divvy_http_spec_read(const json_t *body, const struct divvy_node_device *dev
         owner_set = result == 0;
         result = optional(result);
     }
+    if (result == 0)
+        result = labels_read(body, spec.labels, error);
     if (result == 0)
         result = bindings_read(body, devices, count, &spec, error);
     if (result < 0)

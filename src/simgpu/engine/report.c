@@ -9,21 +9,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ends the dead, brings the device to the present. NULL and a negative errno, or the device. */
-static sim_device_t *refresh(int device, int *ret_status) {
+/* Brings the device to the present. NULL and a negative errno, or the device. */
+static sim_device_t *advance(int device, int *ret_status) {
     sim_file_t *f = sim_self_file();
 
-    *ret_status = !f                                                   ? -ENOTCONN
+    *ret_status = !f                                                    ? -ENOTCONN
                   : device < 0 || !sim_unit_exists(f, (uint32_t)device) ? -ENODEV
                                                                         : 0;
     if (*ret_status < 0)
         return NULL;
-    (void)sim_slot_reap(f, sim_self_tag());
     sim_device_t *d = sim_self_lock_device((uint32_t)device);
 
     sim_sched_advance(f, (uint32_t)device, divvy_core_clock_ns());
     sim_lock_give(&d->lock);
     return d;
+}
+
+/* The same, after ending the dead. */
+static sim_device_t *refresh(int device, int *ret_status) {
+    sim_file_t *f = sim_self_file();
+
+    if (f)
+        (void)sim_slot_reap(f, sim_self_tag());
+    return advance(device, ret_status);
 }
 
 int divvy_simgpu_reap(void) {
@@ -187,7 +195,8 @@ static int add_bins(sim_file_t *f, uint32_t device, int pid, uint64_t first, siz
     }
     for (uint32_t slot = 0; slot < SIM_PROCS; slot++) {
         if (sim_slot_state(sim_load(&f->header.proc_words[slot])) == SIM_SLOT_FREE ||
-            f->procs[slot].pid != pid || !sim_proc_uses(&f->procs[slot], device))
+            f->procs[slot].pid != pid || !sim_proc_uses(&f->procs[slot], device) ||
+            !sim_proc_alive(f, slot, divvy_core_clock_ns(), 0))
             continue;
         found = true;
         for (size_t i = 0; i < count; i++)
@@ -200,7 +209,8 @@ int divvy_simgpu_samples(int device, int pid, uint64_t since_ns, divvy_simgpu_sa
                          size_t count, size_t *ret_count) {
     uint32_t busy[DIVVY_SIMGPU_BINS];
     int r;
-    sim_device_t *d = refresh(device, &r);
+    /* Of one process nobody else's end matters: who asks for all of them one by one would look at each for each. */
+    sim_device_t *d = pid ? advance(device, &r) : refresh(device, &r);
 
     if (!d)
         return r;

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import server  # pylint: disable=wrong-import-position
 
 SIZE = 35504
+LABELS = {"tensor-fusion.ai/workload": "web", "team": "blue, \"one\""}
 TENANT = "/api/v1/tenants/prod%2Fweb-0%2Fmain"
 
 
@@ -43,6 +44,7 @@ class Machine:
         self.socket = str(self.folder / "socket")
         self.file = self.folder / "shm" / "prod" / "web-0" / "shm"
         self.log = self.folder / "log"
+        self.metrics = self.folder / "metrics.log"
         self.child = None
         self.environment = {**os.environ, "DIVVY_SIM_DIR": str(self.folder / "sim"), "HOME": str(self.folder),
                             "XDG_CONFIG_HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder), "POD_NAME": "web-0",
@@ -54,7 +56,8 @@ class Machine:
 
     def start(self):
         words = ["--gpu", "sim", "--socket", self.socket, "--base", str(self.folder / "tenants"), "--shm-base",
-                 str(self.folder / "shm"), "--jwt-unverified"]
+                 str(self.folder / "shm"), "--jwt-unverified", "--metrics-output-path", str(self.metrics), "--metrics-interval",
+                 "1s", "--metrics-labels", '{"team": "group", "absent": "absent"}']
         with open(self.log, "a", encoding="utf-8") as log:
             self.child = subprocess.Popen([self.program, *words], stdout=log, stderr=log, env=self.environment)
         until(self.answers, 30, "the daemon does not become ready:\n" + self.log.read_text())
@@ -95,7 +98,7 @@ def token():
 
 
 def the_bytes(machine):
-    spec = {"id": "prod/web-0/main", "pod": "web-0", "namespace": "prod", "container": "main",
+    spec = {"id": "prod/web-0/main", "pod": "web-0", "namespace": "prod", "container": "main", "labels": LABELS,
             "devices": [{"gpu": 0, "memory_limit_bytes": 1 << 30, "compute_percent": 40}]}
     status, answer = machine.ask("POST", "/api/v1/tenants", spec)
     check(status == 201, answer)
@@ -122,6 +125,8 @@ def a_limiter(machine, program):
     check(0.3 < share < 0.5, share)  # wide: other things run on this machine too
     until(lambda: machine.pids() == [], 3, "its pid stays")
     until(lambda: machine.word(96) == 0, 4, "its memory stays")
+    time.sleep(1.5)
+    measured(machine, child.pid)
 
 
 def changes(machine):
@@ -146,8 +151,22 @@ def another_daemon(machine, program):
         until(lambda: machine.word(34984) == machine.child.pid, 2, "the new daemon does not take the file over")
         check(machine.file.stat().st_ino == inode, "the file was made again")
         check(machine.pids() == [child.pid], "the process was forgotten")
+        tenant = machine.ask("GET", TENANT)[1]
+        check(tenant["labels"] == LABELS and tenant["container"] == "main", tenant)
         check(child.wait() == 0, "the program did not survive")
     until(lambda: machine.pids() == [], 3, "its pid stays")
+
+
+def measured(machine, pid):
+    """The file of metrics: tags of the pod, and what happened to its process, each once."""
+    lines = machine.metrics.read_text().splitlines()
+    used = [line for line in lines if line.startswith("tf_worker_usage,")]
+    tags = ",pod_name=web-0,namespace=prod,workload=web,worker=prod/web-0/main,group=blue\\,\\ \"one\" "
+    check(used and all(tags in line for line in used), used[:1])
+    for what in ("register_process", "remove_process"):
+        found = [line for line in lines if line.startswith(f"tf_scheduler_event,event_type={what},pid={pid},qos=medium weight=")]
+        check(len(found) == 1 and found[0].rsplit(" ", 1)[1].isdigit(), (what, found))
+    check("absent" not in "".join(lines), "a tag of a label that the pod does not have")
 
 
 def the_end(machine):

@@ -208,7 +208,8 @@ static void freezing_as_others_write_it(void **state) {
     const char *variables[] = {
         "TF_HYPERVISOR_SCHEDULING_CONFIG={\"autoFreezeAndResume\":{\"autoFreeze\":[{\"qos\":\"low\",\"freezeToMemTTL\":\"5m\","
         "\"freezeToDiskTTL\":\"30m\",\"enable\":true},{\"qos\":\"High\",\"freezeToMemTTL\":\"1h\",\"enable\":false}]},"
-        "\"elasticRateLimitParameters\":{\"kp\":\"0.9\"}}",
+        "\"elasticRateLimitParameters\":{\"kp\":\"0.8\",\"maxRefillRate\":5000,\"filterAlpha\":\"1x\",\"ki\":-1,"
+        "\"kd\":null,\"decay\":1,\"burstWindow\":\"\"}}",
         NULL};
     struct divvy_config config;
     struct divvy_error error;
@@ -218,6 +219,11 @@ static void freezing_as_others_write_it(void **state) {
     assert_int_equal(config.state.autofreeze_ns[DIVVY_NODE_QOS_LOW], 300 * S);
     assert_int_equal(config.state.autofreeze_ns[DIVVY_NODE_QOS_MEDIUM], 120 * S);
     assert_int_equal(config.state.autofreeze_ns[DIVVY_NODE_QOS_HIGH], 0);
+    assert_true(config.state.elastic.kp == 0.8 && config.state.elastic.rate_max == 5000);
+    assert_true(config.state.elastic.alpha == 0 && config.state.elastic.ki == 0 && config.state.elastic.kd == 0 &&
+                config.state.elastic.decay == 0 && config.state.elastic.burst_window_s == 0);
+    variables[0] = "TF_HYPERVISOR_SCHEDULING_CONFIG={\"elasticRateLimitParameters\":[]}";
+    assert_int_equal(config_read(NULL, variables, NULL, &config, &error), -EINVAL);
     variables[0] = "TF_HYPERVISOR_SCHEDULING_CONFIG={\"autoFreezeAndResume\":{\"autoFreeze\":[{\"qos\":\"urgent\"}]}}";
     assert_int_equal(config_read(NULL, variables, NULL, &config, &error), -EINVAL);
     assert_non_null(strstr(error.text, "TF_HYPERVISOR_SCHEDULING_CONFIG: autoFreeze[0].qos"));
@@ -297,7 +303,8 @@ static void printed_is_a_file(void **state) {
 
     (void)state;
     assert_int_equal(config_read("node = \" x\"\nidle-exit = 1h2m3s\novercommit = none\nfail-policy = open\n"
-                                 "metrics-labels = {\"a\": \"b\"}\nsocket-mode = 660\nlog-size = 1MiB\nfreeze-low = 90s\n",
+                                 "metrics-labels = {\"a\": \"b\"}\nsocket-mode = 660\nlog-size = 1MiB\nfreeze-low = 90s\n"
+                                 "scheduling-config = {\"elasticRateLimitParameters\":{\"kp\":0.1,\"capacityMax\":\"1e4\"}}\n",
                                  NULL, NULL, &config, NULL),
                      0);
     divvy_config_print(&config, out);

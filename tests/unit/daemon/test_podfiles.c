@@ -200,6 +200,30 @@ static void test_tokens(void **state) {
     divvy_podfile_close(&file);
 }
 
+/* Parameters from outside: used from the next step on, nonsense replaced by divvyd's own. */
+static void test_params(void **state) {
+    struct divvy_node_elastic_params params = {.rate_max = 50, .capacity_max = 30, .capacity_min = 1e9, .kp = NAN, .alpha = 7};
+    struct divvy_podfile_entry entry;
+    struct divvy_podfile file;
+
+    (void)state;
+    device.utilisation = 0;
+    turn(NULL, 0);
+    file = opened();
+    entry = entry_of(&file);
+    assert_true(entry.rate > 99 && entry.capacity > 30);
+    divvy_podfiles_params_set(files, &params);
+    for (int i = 0; i < 10; i++) {
+        device.utilisation = 0.1; /* below its share, and takes all it gets */
+        while (divvy_podfile_tokens_take(&file, 0, 1) == 0)
+            ;
+        turn(NULL, 0);
+    }
+    entry = entry_of(&file);
+    assert_true(entry.rate <= 50 && entry.capacity <= 30 && entry.tokens <= 30);
+    divvy_podfile_close(&file);
+}
+
 static void test_containers_add_up(void **state) {
     const uint64_t pids[] = {21, 22};
     struct divvy_podfiles_pod pod = {
@@ -380,6 +404,7 @@ int main(void) {
 #define PLAYED(test) cmocka_unit_test_setup_teardown(test, test_begin, test_end)
     const struct CMUnitTest tests[] = {
         PLAYED(test_served),           PLAYED(test_tokens),         PLAYED(test_containers_add_up),
+         PLAYED(test_params),
         PLAYED(test_gone_on_with),     PLAYED(test_pid_used_again), PLAYED(test_files_that_break),
         PLAYED(test_cut_while_read),   PLAYED(test_orphans),
     };

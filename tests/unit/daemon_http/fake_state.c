@@ -49,7 +49,7 @@ const char *divvy_node_event_name(enum divvy_node_event_kind kind) {
     static const char *const names[DIVVY_NODE_EVENT_KIND_MAX] = {
         "tenant-created", "tenant-adopted",  "tenant-changed", "tenant-frozen",  "tenant-resumed",
         "tenant-removed", "process-started", "process-ended",  "memory-refused", "long-kernel",
-        "device-lost",    "device-back",     "page-broken",    "daemon",
+        "device-lost",    "device-back",     "page-broken",    "daemon",          "trap",
     };
 
     return (unsigned)kind < DIVVY_NODE_EVENT_KIND_MAX ? names[kind] : NULL;
@@ -310,6 +310,7 @@ int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_d
         memcpy(tenant->pod, spec->pod, sizeof tenant->pod);
         memcpy(tenant->namespace, spec->namespace, sizeof tenant->namespace);
         memcpy(tenant->container, spec->container, sizeof tenant->container);
+        memcpy(tenant->labels, spec->labels, sizeof tenant->labels);
         tenant->source = spec->source;
         tenant->qos = spec->qos;
         tenant->owner_uid = spec->owner_uid;
@@ -498,6 +499,20 @@ void divvy_daemon_event(struct divvy_daemon *daemon, enum divvy_node_event_kind 
     va_end(arguments);
     pthread_mutex_lock(&daemon->lock);
     event_locked(daemon, kind, tenant, text);
+    pthread_mutex_unlock(&daemon->lock);
+}
+
+void divvy_daemon_event_process(struct divvy_daemon *daemon, enum divvy_node_event_kind kind, const char *tenant, int32_t pid,
+                                const char *format, ...) {
+    char text[DIVVY_NODE_TEXT_BYTES];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&daemon->lock);
+    event_locked(daemon, kind, tenant, text);
+    daemon->events[(daemon->event_last - 1) % EVENTS].pid = pid;
     pthread_mutex_unlock(&daemon->lock);
 }
 

@@ -114,6 +114,9 @@ static void test_spec(void **unused) {
         {"{\"id\":\"a\",\"devices\":[{\"gpu\":3}],\"qos\":\"best\"}", "qos must be low"},
         {"{\"id\":\"a\",\"devices\":[{\"gpu\":3}],\"keeper_pid\":0}", "keeper_pid must be from 1"},
         {"{\"id\":\"a\",\"devices\":[{\"gpu\":3}],\"keeper_pid\":2147483648}", "keeper_pid must be from 1"},
+        {"{\"id\":\"a\",\"devices\":[{\"gpu\":3}],\"labels\":[]}", "labels must be an object"},
+        {"{\"id\":\"a\",\"devices\":[{\"gpu\":3}],\"labels\":{\"app\":1}}", "labels: 'app' must be a text"},
+        {"{\"id\":\"a\",\"devices\":[{\"gpu\":3}],\"labels\":{\"\":\"x\"}}", "labels: '' must be a text"},
     };
     struct divvy_node_spec spec, untouched;
     char many[1024] = "{\"id\":\"a\",\"devices\":[{\"gpu\":3}", name[400];
@@ -133,8 +136,9 @@ static void test_spec(void **unused) {
 
     spec_try("{\"id\":\"a/b\",\"qos\":\"CRITICAL\",\"keeper_pid\":12,\"devices\":[{\"gpu\":\"5\",\"compute_percent\":33.34},"
              "{\"gpu\":\"00000000-0000-0000-0000-00000000000A\",\"memory_limit_bytes\":null,\"compute_percent\":100,"
-             "\"soft\":true,\"weight\":9}]}",
+             "\"soft\":true,\"weight\":9}],\"labels\":{\"team\":\"vision\",\"app\":\"we\\\"b\"}}",
              NULL, &spec);
+    assert_string_equal(spec.labels, "{\"app\":\"we\\\"b\",\"team\":\"vision\"}");
     assert_string_equal(spec.id, "a/b");
     assert_int_equal(spec.qos, DIVVY_NODE_QOS_CRITICAL);
     assert_int_equal(spec.source, DIVVY_NODE_FROM_RUN);
@@ -523,6 +527,72 @@ static void test_lines(void **unused) {
     fake_free(state);
 }
 
+/* Tags that come of a pod's labels, and what happened to processes. */
+static void test_labels_and_events(void **unused) {
+    struct divvy_daemon *state = state_with_tenants();
+    struct divvy_node_event events[] = {
+        {.number = 1, .time_ns = 1600000000001000000, .kind = DIVVY_NODE_EVENT_PROCESS_STARTED, .pid = 4242, .qos = DIVVY_NODE_QOS_HIGH,
+         .weight = 500, .text = "process 4242 (trainer)"},
+        {.number = 2, .time_ns = 1600000000002000000, .kind = DIVVY_NODE_EVENT_TENANT_FROZEN, .weight = 3},
+        {.number = 3, .time_ns = 1600000000003000000, .kind = DIVVY_NODE_EVENT_TRAP, .pid = 4242, .weight = 500,
+         .text = "short of \"5\\\" bytes"},
+        {.number = 4, .time_ns = 1600000000004000000, .kind = DIVVY_NODE_EVENT_PROCESS_ENDED, .pid = 4242, .qos = DIVVY_NODE_QOS_HIGH,
+         .weight = 500},
+    };
+    struct divvy_metrics_lines lines = {
+        .node = "n", .pool = "p", .realtime_ns = 1700000000123456789, .events = events, .event_count = 4};
+    struct divvy_error error = {0};
+    struct divvy_node_device *devices;
+    struct divvy_node_tenant *tenants;
+    json_t *labels, *json;
+    size_t length;
+    char *text;
+
+    (void)unused;
+    assert_int_equal(divvy_metrics_labels_read("{\"team\":\"group one\",\"absent\":\"absent\",\"x/app\":\"app\"}", &labels, &error), 0);
+    assert_int_equal(divvy_daemon_devices(state, &devices, &lines.device_count), 0);
+    assert_int_equal(divvy_daemon_tenants(state, &tenants, &lines.tenant_count), 0);
+    snprintf(tenants[0].labels, sizeof tenants[0].labels,
+             "{\"team\":\"a, b\",\"tensor-fusion.ai/workload\":\"web\",\"x/app\":\"\",\"other\":\"o\"}");
+    lines.devices = devices;
+    lines.device_count = 1;
+    lines.tenants = tenants;
+    lines.labels = labels;
+    text = divvy_metrics_lines_render(&lines, &length);
+    assert_non_null(strstr(text, ",pod_name=we\"b\\\\0,namespace=prod,workload=web,worker=prod/we\"b\\\\0/main,group\\ one=a\\,\\ b "
+                                 "memory_bytes="));
+    assert_non_null(strstr(text, "\ntf_scheduler_event,event_type=register_process,pid=4242,qos=high weight=500 1600000000001\n"
+                                 "tf_scheduler_event,event_type=on_trap,pid=4242,qos=low weight=500,"
+                                 "trap_details=\"short of \\\"5\\\\\\\" bytes\" 1600000000003\n"
+                                 "tf_scheduler_event,event_type=remove_process,pid=4242,qos=high weight=500 1600000000004\n"));
+    assert_null(strstr(text, "frozen"));
+    free(text);
+    lines.is_json = true;
+    text = divvy_metrics_lines_render(&lines, &length);
+    json = json_loads(strstr(text, "{\"measure\":\"tf_scheduler_event\",\"tag\":{\"event_type\":\"on_trap\""), JSON_DISABLE_EOF_CHECK, NULL);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(json, "field"), "trap_details")), events[2].text);
+    json_decref(json);
+    json = json_loads(strstr(text, "{\"measure\":\"tf_worker_usage\""), JSON_DISABLE_EOF_CHECK, NULL);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(json, "tag"), "group one")), "a, b");
+    assert_null(json_object_get(json_object_get(json, "tag"), "absent"));
+    json_decref(json);
+    free(text);
+    /* What a tenant's file may say, whoever wrote it. */
+    snprintf(tenants[0].labels, sizeof tenants[0].labels, "[1, {");
+    text = divvy_metrics_lines_render(&lines, &length);
+    assert_null(strstr(text, "group one"));
+    free(text);
+    json_decref(labels);
+    free(devices);
+    free(tenants);
+    fake_free(state);
+    assert_int_equal(divvy_metrics_labels_read("{\"a\":\"node\"}", &labels, &error), -EINVAL);
+    assert_int_equal(divvy_metrics_labels_read("{\"a\":\"t\",\"b\":\"t\"}", &labels, &error), -EINVAL);
+    assert_non_null(strstr(error.text, "there already"));
+    assert_int_equal(divvy_metrics_labels_read("null", &labels, &error), 0);
+    assert_null(labels);
+}
+
 static long file_size(const char *path) {
     struct stat status;
 
@@ -579,7 +649,7 @@ int main(void) {
         cmocka_unit_test(test_percent_decode), cmocka_unit_test(test_base64url),  cmocka_unit_test(test_spec),
         cmocka_unit_test(test_change),         cmocka_unit_test(test_pod_tokens), cmocka_unit_test(test_token_file),
         cmocka_unit_test(test_listen),         cmocka_unit_test(test_metrics),    cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_metrics_file),
+        cmocka_unit_test(test_metrics_file),   cmocka_unit_test(test_labels_and_events),
     };
     int result;
     struct dirent *entry;

@@ -45,6 +45,8 @@ static struct divvy_node_spec spec_make(const char *id) {
 
     (void)snprintf(spec.id, sizeof spec.id, "%s", id);
     (void)snprintf(spec.pod, sizeof spec.pod, "some-pod");
+    (void)snprintf(spec.container, sizeof spec.container, "some-container");
+    (void)snprintf(spec.labels, sizeof spec.labels, "{\"team\":\"a\\nb\"}");
     spec.bindings[0].limit_bytes = 12345678;
     spec.bindings[0].compute_permille = 300;
     spec.bindings[0].soft = true;
@@ -87,8 +89,51 @@ static void what_was_made_is_found_again(void **state) {
     assert_true(found.bindings[0].soft);
     assert_false(frozen);
     assert_memory_equal(&again.control->devices[0].uuid, device.uuid, 16);
+    assert_string_equal(found.container, spec.container);
+    assert_string_equal(found.labels, spec.labels);
     divvy_folder_remove(base_fd, spec.id, &again);
     assert_false(exists("space+pod+container"));
+}
+
+/* Container and labels are believed only in a file that is the daemon's own, and whole. */
+static void what_others_say_of_a_tenant_is_passed_over(void **state) {
+    static const char *const texts[] = {"", "\n", "main", "main\n", "main\n{}", "a\0\nb\n"};
+    static char long_text[4096];
+    struct divvy_node_spec spec = spec_make("about"), found;
+    struct divvy_folder folder;
+    bool frozen;
+
+    (void)state;
+    memset(long_text, 'x', sizeof long_text);
+    long_text[2000] = long_text[4095] = '\n';
+    strcpy(spec.container, "main");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] + 4; i++) {
+        int fd;
+
+        assert_int_equal(divvy_folder_create(base_fd, base, &spec, devices, &folder, NULL), 0);
+        assert_int_equal(unlinkat(folder.fd, "about", 0), 0);
+        if (i == 0) {
+            assert_int_equal(symlinkat("/etc/passwd", folder.fd, "about"), 0);
+        } else if (i == 1) {
+            assert_int_equal(mkfifoat(folder.fd, "about", 0600), 0);
+        } else {
+            fd = openat(folder.fd, "about", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+            if (i == 2)
+                assert_int_equal(write(fd, long_text, sizeof long_text), sizeof long_text);
+            else if (i == 3)
+                assert_int_equal(write(fd, "main\n{}\n", 8), 8);
+            else
+                assert_true(write(fd, texts[i - 4], i == 9 ? 6 : strlen(texts[i - 4])) >= 0);
+            if (i == 3)
+                assert_int_equal(fchmod(fd, 0666), 0); /* others may write to it */
+            assert_int_equal(close(fd), 0);
+        }
+        divvy_folder_close(&folder);
+        assert_int_equal(divvy_folder_adopt(base_fd, base, "about", &folder, &found, &frozen), 0);
+        assert_string_equal(found.container, "");
+        assert_string_equal(found.labels, "");
+        divvy_folder_remove(base_fd, spec.id, &folder);
+    }
 }
 
 static void hostile_control_pages_are_refused(void **state) {
@@ -161,6 +206,7 @@ static void a_base_of_others_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_made_is_found_again),
+        cmocka_unit_test(what_others_say_of_a_tenant_is_passed_over),
         cmocka_unit_test(hostile_control_pages_are_refused),
         cmocka_unit_test(folders_in_use_are_left_alone),
         cmocka_unit_test(a_base_of_others_is_refused),

@@ -508,7 +508,7 @@ static void test_events_are_a_ring(void **unused) {
     uint64_t last = 0;
     assert_int_equal(divvy_node_registry_events(registry, 0, found, 10), 0);
     for (int i = 0; i < 3 * (int)DIVVY_NODE_EVENTS + 7; i++) {
-        last = divvy_node_registry_event(registry, i, DIVVY_NODE_EVENT_DAEMON, i % 2 ? "a" : NULL, "text");
+        last = divvy_node_registry_event(registry, i, DIVVY_NODE_EVENT_DAEMON, i % 2 ? "a" : NULL, 0, "text");
         assert_int_equal(last, i + 1);
     }
     assert_int_equal(divvy_node_registry_events(registry, 0, found, DIVVY_NODE_EVENTS), DIVVY_NODE_EVENTS);
@@ -532,7 +532,7 @@ static void test_events_are_lines(void **unused) {
     memset(text, 'a', sizeof text);
     memcpy(text, "\x1b[2J\n\t\x7f", 7);
     memcpy(text + DIVVY_NODE_TEXT_BYTES - 3, "\xe2\x82\xac", 4); /* a euro sign that does not fit */
-    uint64_t number = divvy_node_registry_event(registry, 1, DIVVY_NODE_EVENT_DAEMON, "a", text);
+    uint64_t number = divvy_node_registry_event(registry, 1, DIVVY_NODE_EVENT_DAEMON, "a", 7, text);
     assert_int_equal(divvy_node_registry_events(registry, number - 1, &found, 1), 1);
     assert_int_equal(strlen(found.text), DIVVY_NODE_TEXT_BYTES - 3);
     assert_memory_equal(found.text, " [2J   aaa", 10);
