@@ -526,7 +526,8 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
             seat->begin_seen_ns = seat->seen_ns;
             window_begin(device, seat, device->from_ns);
         } else {
-            device->begin_ns = device->from_ns = now_ns;
+            device->begin_ns = now_ns;
+            device->from_ns = seat_drain_ns(seat, device->from_ns, now_ns);
             seat->begin_seen_ns = seat->seen_ns;
         }
         if (is_remote(tenant))
@@ -541,7 +542,7 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
 /* What the holder let the device idle for counts as had: others could have used it. */
 static void idle_charge(const struct device *device, const struct tenant *tenant,
                         const struct seat *seat, int64_t now_ns) {
-    int64_t held_ns = now_ns - device->begin_ns,
+    int64_t held_ns = now_ns - device->from_ns,
             used_ns = (int64_t)(seat->seen_ns - seat->begin_seen_ns);
 
     if (!device->open && used_ns >= 0 && held_ns > used_ns)
@@ -691,7 +692,9 @@ static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t no
         return device_hand_over(lease, index, tenant, seat, device->end_ns, now_ns);
     if (device->previous != DIVVY_NODE_SCHED_NOBODY)
         return earlier(device->begin_ns - RECHECK_NS, device->end_ns - LEAD_NS);
-    return earlier(device->end_ns - LEAD_NS, now_ns + POLL_NS);
+    /* Who does not wait may have nothing to do any more. */
+    return earlier(device->end_ns - LEAD_NS,
+                   seat->last.waiting ? now_ns + POLL_NS : earlier(now_ns + POLL_NS, since_ns + IDLE_NS));
 }
 
 /* --- the thread ----------------------------------------------------------------------------------------------------- */
