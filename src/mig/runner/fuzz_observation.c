@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct divvy_runner_latency whole = {0}, parts = {0};
     uint64_t lines = 0, in_buckets = 0;
-    char *text = malloc(size ? size : 1);
+    char *text = calloc(1, size ? size : 1);
     size_t begin = 0;
 
     if (!text)

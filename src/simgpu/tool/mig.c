@@ -255,14 +255,15 @@ static int reset(int argc, char **argv) {
 static int each_device(int argc, char **argv, void (*visit)(int device)) {
     int device;
 
+    /* All are read before the first is shown. */
     for (int i = 0; i < argc; i++)
         if (!read_device(argv[i], &device))
             return no_device(argv[i]);
-    for (int i = 0; i < (argc ? argc : divvy_simgpu_device_count()); i++) {
-        if (argc)
-            (void)read_device(argv[i], &device);
-        visit(argc ? device : i);
-    }
+    for (int i = 0; i < argc; i++)
+        if (read_device(argv[i], &device))
+            visit(device);
+    for (device = 0; argc == 0 && device < divvy_simgpu_device_count(); device++)
+        visit(device);
     return TOOL_OK;
 }
 
