@@ -47,8 +47,7 @@
 #define BELL_FLOOD          500u /* rings in a second; beyond, the bell is heard a hundred times a second */
 #define BELL_FLOOD_PAUSE_NS (10 * MS)
 #define EXCESS_MAX_NS       (5 * MS) /* more is no error of measurement */
-#define HAND_OVER_MAX_NS    (1 * MS) /* more was something else */
-#define HAND_OVER_MEAN      32       /* of about so many hand-overs */
+#define HAND_OVER_STEPS     32 /* what one hand-over moves what is known of them by, as a part of it */
 #define LOSS_PERMILLE       10 /* of the device that hand-overs may cost before leases are stretched */
 #define REMOTE_IDLE_NS      (8 * MS) /* two looks of the limiter's end of the channel */
 #define REMOTE_WAYS         50       /* so many times the way there and back is a lease long: that is what it costs at most */
@@ -436,10 +435,12 @@ static void device_probe(struct divvy_lease *lease, uint32_t index, int64_t now_
  * must be short.
  */
 static void hand_over_learn(struct device *device, int64_t lost_ns) {
-    int64_t permille;
+    int64_t step_ns = device->lost_ns / HAND_OVER_STEPS + US, permille;
 
-    lost_ns = lost_ns < 0 ? 0 : lost_ns > HAND_OVER_MAX_NS ? HAND_OVER_MAX_NS : lost_ns;
-    device->lost_ns += (lost_ns - device->lost_ns) / HAND_OVER_MEAN;
+    /* The median follows slowly, and does not mind what happens now and then. */
+    device->lost_ns += lost_ns > device->lost_ns ? step_ns : -step_ns;
+    if (device->lost_ns < 0)
+        device->lost_ns = 0;
     permille = device->lost_ns * 1000 / LOSS_PERMILLE * 1000 / device->lease_ns;
     divvy_node_sched_stretch(device->sched, device->sensitive || permille < 1000 ? 1000
                                             : permille > DIVVY_NODE_SCHED_STRETCH_MAX
@@ -560,19 +561,21 @@ static int64_t device_give_up(struct divvy_lease *lease, uint32_t index, struct 
     return device_grant(lease, index, now_ns, now_ns);
 }
 
-/* The lease that ends was waited through without any progress, and not for the first time. */
+/* The lease that ends was waited through without any progress: by a process that has died at the gate, or not for the first time. */
 static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat,
-                              int64_t begin_ns, int64_t now_ns) {
-    if (seat->moved_ns > begin_ns || !seat->last.waiting) {
+                              int64_t from_ns, int64_t now_ns) {
+    bool had_waited = seat->moved_ns <= from_ns && seat->last.waiting;
+
+    if (had_waited)
+        (void)seat_read(lease, tenant, seat, true, now_ns); /* the dead wait for nothing */
+    if (!had_waited || seat->moved_ns > from_ns || !seat->last.waiting) {
         seat->fruitless_ns = 0;
-        return false;
+        return had_waited && !seat->last.waiting;
     }
-    seat->fruitless_ns += now_ns - begin_ns;
+    seat->fruitless_ns += now_ns - from_ns;
     if (seat->fruitless_ns < FRUITLESS_NS)
         return false;
-    (void)seat_read(lease, tenant, seat, true, now_ns);
-    if (seat->last.waiting)
-        seat_stuck(seat, now_ns);
+    seat_stuck(seat, now_ns);
     return true;
 }
 
@@ -584,7 +587,7 @@ static int64_t device_hand_over(struct divvy_lease *lease, uint32_t index, struc
     int64_t from_ns =
         drain_ns > end_ns - DIVVY_CONTROL_LAST_NS ? drain_ns : end_ns - DIVVY_CONTROL_LAST_NS;
 
-    if (seat_is_fruitless(lease, tenant, seat, device->begin_ns, now_ns))
+    if (seat_is_fruitless(lease, tenant, seat, device->from_ns, now_ns))
         return device_give_up(lease, index, tenant, seat, now_ns);
     window_end(seat, from_ns, from_ns <= end_ns + GRACE_NS && !is_remote(tenant), drain_ns > now_ns);
     if (from_ns > end_ns + GRACE_NS)

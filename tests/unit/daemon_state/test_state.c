@@ -263,6 +263,75 @@ static void who_rings_gets_a_lease_and_who_idles_loses_it(void **state) {
     divvy_control_close(control);
 }
 
+/* A tenant with one process, played by the one given. */
+static struct divvy_page *tenant_play(const char *id, pid_t pid, const struct divvy_control **ret_control,
+                                      struct divvy_page_usage **ret_usage) {
+    struct divvy_node_spec spec = spec_make(id, GIB, 500);
+    struct divvy_node_tenant tenant;
+    struct divvy_page_identity who;
+    struct divvy_page *page;
+    char path[300];
+    int slot, device, fd;
+
+    assert_int_equal(divvy_daemon_tenant_create(daemon_now, &own, &spec, &tenant, NULL), 0);
+    *ret_control = control_open(&tenant);
+    (void)snprintf(path, sizeof path, "%s/usage", tenant.folder);
+    assert_int_equal(divvy_page_open(path, id, 0, &page, &fd), 0);
+    assert_int_equal(close(fd), 0);
+    divvy_page_identity_self(&who);
+    who.pid = (uint32_t)pid;
+    slot = divvy_page_slot_claim(page, &who);
+    device = divvy_page_device_enter(page, (const uint8_t *)&(*ret_control)->devices[0].uuid);
+    assert_true(slot >= 0 && device >= 0);
+    *ret_usage = &page->slots[slot].usage[device];
+    __atomic_store_n(&(*ret_usage)->waiting, 1, __ATOMIC_SEQ_CST);
+    ring(&tenant);
+    return page;
+}
+
+/* Two tenants take turns; one is killed while it waits. It must not go on taking its turns. */
+static void who_died_at_the_gate_waits_no_more(void **state) {
+    const struct divvy_control *controls[2];
+    struct divvy_page_usage *usages[2];
+    struct divvy_page *pages[2];
+    pid_t child = fork();
+    bool heard = false;
+
+    (void)state;
+    if (child == 0)
+        for (;;)
+            (void)pause();
+    pages[0] = tenant_play("alive", getpid(), &controls[0], &usages[0]);
+    usages[0]->late_ns = 100000;
+    pages[1] = tenant_play("killed", child, &controls[1], &usages[1]);
+    usages[1]->late_ns = 100000;
+    for (int i = 0; i < 50; i++) {
+        uint64_t now_ns = divvy_core_clock_ns();
+
+        for (int k = 0; k < 2; k++) {
+            __atomic_store_n(&usages[k]->launches, usages[k]->launches + 1, __ATOMIC_RELAXED);
+            __atomic_store_n(&usages[k]->drain_ns, now_ns + 2000000, __ATOMIC_RELAXED);
+        }
+        pause_ms(1);
+    }
+    assert_int_equal(controls[1]->devices[0].listening, 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    for (int i = 0; i < 1000 && !heard; i++) {
+        __atomic_store_n(&usages[0]->launches, usages[0]->launches + 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&usages[0]->drain_ns, divvy_core_clock_ns() + 2000000, __ATOMIC_RELAXED);
+        heard = __atomic_load_n(&controls[1]->devices[0].listening, __ATOMIC_SEQ_CST) != 0;
+        pause_ms(1);
+    }
+    assert_true(heard);
+    __atomic_store_n(&usages[0]->waiting, 0, __ATOMIC_SEQ_CST);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &own, k ? "killed" : "alive", true, NULL), 0);
+        divvy_page_close(pages[k]);
+        divvy_control_close(controls[k]);
+    }
+}
+
 static void a_tenant_goes_with_its_keeper(void **state) {
     struct divvy_node_spec spec = spec_make("kept-by", GIB, 1000);
     struct divvy_node_tenant tenant;
@@ -312,6 +381,7 @@ int main(void) {
         cmocka_unit_test(what_happens_is_told),
         cmocka_unit_test(tenants_are_found_again_after_a_restart),
         cmocka_unit_test(who_rings_gets_a_lease_and_who_idles_loses_it),
+        cmocka_unit_test(who_died_at_the_gate_waits_no_more),
         cmocka_unit_test(a_tenant_goes_with_its_keeper),
         cmocka_unit_test(devices_that_go_are_told_of),
     };
