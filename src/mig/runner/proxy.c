@@ -53,16 +53,16 @@ struct connection {
     uint64_t head_ns;    /* since when a head is incomplete; 0: none is */
     struct divvy_runner_end ends[ENDS];
     struct divvy_runner_flow flows[FLOWS];
-    struct divvy_runner_later later;
+    struct divvy_later later;
     struct pending pending[PIPELINED];
     struct divvy_runner_proxy *proxy;
     struct connection *next_free;
 };
 
 struct divvy_runner_proxy {
-    struct divvy_runner_loop *loop;
+    struct divvy_loop *loop;
     struct divvy_runner_latency *latency;
-    struct divvy_runner_source listener;
+    struct divvy_source listener;
     struct sockaddr_in model;
     struct divvy_runner_buffers buffers;
     struct divvy_runner_proxy_counts counts;
@@ -73,12 +73,12 @@ struct divvy_runner_proxy {
 /* ---- the end of connections ---- */
 
 static void model_close(struct connection *c) {
-    divvy_runner_loop_close(c->proxy->loop, &c->ends[MODEL].source);
+    divvy_loop_close(c->proxy->loop, &c->ends[MODEL].source);
 }
 
 static void connection_close(struct connection *c) {
     model_close(c);
-    divvy_runner_loop_close(c->proxy->loop, &c->ends[CLIENT].source);
+    divvy_loop_close(c->proxy->loop, &c->ends[CLIENT].source);
     for (int i = 0; i < FLOWS; i++)
         divvy_runner_flow_done(&c->flows[i], &c->proxy->buffers);
     c->state = FREE;
@@ -225,7 +225,7 @@ static int model_connect(struct connection *c) {
         errno != EINPROGRESS)
         return -errno;
     model->readable = model->writable = true;
-    return divvy_runner_loop_add(c->proxy->loop, &model->source, EDGES);
+    return divvy_loop_add(c->proxy->loop, &model->source, EDGES);
 }
 
 static void flow_pass(struct divvy_runner_flow *flow, size_t bytes) {
@@ -464,10 +464,10 @@ static void connection_pump(struct connection *c) {
     }
     connection_settle(c);
     if (c->state == OPEN && steps == TURN_STEPS)
-        divvy_runner_loop_queue(c->proxy->loop, &c->later);
+        divvy_loop_queue(c->proxy->loop, &c->later);
 }
 
-static void connection_later(struct divvy_runner_later *later) {
+static void connection_later(struct divvy_later *later) {
     struct connection *c = (struct connection *)((char *)later - offsetof(struct connection, later));
 
     if (c->state == OPEN)
@@ -488,13 +488,13 @@ static void end_ready(struct connection *c, struct divvy_runner_end *end, uint32
         connection_pump(c);
 }
 
-static void client_ready(struct divvy_runner_source *source, uint32_t events) {
+static void client_ready(struct divvy_source *source, uint32_t events) {
     struct connection *c = (struct connection *)((char *)source - offsetof(struct connection, ends[CLIENT].source));
 
     end_ready(c, &c->ends[CLIENT], events);
 }
 
-static void model_ready(struct divvy_runner_source *source, uint32_t events) {
+static void model_ready(struct divvy_source *source, uint32_t events) {
     struct connection *c = (struct connection *)((char *)source - offsetof(struct connection, ends[MODEL].source));
 
     end_ready(c, &c->ends[MODEL], events);
@@ -538,18 +538,18 @@ static void connection_begin(struct divvy_runner_proxy *proxy, int fd) {
         divvy_runner_flow_init(&c->flows[i]);
     c->state = OPEN;
     c->quiet_ns = divvy_core_clock_coarse_ns();
-    c->ends[CLIENT].source = (struct divvy_runner_source){.fd = fd, .ready = client_ready};
-    c->ends[MODEL].source = (struct divvy_runner_source){.fd = -1, .ready = model_ready};
+    c->ends[CLIENT].source = (struct divvy_source){.fd = fd, .ready = client_ready};
+    c->ends[MODEL].source = (struct divvy_source){.fd = -1, .ready = model_ready};
     c->ends[CLIENT].readable = c->ends[CLIENT].writable = true;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-    if (divvy_runner_loop_add(proxy->loop, &c->ends[CLIENT].source, EDGES) < 0)
+    if (divvy_loop_add(proxy->loop, &c->ends[CLIENT].source, EDGES) < 0)
         connection_close(c);
     else
         connection_pump(c);
 }
 
-static void listener_ready(struct divvy_runner_source *source, uint32_t events) {
+static void listener_ready(struct divvy_source *source, uint32_t events) {
     struct divvy_runner_proxy *proxy =
         (struct divvy_runner_proxy *)((char *)source - offsetof(struct divvy_runner_proxy, listener));
 
@@ -561,7 +561,7 @@ static void listener_ready(struct divvy_runner_source *source, uint32_t events) 
             room_make(proxy);
         /* Nobody can make room: newcomers wait in the listener's queue, looked at again with every tick. */
         if (!proxy->free) {
-            (void)divvy_runner_loop_change(proxy->loop, &proxy->listener, 0);
+            (void)divvy_loop_change(proxy->loop, &proxy->listener, 0);
             return;
         }
         fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -570,7 +570,7 @@ static void listener_ready(struct divvy_runner_source *source, uint32_t events) 
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            (void)divvy_runner_loop_change(proxy->loop, &proxy->listener, 0);
+            (void)divvy_loop_change(proxy->loop, &proxy->listener, 0);
         if (errno != ECONNABORTED && errno != EINTR)
             return;
     }
@@ -610,12 +610,12 @@ void divvy_runner_proxy_tick(struct divvy_runner_proxy *proxy, uint64_t now_ns) 
         if (proxy->connections[i].state != FREE)
             connection_tick(&proxy->connections[i], now_ns);
     divvy_runner_buffers_trim(&proxy->buffers);
-    (void)divvy_runner_loop_change(proxy->loop, &proxy->listener, EPOLLIN);
+    (void)divvy_loop_change(proxy->loop, &proxy->listener, EPOLLIN);
 }
 
 /* ---- the whole ---- */
 
-int divvy_runner_proxy_new(struct divvy_runner_loop *loop, int listen_fd, const struct sockaddr_in *model,
+int divvy_runner_proxy_new(struct divvy_loop *loop, int listen_fd, const struct sockaddr_in *model,
                            struct divvy_runner_latency *latency, struct divvy_runner_proxy **ret_proxy,
                            struct divvy_error *error) {
     cleanup_close int fd = listen_fd;
@@ -635,10 +635,10 @@ int divvy_runner_proxy_new(struct divvy_runner_loop *loop, int listen_fd, const 
         c->next_free = proxy->free;
         proxy->free = c;
     }
-    proxy->listener = (struct divvy_runner_source){.fd = fd, .ready = listener_ready};
+    proxy->listener = (struct divvy_source){.fd = fd, .ready = listener_ready};
     status = divvy_runner_buffers_init(&proxy->buffers, DIVVY_RUNNER_PROXY_CONNECTIONS * FLOWS);
     if (status == 0)
-        status = divvy_runner_loop_add(loop, &proxy->listener, EPOLLIN);
+        status = divvy_loop_add(loop, &proxy->listener, EPOLLIN);
     if (status < 0) {
         divvy_runner_buffers_done(&proxy->buffers);
         free(proxy);
@@ -659,7 +659,7 @@ void divvy_runner_proxy_free(struct divvy_runner_proxy *proxy) {
     for (size_t i = 0; i < DIVVY_RUNNER_PROXY_CONNECTIONS; i++)
         if (proxy->connections[i].state != FREE)
             connection_close(&proxy->connections[i]);
-    divvy_runner_loop_close(proxy->loop, &proxy->listener);
+    divvy_loop_close(proxy->loop, &proxy->listener);
     divvy_runner_buffers_done(&proxy->buffers);
     free(proxy);
 }

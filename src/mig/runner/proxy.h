@@ -17,7 +17,7 @@
 
 #include "base/error.h"
 #include "mig/runner/latency.h"
-#include "mig/runner/loop.h"
+#include "base/loop.h"
 
 #include <netinet/in.h>
 #include <stdint.h>
@@ -39,7 +39,7 @@ struct divvy_runner_proxy;
  * Serves `listen_fd` (listening, taken over also on failure) for the model at `model`. Latencies go to *latency, which
  * stays the caller's. -ENOMEM and others.
  */
-int divvy_runner_proxy_new(struct divvy_runner_loop *loop, int listen_fd, const struct sockaddr_in *model,
+int divvy_runner_proxy_new(struct divvy_loop *loop, int listen_fd, const struct sockaddr_in *model,
                            struct divvy_runner_latency *latency, struct divvy_runner_proxy **ret_proxy,
                            struct divvy_error *error);
 

@@ -7,14 +7,14 @@
 
 #include "mig/runner/buffers.h"
 #include "mig/runner/http.h"
-#include "mig/runner/loop.h"
+#include "base/loop.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /* A socket, and what edges have told of it. */
 struct divvy_runner_end {
-    struct divvy_runner_source source;
+    struct divvy_source source;
     bool readable, writable;
     bool hung_up;   /* the peer sends no more: a short read does not mean that there is no end of file */
     bool is_ended;  /* end of file was read */

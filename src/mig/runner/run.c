@@ -30,8 +30,8 @@
 
 struct runner {
     const struct divvy_runner_plan *plan;
-    struct divvy_runner_loop loop;
-    struct divvy_runner_source signals;
+    struct divvy_loop loop;
+    struct divvy_source signals;
     int ending_fd; /* readable when a signal to be passed on is pending: ends the wait for a slice */
     struct divvy_runner_watch watch;
     struct divvy_runner_slice slice;
@@ -155,7 +155,7 @@ static void signals_read(struct runner *r) {
     children_reap(r);
 }
 
-static void signals_ready(struct divvy_runner_source *source, uint32_t events) {
+static void signals_ready(struct divvy_source *source, uint32_t events) {
     (void)events;
     signals_read((struct runner *)((char *)source - offsetof(struct runner, signals)));
 }
@@ -171,12 +171,12 @@ static int signals_begin(struct runner *r, struct divvy_error *error) {
     (void)sigdelset(&set, SIGCHLD);
     r->ending_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     (void)sigaddset(&set, SIGCHLD);
-    r->signals = (struct divvy_runner_source){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
+    r->signals = (struct divvy_source){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
     if (r->signals.fd < 0 || r->ending_fd < 0)
         return divvy_error_set_errno(error, -errno, "signalfd");
     /* What the program leaves behind becomes ours, to be ended before the slice is given back. */
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return divvy_runner_loop_add(&r->loop, &r->signals, EPOLLIN);
+    return divvy_loop_add(&r->loop, &r->signals, EPOLLIN);
 }
 
 /* A proxy has two sockets and two pipes for each client. */
@@ -225,7 +225,7 @@ static void loop_run(struct runner *r) {
         uint64_t next_ns = due_serve(r);
 
         if (!r->is_finished)
-            divvy_runner_loop_turn(&r->loop, next_ns);
+            divvy_loop_turn(&r->loop, next_ns);
     }
 }
 
@@ -330,7 +330,7 @@ static int prepare(struct runner *r, struct divvy_error *error) {
     const struct divvy_node_life_params params = {.delay_ns = RESTART_DELAY_NS};
     int status;
 
-    if ((status = divvy_runner_loop_init(&r->loop)) < 0)
+    if ((status = divvy_loop_init(&r->loop)) < 0)
         return divvy_error_set_errno(error, status, "epoll");
     files_allow(r);
     if (signals_begin(r, error) < 0 || divvy_runner_watch_listen(&r->watch, r->plan, &r->loop, error) < 0)
@@ -386,7 +386,7 @@ int divvy_runner_run(const struct divvy_runner_plan *plan) {
     divvy_runner_cgroup_remove(&r.cgroup);
     divvy_runner_slice_give(&r.slice);
     divvy_cleanup_close(&r.ending_fd);
-    divvy_runner_loop_close(&r.loop, &r.signals);
-    divvy_runner_loop_done(&r.loop);
+    divvy_loop_close(&r.loop, &r.signals);
+    divvy_loop_done(&r.loop);
     return r.exit_status;
 }

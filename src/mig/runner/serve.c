@@ -19,7 +19,7 @@
 #define HEAD_NS       (5 * DIVVY_NS_PER_SECOND)
 
 struct connection {
-    struct divvy_runner_source source;
+    struct divvy_source source;
     struct divvy_runner_serve *serve;
     uint64_t since_ns; /* of the last answer, or of a head's first byte */
     size_t length, searched;
@@ -27,8 +27,8 @@ struct connection {
 };
 
 struct divvy_runner_serve {
-    struct divvy_runner_loop *loop;
-    struct divvy_runner_source listener;
+    struct divvy_loop *loop;
+    struct divvy_source listener;
     struct divvy_runner_serve_source from;
     struct connection connections[DIVVY_RUNNER_SERVE_CONNECTIONS];
 };
@@ -112,10 +112,10 @@ static int request_serve(struct connection *c) {
 
 static void connection_end(struct connection *c) {
     (void)shutdown(c->source.fd, SHUT_WR);
-    divvy_runner_loop_close(c->serve->loop, &c->source);
+    divvy_loop_close(c->serve->loop, &c->source);
 }
 
-static void connection_ready(struct divvy_runner_source *source, uint32_t events) {
+static void connection_ready(struct divvy_source *source, uint32_t events) {
     struct connection *c = (struct connection *)((char *)source - offsetof(struct connection, source));
     ssize_t got;
     int status = 1;
@@ -154,7 +154,7 @@ static struct connection *place_find(struct divvy_runner_serve *serve) {
     return oldest;
 }
 
-static void listener_ready(struct divvy_runner_source *source, uint32_t events) {
+static void listener_ready(struct divvy_source *source, uint32_t events) {
     struct divvy_runner_serve *serve =
         (struct divvy_runner_serve *)((char *)source - offsetof(struct divvy_runner_serve, listener));
     int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -164,18 +164,18 @@ static void listener_ready(struct divvy_runner_source *source, uint32_t events) 
     if (fd < 0) {
         /* Looked at again with the next tick: without descriptors this would turn and turn. */
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-            (void)divvy_runner_loop_change(serve->loop, source, 0);
+            (void)divvy_loop_change(serve->loop, source, 0);
         return;
     }
     c = place_find(serve);
     c->source.fd = fd;
     c->length = c->searched = 0;
     c->since_ns = divvy_core_clock_coarse_ns();
-    if (divvy_runner_loop_add(serve->loop, &c->source, EPOLLIN) < 0)
+    if (divvy_loop_add(serve->loop, &c->source, EPOLLIN) < 0)
         divvy_cleanup_close(&c->source.fd);
 }
 
-int divvy_runner_serve_new(struct divvy_runner_loop *loop, int listen_fd, const struct divvy_runner_serve_source *source,
+int divvy_runner_serve_new(struct divvy_loop *loop, int listen_fd, const struct divvy_runner_serve_source *source,
                            struct divvy_runner_serve **ret_serve, struct divvy_error *error) {
     cleanup_close int fd = listen_fd;
     struct divvy_runner_serve *serve = calloc(1, sizeof *serve);
@@ -184,12 +184,12 @@ int divvy_runner_serve_new(struct divvy_runner_loop *loop, int listen_fd, const 
     if (serve) {
         serve->loop = loop;
         serve->from = *source;
-        serve->listener = (struct divvy_runner_source){.fd = fd, .ready = listener_ready};
+        serve->listener = (struct divvy_source){.fd = fd, .ready = listener_ready};
         for (size_t i = 0; i < DIVVY_RUNNER_SERVE_CONNECTIONS; i++) {
-            serve->connections[i].source = (struct divvy_runner_source){.fd = -1, .ready = connection_ready};
+            serve->connections[i].source = (struct divvy_source){.fd = -1, .ready = connection_ready};
             serve->connections[i].serve = serve;
         }
-        status = divvy_runner_loop_add(loop, &serve->listener, EPOLLIN);
+        status = divvy_loop_add(loop, &serve->listener, EPOLLIN);
     }
     if (status < 0) {
         free(serve);
@@ -207,14 +207,14 @@ void divvy_runner_serve_tick(struct divvy_runner_serve *serve, uint64_t now_ns) 
         if (c->source.fd >= 0 && now_ns > c->since_ns + (c->length > 0 ? HEAD_NS : QUIET_NS))
             connection_end(c);
     }
-    (void)divvy_runner_loop_change(serve->loop, &serve->listener, EPOLLIN);
+    (void)divvy_loop_change(serve->loop, &serve->listener, EPOLLIN);
 }
 
 void divvy_runner_serve_free(struct divvy_runner_serve *serve) {
     if (!serve)
         return;
     for (size_t i = 0; i < DIVVY_RUNNER_SERVE_CONNECTIONS; i++)
-        divvy_runner_loop_close(serve->loop, &serve->connections[i].source);
-    divvy_runner_loop_close(serve->loop, &serve->listener);
+        divvy_loop_close(serve->loop, &serve->connections[i].source);
+    divvy_loop_close(serve->loop, &serve->listener);
     free(serve);
 }

@@ -6,7 +6,7 @@
 #define DIVVY_MIG_RUNNER_SERVE_H
 
 #include "base/error.h"
-#include "mig/runner/loop.h"
+#include "base/loop.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@ struct divvy_runner_serve_source {
 struct divvy_runner_serve;
 
 /* Serves `listen_fd` (listening, non-blocking, taken over also on failure). */
-int divvy_runner_serve_new(struct divvy_runner_loop *loop, int listen_fd, const struct divvy_runner_serve_source *source,
+int divvy_runner_serve_new(struct divvy_loop *loop, int listen_fd, const struct divvy_runner_serve_source *source,
                            struct divvy_runner_serve **ret_serve, struct divvy_error *error);
 
 /* Once a second or so: ends connections that say nothing. */

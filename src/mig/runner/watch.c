@@ -180,7 +180,7 @@ static int proxy_begin(struct divvy_runner_watch *w, struct divvy_error *error) 
     return divvy_runner_proxy_new(w->loop, fd, &model, &w->latency, &w->proxy, error);
 }
 
-static void datagrams_ready(struct divvy_runner_source *source, uint32_t events) {
+static void datagrams_ready(struct divvy_source *source, uint32_t events) {
     struct divvy_runner_watch *w =
         (struct divvy_runner_watch *)((char *)source - offsetof(struct divvy_runner_watch, datagrams));
     char datagram[DIVVY_RUNNER_DATAGRAM_BYTES];
@@ -217,15 +217,15 @@ static int datagrams_begin(struct divvy_runner_watch *w, const char *folder, str
         return divvy_error_set_errno(error, -errno, "latency socket: %s", address.sun_path);
     (void)snprintf(w->latency_path, sizeof w->latency_path, "%s", address.sun_path);
     w->datagrams.fd = divvy_cleanup_keep(&fd);
-    return divvy_runner_loop_add(w->loop, &w->datagrams, EPOLLIN);
+    return divvy_loop_add(w->loop, &w->datagrams, EPOLLIN);
 }
 
 /* ---- the whole ---- */
 
 int divvy_runner_watch_listen(struct divvy_runner_watch *w, const struct divvy_runner_plan *plan,
-                              struct divvy_runner_loop *loop, struct divvy_error *error) {
+                              struct divvy_loop *loop, struct divvy_error *error) {
     *w = (struct divvy_runner_watch){.plan = plan, .loop = loop, .meminfo_fd = -1};
-    w->datagrams = (struct divvy_runner_source){.fd = -1, .ready = datagrams_ready};
+    w->datagrams = (struct divvy_source){.fd = -1, .ready = datagrams_ready};
     w->usage.limit_bytes = DIVVY_RUNNER_UNKNOWN;
     if (metrics_begin(w, error) < 0 || proxy_begin(w, error) < 0)
         return error->status;
@@ -267,7 +267,7 @@ void divvy_runner_watch_settle(struct divvy_runner_watch *w) {
 void divvy_runner_watch_end(struct divvy_runner_watch *w) {
     divvy_runner_proxy_free(w->proxy);
     divvy_runner_serve_free(w->serve);
-    divvy_runner_loop_close(w->loop, &w->datagrams);
+    divvy_loop_close(w->loop, &w->datagrams);
     if (w->latency_path[0])
         (void)unlink(w->latency_path);
     divvy_runner_usage_done(&w->usage);

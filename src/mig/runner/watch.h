@@ -6,7 +6,7 @@
 #define DIVVY_MIG_RUNNER_WATCH_H
 
 #include "mig/runner/latency.h"
-#include "mig/runner/loop.h"
+#include "base/loop.h"
 #include "mig/runner/metrics.h"
 #include "mig/runner/plan.h"
 #include "mig/runner/processes.h"
@@ -20,13 +20,13 @@
 struct divvy_runner_watch {
     const struct divvy_runner_plan *plan;
     const struct divvy_runner_slice *slice;
-    struct divvy_runner_loop *loop;
+    struct divvy_loop *loop;
     struct divvy_runner_latency latency;
     struct divvy_runner_usage usage;
     struct divvy_runner_processes processes;
     struct divvy_runner_proxy *proxy;   /* NULL none */
     struct divvy_runner_serve *serve;   /* NULL none */
-    struct divvy_runner_source datagrams;
+    struct divvy_source datagrams;
     char latency_path[PATH_MAX];        /* of the socket; empty none */
     int meminfo_fd;                     /* -1 none */
     bool has_limiter;                   /* device memory is counted */
@@ -39,7 +39,7 @@ struct divvy_runner_watch {
 
 /* Listens where the plan says; -EADDRINUSE and others. To be ended by _end, whatever came. */
 int divvy_runner_watch_listen(struct divvy_runner_watch *watch, const struct divvy_runner_plan *plan,
-                              struct divvy_runner_loop *loop, struct divvy_error *error);
+                              struct divvy_loop *loop, struct divvy_error *error);
 
 /* Watches in the tenant's folder: usage page, latency socket. */
 int divvy_runner_watch_begin(struct divvy_runner_watch *watch, const struct divvy_runner_slice *slice, const char *folder,

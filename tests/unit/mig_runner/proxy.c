@@ -42,17 +42,17 @@ static void proxy_run(int listen_fd, uint16_t model_port, struct shared *shared)
     struct sockaddr_in model = {
         .sin_family = AF_INET, .sin_port = htons(model_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct divvy_runner_proxy *proxy;
-    struct divvy_runner_loop loop;
+    struct divvy_loop loop;
     uint64_t tick_ns = 0;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    if (divvy_runner_loop_init(&loop) < 0 ||
+    if (divvy_loop_init(&loop) < 0 ||
         divvy_runner_proxy_new(&loop, listen_fd, &model, &shared->latency, &proxy, NULL) < 0)
         _exit(1);
     while (!__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
         uint64_t now_ns = divvy_core_clock_ns();
 
-        divvy_runner_loop_turn(&loop, now_ns + 2 * DIVVY_NS_PER_MS);
+        divvy_loop_turn(&loop, now_ns + 2 * DIVVY_NS_PER_MS);
         divvy_runner_proxy_counts(proxy, &shared->counts);
         if (now_ns < tick_ns)
             continue;
@@ -60,7 +60,7 @@ static void proxy_run(int listen_fd, uint16_t model_port, struct shared *shared)
         divvy_runner_proxy_tick(proxy, divvy_core_clock_coarse_ns());
     }
     divvy_runner_proxy_free(proxy);
-    divvy_runner_loop_done(&loop);
+    divvy_loop_done(&loop);
 }
 
 static int stage_up(void **state) {

@@ -34,12 +34,12 @@ static const char *health(void *data, int *ret_is_well) {
 static void serve_run(int listen_fd) {
     const struct divvy_runner_serve_source source = {.metrics = metrics, .health = health};
     struct divvy_runner_serve *serve;
-    struct divvy_runner_loop loop;
+    struct divvy_loop loop;
 
-    if (divvy_runner_loop_init(&loop) < 0 || divvy_runner_serve_new(&loop, listen_fd, &source, &serve, NULL) < 0)
+    if (divvy_loop_init(&loop) < 0 || divvy_runner_serve_new(&loop, listen_fd, &source, &serve, NULL) < 0)
         _exit(1);
     while (getppid() != 1) {
-        divvy_runner_loop_turn(&loop, divvy_core_clock_ns() + 100 * DIVVY_NS_PER_MS);
+        divvy_loop_turn(&loop, divvy_core_clock_ns() + 100 * DIVVY_NS_PER_MS);
         divvy_runner_serve_tick(serve, divvy_core_clock_coarse_ns());
     }
 }

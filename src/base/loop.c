@@ -1,5 +1,5 @@
 /* The loop: see loop.h. */
-#include "mig/runner/loop.h"
+#include "base/loop.h"
 
 #include "base/cleanup.h"
 #include "core/clock.h"
@@ -10,32 +10,32 @@
 
 #define EVENTS 64
 
-int divvy_runner_loop_init(struct divvy_runner_loop *loop) {
+int divvy_loop_init(struct divvy_loop *loop) {
     loop->first = NULL;
     loop->last = &loop->first;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     return loop->epoll_fd < 0 ? -errno : 0;
 }
 
-void divvy_runner_loop_done(struct divvy_runner_loop *loop) {
+void divvy_loop_done(struct divvy_loop *loop) {
     divvy_cleanup_close(&loop->epoll_fd);
 }
 
-static int control(const struct divvy_runner_loop *loop, int operation, struct divvy_runner_source *source, uint32_t events) {
+static int control(const struct divvy_loop *loop, int operation, struct divvy_source *source, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = source};
 
     return epoll_ctl(loop->epoll_fd, operation, source->fd, &event) < 0 ? -errno : 0;
 }
 
-int divvy_runner_loop_add(struct divvy_runner_loop *loop, struct divvy_runner_source *source, uint32_t events) {
+int divvy_loop_add(struct divvy_loop *loop, struct divvy_source *source, uint32_t events) {
     return control(loop, EPOLL_CTL_ADD, source, events);
 }
 
-int divvy_runner_loop_change(struct divvy_runner_loop *loop, struct divvy_runner_source *source, uint32_t events) {
+int divvy_loop_change(struct divvy_loop *loop, struct divvy_source *source, uint32_t events) {
     return control(loop, EPOLL_CTL_MOD, source, events);
 }
 
-void divvy_runner_loop_close(struct divvy_runner_loop *loop, struct divvy_runner_source *source) {
+void divvy_loop_close(struct divvy_loop *loop, struct divvy_source *source) {
     if (source->fd < 0)
         return;
     /* A child between fork and exec may hold the same file: it would stay in the loop. */
@@ -43,7 +43,7 @@ void divvy_runner_loop_close(struct divvy_runner_loop *loop, struct divvy_runner
     divvy_cleanup_close(&source->fd);
 }
 
-void divvy_runner_loop_queue(struct divvy_runner_loop *loop, struct divvy_runner_later *later) {
+void divvy_loop_queue(struct divvy_loop *loop, struct divvy_later *later) {
     if (later->is_queued)
         return;
     later->is_queued = true;
@@ -53,13 +53,13 @@ void divvy_runner_loop_queue(struct divvy_runner_loop *loop, struct divvy_runner
 }
 
 /* Those that are queued now; what they queue has its turn in the next. */
-static void queued_run(struct divvy_runner_loop *loop) {
-    struct divvy_runner_later *later = loop->first;
+static void queued_run(struct divvy_loop *loop) {
+    struct divvy_later *later = loop->first;
 
     loop->first = NULL;
     loop->last = &loop->first;
     while (later) {
-        struct divvy_runner_later *next = later->next;
+        struct divvy_later *next = later->next;
 
         later->is_queued = false;
         later->run(later);
@@ -67,7 +67,7 @@ static void queued_run(struct divvy_runner_loop *loop) {
     }
 }
 
-static int timeout_ms(const struct divvy_runner_loop *loop, uint64_t deadline_ns) {
+static int timeout_ms(const struct divvy_loop *loop, uint64_t deadline_ns) {
     uint64_t now_ns = divvy_core_clock_ns();
 
     if (loop->first || deadline_ns <= now_ns)
@@ -78,12 +78,12 @@ static int timeout_ms(const struct divvy_runner_loop *loop, uint64_t deadline_ns
     return (int)((deadline_ns - now_ns + DIVVY_NS_PER_MS - 1) / DIVVY_NS_PER_MS);
 }
 
-void divvy_runner_loop_turn(struct divvy_runner_loop *loop, uint64_t deadline_ns) {
+void divvy_loop_turn(struct divvy_loop *loop, uint64_t deadline_ns) {
     struct epoll_event events[EVENTS];
     int count = epoll_wait(loop->epoll_fd, events, EVENTS, timeout_ms(loop, deadline_ns));
 
     for (int i = 0; i < count; i++) {
-        struct divvy_runner_source *source = events[i].data.ptr;
+        struct divvy_source *source = events[i].data.ptr;
 
         source->ready(source, events[i].events);
     }
