@@ -32,7 +32,7 @@
 struct divvy_foreign divvy_foreign;
 
 static struct divvy_foreign_source source;
-static int file_fd = -1;
+static int file_fd = -1;   /* atomic */
 static uint64_t looked_ns; /* atomic */
 static divvy_lock_t lock;  /* of a look: what follows, and who writes divvy_foreign */
 static uint64_t peak_ns;
@@ -51,24 +51,24 @@ static uint64_t realtime_s(void) {
 }
 
 static bool is_file(const struct stat *status) {
-    return status->st_ino == divvy_foreign.file.inode &&
-           status->st_dev == divvy_foreign.file.filesystem;
+    return status->st_ino == __atomic_load_n(&divvy_foreign.file.inode, __ATOMIC_RELAXED) &&
+           status->st_dev == __atomic_load_n(&divvy_foreign.file.filesystem, __ATOMIC_RELAXED);
 }
 
 /* A program may have closed our descriptor and used its number for something else, which is not ours to close. */
 static void descriptor_drop(void) {
+    int fd = __atomic_exchange_n(&file_fd, -1, __ATOMIC_ACQ_REL);
     struct stat status;
 
-    if (file_fd >= 0 && divvy_core_sys_fstat(file_fd, &status) == 0 && is_file(&status))
-        divvy_core_sys_close(&file_fd);
-    file_fd = -1;
+    if (fd >= 0 && divvy_core_sys_fstat(fd, &status) == 0 && is_file(&status))
+        divvy_core_sys_close(&fd);
 }
 
 bool divvy_foreign_is_whole(void) {
     struct stat status;
 
-    return divvy_core_sys_fstat(file_fd, &status) == 0 && is_file(&status) &&
-           status.st_size == (off_t)DIVVY_PODFILE_BYTES;
+    return divvy_core_sys_fstat(__atomic_load_n(&file_fd, __ATOMIC_ACQUIRE), &status) == 0 &&
+           is_file(&status) && status.st_size == (off_t)DIVVY_PODFILE_BYTES;
 }
 
 /* A descriptor of the very file that was mapped. */
@@ -97,16 +97,11 @@ static int file_map(void) {
 
     if (status == 0)
         status = descriptor_open(&file, &fd);
-    if (status == 0 && divvy_foreign.file.v2) {
-        void *at = divvy_foreign.file.v2;
-
-        if (file.tag != divvy_foreign.file.tag ||
-            mremap(file.v2, DIVVY_PODFILE_BYTES, DIVVY_PODFILE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
-                   at) == MAP_FAILED)
-            status = -EPROTO;
-        else
-            file.v2 = at;
-    }
+    if (status == 0 && divvy_foreign.file.v2 &&
+        (file.tag != divvy_foreign.file.tag ||
+         mremap(file.v2, DIVVY_PODFILE_BYTES, DIVVY_PODFILE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+                divvy_foreign.file.v2) == MAP_FAILED))
+        status = -EPROTO;
     errno = saved;
     if (status < 0) {
         divvy_podfile_close(&file);
@@ -114,8 +109,13 @@ static int file_map(void) {
         return status;
     }
     descriptor_drop();
-    divvy_foreign.file = file;
-    file_fd = fd;
+    if (divvy_foreign.file.v2) { /* address and tag are what they were */
+        __atomic_store_n(&divvy_foreign.file.inode, file.inode, __ATOMIC_RELAXED);
+        __atomic_store_n(&divvy_foreign.file.filesystem, file.filesystem, __ATOMIC_RELAXED);
+    } else {
+        divvy_foreign.file = file;
+    }
+    __atomic_store_n(&file_fd, fd, __ATOMIC_RELEASE);
     return 0;
 }
 

@@ -356,7 +356,8 @@ static void test_everybody_gets_through(void **state) {
         }
         beat(0);
         nanosleep(&wait, NULL);
-        done = divvy_process.page->slots[divvy_process.slot].usage[0].launches == 8 * 400 + 2 * 12;
+        done = __atomic_load_n(&divvy_process.page->slots[divvy_process.slot].usage[0].launches,
+                               __ATOMIC_RELAXED) == 8 * 400 + 2 * 12;
     }
     for (unsigned i = 0; i < 10; i++)
         pthread_join(threads[i], NULL);
@@ -596,6 +597,49 @@ static void test_changes_under_us(void **state) {
     }
 }
 
+static bool replaced_enough;
+
+static void *launcher(void *unused) {
+    while (!__atomic_load_n(&replaced_enough, __ATOMIC_RELAXED)) {
+        (void)launch(256);
+        if (divvy_memory_reserve(0, 4096) == 0)
+            divvy_memory_credit(0, 4096);
+    }
+    return unused;
+}
+
+/* The same while threads launch and allocate: the file is exchanged under their hands, whole each time. */
+static void test_replaced_beside_launches(void **state) {
+    pthread_t threads[4];
+    char other[128];
+
+    (void)state;
+    put32(ENTRY + 64, 60);
+    put_double(TOKENS, 1e9);
+    put_double(ENTRY + 104, 1e9);
+    attach_written();
+    __atomic_store_n(&replaced_enough, false, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, launcher, NULL), 0);
+    snprintf(other, sizeof other, "%s/other", folder);
+    for (unsigned round = 0; round < 200; round++) {
+        struct timespec wait = {.tv_nsec = 1000000};
+
+        put64(2192, (uint64_t)time(NULL));
+        file_write(other, file, BYTES);
+        if (round % 3 == 0)
+            assert_int_equal(unlink(path), 0);
+        assert_int_equal(rename(other, path), 0);
+        divvy_foreign_doubt();
+        nanosleep(&wait, NULL);
+    }
+    __atomic_store_n(&replaced_enough, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    beat(0);
+    assert_true(launch(256));
+}
+
 /* A program that closes all descriptors, and gets our number for a file of its own. */
 static void test_descriptors_closed(void **state) {
     int own;
@@ -630,6 +674,7 @@ int main(void) {
         TEST(test_refused),
         TEST(test_numbers_from_nowhere),
         TEST(test_changes_under_us),
+        TEST(test_replaced_beside_launches),
         TEST(test_descriptors_closed),
     };
 
