@@ -1,7 +1,7 @@
 /*
  * The limiter's side of the accelerator ABI ("limiter.h" of TensorFusion): what hooks in a worker ask before they allocate or
- * launch, and how a host steers a limiter. Include divvy/accelerator.h. libaccelerator_example.so exports stand-ins that allow
- * everything; vendors' libraries export none of it. divvy's own limiter does not speak this interface: its tenants have pages and leases.
+ * launch, and how a host steers a limiter. Include divvy/accelerator.h. libcuda_limiter.so exports it (docs/ACCELERATOR.md tells how it
+ * answers), libaccelerator_example.so stand-ins that allow everything; vendors' libraries export none of it.
  *
  * Ids are at most 63 bytes and a NUL. The worker's functions answer INVALID_PARAM for a NULL. Any thread.
  */

@@ -13,6 +13,7 @@ if(TARGET divvy_limiter_so AND TARGET simgpu_cuda AND TARGET simgpu_nvml)
     # The same, linked to the driver's library instead of loading it.
     limiter_program(routes_linked routes divvy_limiter -Wl,--no-as-needed simgpu_cuda -Wl,--as-needed)
     limiter_program(probe probe)
+    limiter_program(abi abi)
     # Calls by name: of a program, and of a plugin that it loads, linked to the driver with lazy and with early binding.
     limiter_program(linked linked -Wl,--no-as-needed simgpu_cuda -Wl,--as-needed)
     limiter_program(linked_loader linked)
@@ -48,7 +49,7 @@ if(TARGET divvy_limiter_so AND TARGET simgpu_cuda AND TARGET simgpu_nvml)
 
     # A sanitized library cannot be preloaded into a program that is not; those builds have the tests above.
     if(NOT DIVVY_SANITIZE)
-        foreach(case bad_input limits two_devices families routes processes kill storm views)
+        foreach(case bad_input limits two_devices families routes processes kill storm views abi)
             add_test(NAME integration/limiter_${case} COMMAND ${limiter_dir}/limiter.sh ${CMAKE_BINARY_DIR} ${case})
             set_tests_properties(integration/limiter_${case} PROPERTIES LABELS integration TIMEOUT 300
                 SKIP_RETURN_CODE 77)

@@ -250,7 +250,7 @@ static int process_register(void *context) {
 
 static void suspend(bool is_suspended) {
     suspended = is_suspended;
-    divvy_compute_suspend(is_suspended);
+    divvy_compute_suspend(DIVVY_COMPUTE_BY_COMMAND, is_suspended);
 }
 
 /* Memory that the driver keeps in pools for later goes back to the device. */

@@ -87,6 +87,8 @@ void divvy_compute_threads_sweep(void) {
 
 static const uint32_t *permille_usual = &share_none; /* what the gate looks at unless all is suspended */
 uint32_t divvy_compute_suspended;
+static uint32_t stoppers; /* who did, by bits; under the lock, with the word above */
+static divvy_lock_t stoppers_lock;
 
 static void gate_set(void) {
     bool looks = __atomic_load_n(&divvy_compute_suspended, __ATOMIC_SEQ_CST) || divvy_compute_gate.toll;
@@ -95,10 +97,17 @@ static void gate_set(void) {
     __atomic_store_n(&divvy_compute_gate.permille, word, __ATOMIC_RELEASE);
 }
 
-void divvy_compute_suspend(bool is_suspended) {
-    __atomic_store_n(&divvy_compute_suspended, is_suspended, __ATOMIC_SEQ_CST);
+void divvy_compute_suspend(enum divvy_compute_stopper stopper, bool is_suspended) {
+    divvy_lock_take(&stoppers_lock);
+    stoppers = is_suspended ? stoppers | stopper : stoppers & ~(uint32_t)stopper;
+    __atomic_store_n(&divvy_compute_suspended, stoppers != 0, __ATOMIC_SEQ_CST);
     gate_set();
+    divvy_lock_give(&stoppers_lock);
     (void)divvy_core_futex_wake(&divvy_compute_suspended, INT32_MAX, true);
+}
+
+bool divvy_compute_is_suspended(void) {
+    return __atomic_load_n(&divvy_compute_suspended, __ATOMIC_SEQ_CST) != 0;
 }
 
 void divvy_compute_set_toll(const struct divvy_compute_toll *toll) {
@@ -149,6 +158,8 @@ void divvy_compute_attach(void) {
     divvy_compute_gate.ticks_from = divvy_compute_ticks(&divvy_compute_port);
     divvy_compute_gate.ns_from = divvy_compute_port.now();
     permille_usual = count > 1 ? &share_look : permille;
+    divvy_lock_reset(&stoppers_lock);
+    stoppers = 0;
     __atomic_store_n(&divvy_compute_suspended, 0, __ATOMIC_RELAXED);
     gate_set();
 }

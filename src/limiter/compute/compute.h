@@ -48,12 +48,25 @@ void divvy_compute_context_destroying(CUcontext context);
 /* The same for all contexts of a device: before cuDevicePrimaryCtxReset and cuDevicePrimaryCtxRelease (all versions). */
 void divvy_compute_device_destroying(CUdevice device);
 
+/* Who may stop this process's GPU work. What one has stopped the other does not let go on. */
+enum divvy_compute_stopper {
+    DIVVY_COMPUTE_BY_COMMAND = 1, /* from outside the process */
+    DIVVY_COMPUTE_BY_WORKER = 2,  /* FreezeWorker and its kin */
+};
+
 /*
- * Start no GPU work in this process until it is resumed, whatever limits and leases say: launches wait at the gate. What was let
- * through before, at most a chunk of every thread, goes on. For a command from outside the process; one thread may call it. A
- * forked child begins without.
+ * Start no GPU work in this process until everybody who suspended it has resumed it, whatever limits and leases say: launches wait at
+ * the gate. What was let through before, at most a chunk of every thread, goes on. Any thread. A forked child begins without.
  */
-void divvy_compute_suspend(bool is_suspended);
+void divvy_compute_suspend(enum divvy_compute_stopper stopper, bool is_suspended);
+bool divvy_compute_is_suspended(void);
+
+/*
+ * So much work is about to start that no hook sees: 0, and it is charged to the tenant; -EAGAIN: not now, after 20 ms at a shut gate at
+ * most; -ENODEV: this process does not see the device. `index` is one of the page. *ret_left_ns, but for -ENODEV: how much more may
+ * start at once, UINT64_MAX without a limit. The process is attached.
+ */
+int divvy_compute_state(unsigned index, uint64_t work_ns, uint64_t *ret_left_ns);
 
 /*
  * Permission that somebody else gives, for each launch by itself: asked first, on the launching thread, and may block. True: it was

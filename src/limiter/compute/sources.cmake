@@ -11,4 +11,5 @@ set(DIVVY_LIMITER_COMPUTE_SOURCES
     compute/hooks_work.c
     compute/lease.c
     compute/neighbours.c
-    compute/settle.c)
+    compute/settle.c
+    compute/state_work.c)

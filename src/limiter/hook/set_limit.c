@@ -1,5 +1,5 @@
 /*
- * The one function that this library exports under a name of its own. Linked into the library
+ * The function of divvy/limiter.h that this library exports under a name of its own. Linked into the library
  * itself, like exports.c.
  */
 #include "divvy/limiter.h"

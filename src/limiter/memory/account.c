@@ -23,6 +23,7 @@
 __thread uint32_t divvy_memory_inside __attribute__((tls_model("initial-exec")));
 
 static divvy_lock_t locks[DIVVY_PAGE_DEVICES];
+static uint64_t stated_bytes[DIVVY_PAGE_DEVICES]; /* atomic */
 static uint32_t contexts_epoch;
 
 void divvy_memory_attach(void) {
@@ -30,8 +31,10 @@ void divvy_memory_attach(void) {
 }
 
 void divvy_memory_fork_child(void) {
-    for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++)
+    for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++) {
         divvy_lock_reset(&locks[device]);
+        __atomic_store_n(&stated_bytes[device], 0, __ATOMIC_RELAXED);
+    }
     divvy_memory_inside = 0;
     divvy_table_clear();
     divvy_pool_fork_child();
@@ -105,6 +108,25 @@ void divvy_memory_charge(int device, uint64_t bytes) {
     divvy_lock_take(&locks[device]);
     divvy_page_charge(divvy_process.page, divvy_process.slot, (unsigned)device, bytes);
     divvy_lock_give(&locks[device]);
+}
+
+int divvy_memory_state(int device, uint64_t bytes) {
+    int status = divvy_memory_reserve(device, bytes);
+
+    if (status == 0)
+        __atomic_fetch_add(&stated_bytes[device], bytes, __ATOMIC_RELAXED);
+    return status;
+}
+
+int divvy_memory_unstate(int device, uint64_t bytes) {
+    uint64_t stated = __atomic_load_n(&stated_bytes[device], __ATOMIC_RELAXED);
+
+    do {
+        if (bytes > stated)
+            return -ERANGE;
+    } while (!__atomic_compare_exchange_n(&stated_bytes[device], &stated, stated - bytes, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    divvy_memory_credit(device, bytes);
+    return 0;
 }
 
 CUresult divvy_memory_record(const struct divvy_record *record) {

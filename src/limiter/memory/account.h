@@ -54,6 +54,14 @@ int divvy_memory_reserve_at_once(int device, uint64_t bytes);
 void divvy_memory_charge(int device, uint64_t bytes);
 
 /*
+ * What the program says that it takes, or gives back, without a call of the driver that we see (CheckAndRecordMemoryOps): charged
+ * within the limit like any other. `device` is one of the page. -ENOMEM: above the limit; -ERANGE: more is given back than was said
+ * to be taken: nothing of what hooks have charged can be credited so. The process is attached.
+ */
+int divvy_memory_state(int device, uint64_t bytes);
+int divvy_memory_unstate(int device, uint64_t bytes);
+
+/*
  * Enter what a successful call allocated, already reserved. CUDA_SUCCESS; CUDA_ERROR_OUT_OF_MEMORY:
  * no memory for the record: the caller frees again and credits.
  */

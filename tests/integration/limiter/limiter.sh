@@ -175,6 +175,22 @@ case_routes() {
     done
 }
 
+# limiter.h, as a program uses it that hooks the driver itself.
+case_abi() {
+    local name share=TENSOR_FUSION_CUDA_UP_LIMIT
+    for name in memory freeze fork; do
+        limited '{"0": 4294967296}' timeout 60 "$tests/limiter_abi" $name || {
+            echo "FAILED: abi $name"
+            failures=$((failures + 1))
+        }
+    done
+    env $share='{"0": 20}' LD_PRELOAD="$limiter" timeout 60 "$tests/limiter_abi" compute || failures=$((failures + 1))
+    LD_PRELOAD=$limiter timeout 60 "$tests/limiter_abi" free || failures=$((failures + 1))
+    mkdir "$work/pods"
+    LD_PRELOAD=$limiter timeout 60 "$tests/limiter_abi" host "$work/pods" || failures=$((failures + 1))
+    checks=$((checks + 6))
+}
+
 case_processes() {
     for name in fork vfork threads contexts pools live errno; do
         limited '{"0": 4294967296}' timeout 100 "$tests/limiter_processes" "$name" || {
