@@ -54,42 +54,6 @@ void divvy_backend_devices_save(struct divvy_backend_devices *devices) {
         divvy_log_error("the devices were not written down: %s", error.text);
 }
 
-static void partition_recover(struct divvy_backend_devices *devices, const json_t *object) {
-    struct divvy_backend_device *device = divvy_backend_device_read(object);
-    char pending[DIVVY_ACCEL_NAME_BYTES];
-    int status = -EEXIST;
-
-    if (!device) {
-        if (divvy_backend_object_text(object, OWN_PENDING, pending, sizeof pending) == 0 && pending[0])
-            divvy_log_warn("device %s: a partition of template %s was being made when the program ended; if it is there, nobody has it",
-                           divvy_backend_object_id(object, DIVVY_BACKEND_DEVICES), pending);
-        return;
-    }
-    (void)pthread_mutex_lock(&devices->lock);
-    if (!divvy_backend_devices_find(devices, device->uuid))
-        status = divvy_backend_devices_enter(devices, device);
-    (void)pthread_mutex_unlock(&devices->lock);
-    if (status < 0)
-        divvy_backend_device_unref(device);
-}
-
-void divvy_backend_devices_recover(struct divvy_backend_devices *devices) {
-    struct divvy_error error = {0, ""};
-    json_t *array, *object;
-    size_t i;
-
-    if (!devices->file)
-        return;
-    if (divvy_backend_filestate_read(devices->file, &array, NULL, &error) < 0) {
-        divvy_log_error("partitions of an earlier run are not found again: %s", error.text);
-        return;
-    }
-    json_array_foreach(array, i, object) partition_recover(devices, object);
-    json_decref(array);
-}
-
-/* --- making ------------------------------------------------------------------------------------------------------------------ */
-
 struct pending {
     const char *uuid, *template_id; /* NULL: none any more */
 };
@@ -119,6 +83,79 @@ static void pending_clear(struct divvy_backend_devices *devices, const char *uui
     if (pending_set(devices, uuid, NULL, &error) < 0)
         divvy_log_warn("device %s: %s", uuid, error.text);
 }
+
+static void partition_recover(struct divvy_backend_devices *devices, const json_t *object) {
+    struct divvy_backend_device *device = divvy_backend_device_read(object);
+    int status = -EEXIST;
+
+    if (!device)
+        return;
+    (void)pthread_mutex_lock(&devices->lock);
+    if (!divvy_backend_devices_find(devices, device->uuid))
+        status = divvy_backend_devices_enter(devices, device);
+    (void)pthread_mutex_unlock(&devices->lock);
+    if (status < 0)
+        divvy_backend_device_unref(device);
+}
+
+static bool has_partition_of(struct divvy_backend_devices *devices, const char *uuid, const char *template_id) {
+    bool has = false;
+
+    (void)pthread_mutex_lock(&devices->lock);
+    for (size_t i = 0; i < devices->count && !has; i++)
+        has = divvy_core_word_equal(uuid, strlen(uuid), devices->table[i]->parent) &&
+              strcmp(devices->table[i]->template_id, template_id) == 0;
+    (void)pthread_mutex_unlock(&devices->lock);
+    return has;
+}
+
+/*
+ * A partition was being made when the program ended. A library takes a template for the newest partition that it made from it there: that
+ * is the one, if it was made at all, unless others of that template are known, which it could be mistaken for.
+ */
+static void pending_recover(struct divvy_backend_devices *devices, const json_t *object) {
+    const char *uuid = divvy_backend_object_id(object, DIVVY_BACKEND_DEVICES);
+    struct divvy_error error = {0, ""};
+    char template_id[DIVVY_ACCEL_NAME_BYTES];
+    int status;
+
+    if (!uuid || divvy_backend_object_text(object, OWN_PENDING, template_id, sizeof template_id) < 0 || !template_id[0])
+        return;
+    if (has_partition_of(devices, uuid, template_id)) {
+        divvy_log_warn("device %s: a partition of template %s was being made when the program ended; if it is there, nobody has it: "
+                       "it cannot be told from the others of that template",
+                       uuid, template_id);
+        pending_clear(devices, uuid);
+        return;
+    }
+    status = divvy_accel_partition_remove(devices->accel, template_id, uuid, &error);
+    if (status < 0 && status != -ENOENT) {
+        divvy_log_error("device %s: a partition of template %s that was being made when the program ended is not taken back: %s", uuid,
+                        template_id, error.text);
+        return; /* at the next start */
+    }
+    divvy_log_info("device %s: what there was of a partition of template %s, which was being made when the program ended, is taken back",
+                   uuid, template_id);
+    pending_clear(devices, uuid);
+}
+
+void divvy_backend_devices_recover(struct divvy_backend_devices *devices) {
+    struct divvy_error error = {0, ""};
+    json_t *array, *object;
+    size_t i;
+
+    if (!devices->file)
+        return;
+    if (divvy_backend_filestate_read(devices->file, &array, NULL, &error) < 0) {
+        divvy_log_error("partitions of an earlier run are not found again: %s", error.text);
+        return;
+    }
+    json_array_foreach(array, i, object) partition_recover(devices, object);
+    json_array_foreach(array, i, object) pending_recover(devices, object);
+    json_decref(array);
+}
+
+/* --- making ------------------------------------------------------------------------------------------------------------------ */
 
 /* It is on the device: into the table and the file, or off the device again. */
 static int partition_enter(struct divvy_backend_devices *devices, struct divvy_backend_device *made, struct divvy_error *error) {

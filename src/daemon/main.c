@@ -213,6 +213,15 @@ static int discover(void *data, struct divvy_error *error) {
     return divvy_monitor_discover(data, DISCOVER_NS, error);
 }
 
+/*
+ * What the accelerator library is to load may only turn out when threads run. Then a variable that is there already is given another value,
+ * which whoever reads it meanwhile does not mind; a new one would move the table under them. These are what is taken without them.
+ */
+static void accelerator_driver_prepare(void) {
+    (void)setenv("TF_NVML_LIB_PATH", "libnvidia-ml.so.1", 0);
+    (void)setenv("TF_CUDA_LIB_PATH", "libcuda.so.1", 0);
+}
+
 /* The accelerator library takes the driver that we take. */
 static void accelerator_driver_set(const struct program *program) {
     char library[PATH_MAX + sizeof "/libcuda.so.1"];
@@ -251,6 +260,8 @@ static int start(struct program *program, struct divvy_error *error) {
     struct divvy_error first_look = {0, ""};
     int status = divvy_runtime_instance_take(program->config.state.base, &program->instance_fd, error);
 
+    if (program->config.single_node)
+        accelerator_driver_prepare();
     if (status == 0)
         status = divvy_daemon_new(&program->config.state, &program->daemon, error);
     if (status == 0)

@@ -1,10 +1,12 @@
 /*
  * An accelerator library that does what files below $FAKE_ACCEL say: "devices" has a UUID a line; "fail-NAME" makes the function fail whose
- * name ends so; "processes" has lines "PID UUID BYTES PERCENT". Each partition is a file "part-UUID-N" there, so that none can hide.
+ * name ends so; "processes" has lines "PID UUID BYTES PERCENT". Each partition is a file "part-UUID-N" there, so that none can hide, with its
+ * template in it; "die-AssignPartition" ends the process when one has been made.
  */
 #include "divvy/accelerator.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +95,32 @@ AccelResult AccelAssignPartition(const char *templateId, const char *deviceUUID,
     file = fopen(path_of(name, path), "w");
     if (!file)
         return ACCEL_ERROR_INTERNAL;
+    (void)fputs(templateId, file);
     (void)fclose(file);
+    if (access(path_of("die-AssignPartition", path), F_OK) == 0)
+        (void)kill(getpid(), SIGKILL);
     return ACCEL_SUCCESS;
+}
+
+/* Some partition of this template. */
+static int template_remove(const char *template_id, const char *uuid) {
+    char path[512], name[128], text[64];
+    DIR *folder = opendir(path_of("", path));
+    struct dirent *entry;
+    int removed = 0;
+
+    (void)snprintf(name, sizeof name, "part-%.40s-", uuid);
+    while (folder && !removed && (entry = readdir(folder))) {
+        FILE *file = strncasecmp(entry->d_name, name, strlen(name)) == 0 ? lines(entry->d_name) : NULL;
+
+        if (!file)
+            continue;
+        removed = fgets(text, sizeof text, file) && strcmp(text, template_id) == 0 && unlink(path_of(entry->d_name, path)) == 0;
+        (void)fclose(file);
+    }
+    if (folder)
+        (void)closedir(folder);
+    return removed;
 }
 
 AccelResult AccelRemovePartition(const char *templateId, const char *deviceUUID) {
@@ -102,6 +128,8 @@ AccelResult AccelRemovePartition(const char *templateId, const char *deviceUUID)
 
     if (fails("RemovePartition"))
         return ACCEL_ERROR_OPERATION_FAILED;
+    if (template_remove(templateId, deviceUUID))
+        return ACCEL_SUCCESS;
     (void)snprintf(name, sizeof name, "part-%.40s-%.60s", deviceUUID, templateId);
     return unlink(path_of(name, path)) == 0 ? ACCEL_SUCCESS : ACCEL_ERROR_NOT_FOUND;
 }

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -156,6 +158,47 @@ static struct divvy_backend_allocation *allocate(struct node *node, const struct
     return allocation;
 }
 
+/* A process that is killed when the library has made the partition, before anybody knows of it. The node is halted before and after. */
+static void die_dividing(struct node *node) {
+    struct divvy_backend_device *made;
+    int status = 0;
+    pid_t child;
+
+    node_fake(node, "die-AssignPartition", "");
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        node_start(node);
+        (void)divvy_backend_devices_split(node->devices, "GPU-A", "1g.18gb", NULL, &made, &node->error);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    node_fake(node, "die-AssignPartition", NULL);
+}
+
+static void a_partition_that_was_being_made_is_taken_back(void **data) {
+    struct node *node = *data;
+    struct divvy_backend_device *made;
+    char uuid[64];
+
+    node_halt(node);
+    die_dividing(node);
+    assert_int_equal(node_partitions(node), 1);
+    node_start(node);
+    assert_int_equal(node_partitions(node), 0);
+    /* Beside one of the same template that is known it could be mistaken, and the known one must stay. */
+    must(divvy_backend_devices_split(node->devices, "GPU-A", "1g.18gb", NULL, &made, &node->error), &node->error);
+    (void)snprintf(uuid, sizeof uuid, "%.63s", made->uuid);
+    divvy_backend_device_unref(made);
+    node_halt(node);
+    die_dividing(node);
+    node_start(node);
+    assert_int_equal(node_partitions(node), 2);
+    must(divvy_backend_devices_partition_remove(node->devices, uuid, NULL, &node->error), &node->error);
+    assert_int_equal(node_partitions(node), 1);
+}
+
 static struct divvy_node_worker partitioned(const char *uid, uint32_t count) {
     struct divvy_node_worker worker = node_worker(uid, "GPU-A", 0, 0);
 
@@ -295,6 +338,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(figures_are_there, setup, teardown),
         cmocka_unit_test_setup_teardown(partitions_live_long, setup, teardown),
         cmocka_unit_test_setup_teardown(a_partition_that_is_not_written_down_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_partition_that_was_being_made_is_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(allocations_are_the_same_for_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(hard_limits_are_kept_by_somebody, setup, teardown),
         cmocka_unit_test_setup_teardown(what_fails_leaves_nothing, setup, teardown),
