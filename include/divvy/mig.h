@@ -4,7 +4,7 @@
  *
  * The functions return 0 or a negative errno unless said otherwise; then `error`, where it is not NULL, has one
  * line for a person, and other out-parameters are untouched. They block for as long as the driver does, start no
- * process, and start no thread unless DIVVY_MIG_HEARTBEAT_THREAD asks for one.
+ * process (but divvy_mig_keep does), and start no thread unless DIVVY_MIG_HEARTBEAT_THREAD asks for one.
  *
  * Threads: a struct divvy_mig and a reservation belong to one thread at a time; everything else may be used by
  * all at once. Fork: a child may use neither; a child that does not exec keeps a reservation's lock alive for as
@@ -299,6 +299,15 @@ DIVVY_MIG_API const char *divvy_mig_reservation_path(const struct divvy_mig_rese
  * the lock file was removed or replaced by somebody: worth a loud line; the lock is not made anew. Does not block.
  */
 DIVVY_MIG_API int divvy_mig_heartbeat(struct divvy_mig_reservation *reservation, struct divvy_mig_error *error);
+
+/*
+ * For a process that is about to become a program by exec, and lets it inherit a duplicate of divvy_mig_reservation_fd or that
+ * descriptor itself: starts a process (no child of this one, with nothing open of its caller's) that keeps the heartbeat for as long
+ * as the program, or anything that it gave the descriptor to, lives, then removes the lock file and destroys what was created.
+ * The reservation is the keeper's from then on; where the exec fails, divvy_mig_release gives it back at once. Needs Linux 5.3
+ * (-ENOSYS).
+ */
+DIVVY_MIG_API int divvy_mig_keep(struct divvy_mig_reservation *reservation, struct divvy_mig_error *error);
 
 /* A third of the TTL. */
 DIVVY_MIG_API int64_t divvy_mig_heartbeat_interval_ns(const struct divvy_mig_reservation *reservation);

@@ -45,8 +45,12 @@ error_t divvy_cli_mig_common_take(int key, char *value, struct divvy_cli_mig_com
 /* Options for the library: the environment, and --locks over it; warnings go to stderr. */
 void divvy_cli_mig_options(const struct divvy_cli_mig_common *common, struct divvy_mig_options *ret_options);
 
-/* Opens NVML, the system's or the simulated one. 0, or the exit status with the reason said. */
-int divvy_cli_mig_open(const char *what, const struct divvy_cli_mig_common *common, struct divvy_mig **ret_mig);
+/*
+ * Opens NVML, the system's or the simulated one; `is_apart`: in processes of its own (mig/apart.h), for those that become a program
+ * or shall finish. 0, or the exit status with the reason said.
+ */
+int divvy_cli_mig_open(const char *what, const struct divvy_cli_mig_common *common, bool is_apart,
+                       struct divvy_mig **ret_mig);
 
 /* Says the error as "divvy mig WHAT: …"; the exit status that fits. */
 int divvy_cli_mig_fail(const char *what, const struct divvy_mig_error *error);

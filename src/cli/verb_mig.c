@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/mig.h"
 #include "core/parse.h"
+#include "mig/apart.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -106,7 +107,8 @@ int divvy_cli_mig_fail(const char *what, const struct divvy_mig_error *error) {
     }
 }
 
-int divvy_cli_mig_open(const char *what, const struct divvy_cli_mig_common *common, struct divvy_mig **ret_mig) {
+int divvy_cli_mig_open(const char *what, const struct divvy_cli_mig_common *common, bool is_apart,
+                       struct divvy_mig **ret_mig) {
     static struct divvy_install install;
     char library[PATH_MAX + 32];
     struct divvy_error found = {0};
@@ -123,7 +125,7 @@ int divvy_cli_mig_open(const char *what, const struct divvy_cli_mig_common *comm
         (void)snprintf(library, sizeof library, "%s/libnvidia-ml.so.1", install.simulated_dir);
         chosen = library;
     }
-    if (divvy_mig_open(chosen, ret_mig, &error) == 0)
+    if ((is_apart ? divvy_mig_open_apart(chosen, ret_mig, &error) : divvy_mig_open(chosen, ret_mig, &error)) == 0)
         return 0;
     if (error.status == -ENOENT)
         (void)fprintf(stderr, "divvy mig %s: %s, or use --gpu sim\n", what, error.text);

@@ -69,7 +69,7 @@ int divvy_cli_mig_list(int argc, char **argv) {
 
     if (argp_parse(&list_parser, argc, argv, 0, NULL, &common) != 0)
         return DIVVY_CLI_USAGE;
-    status = divvy_cli_mig_open("list", &common, &mig);
+    status = divvy_cli_mig_open("list", &common, false, &mig);
     if (status != 0)
         return status;
     status = divvy_mig_list(mig, 0, &list, &error);
@@ -177,7 +177,7 @@ int divvy_cli_mig_profiles(int argc, char **argv) {
     if (argp_parse(&profiles_parser, argc, argv, 0, NULL, &common) != 0)
         return DIVVY_CLI_USAGE;
     divvy_cli_mig_options(&common, &settings);
-    status = divvy_cli_mig_open("profiles", &common, &mig);
+    status = divvy_cli_mig_open("profiles", &common, false, &mig);
     if (status != 0)
         return status;
     status = divvy_mig_list(mig, 0, &gpus, &error);

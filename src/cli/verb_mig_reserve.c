@@ -120,9 +120,9 @@ static const struct argp reserve_parser = {
            "smallest that fits is taken.\v"
            "Without PROGRAM its UUID is printed, and it is reserved until the process that called divvy ends, a shell "
            "most often, or `divvy mig release'. With PROGRAM, that runs on it, with CUDA_VISIBLE_DEVICES set, and its end "
-           "is the end of the reservation. divvy-runner does more: heartbeat, supervision, metrics.\n"
-           "What --create has made is destroyed by the next one who creates, or by `divvy mig release --orphans', once "
-           "PROGRAM has ended.\n\n"
+           "and of whatever it leaves running is the end of the reservation: until then a small process beside it keeps the "
+           "heartbeat, and destroys in the end what --create has made. divvy-runner does more: supervision, limits, "
+           "metrics.\n\n"
            "For example:\n"
            "  export CUDA_VISIBLE_DEVICES=$(divvy mig reserve 1g.10gb)\n"
            "  divvy mig reserve custom.8192 --wait=10m -- python3 train.py\n\n"
@@ -140,8 +140,12 @@ static int device_print(const struct divvy_mig_device *device, int json) {
  * Becomes the program, which inherits the lock: it is this process, whose pid the lock file has, and the kernel lets go of the
  * lock when it is gone.
  */
-static int become(char **program, const struct divvy_mig_reservation *reservation) {
+static int become(char **program, struct divvy_mig_reservation *reservation) {
     int fd = divvy_mig_reservation_fd(reservation), status;
+    struct divvy_mig_error error = {0};
+
+    if (divvy_mig_keep(reservation, &error) < 0) /* the lock holds without it */
+        divvy_cli_complain("mig", "%s: the heartbeat of the lock is not kept", error.text);
 
     if (setenv("CUDA_VISIBLE_DEVICES", divvy_mig_reservation_device(reservation)->uuid, 1) == 0 &&
         fcntl(fd, F_SETFD, 0) == 0)
@@ -211,7 +215,7 @@ int divvy_cli_mig_reserve(int argc, char **argv) {
     settings.wait_ns = arguments.wait_ns;
     settings.flags = arguments.flags;
     settings.uuid = arguments.instance;
-    status = divvy_cli_mig_open("reserve", &arguments.common, &mig);
+    status = divvy_cli_mig_open("reserve", &arguments.common, arguments.count > 0, &mig);
     if (status != 0)
         return divvy_mig_profile_parse(arguments.profile, &profile, NULL) < 0 ? DIVVY_CLI_USAGE : status;
     if (divvy_mig_profile_read(mig, arguments.profile, &profile, &error) < 0) {
@@ -266,7 +270,7 @@ static const struct argp release_parser = {
 static int orphans_destroy(const struct arguments *arguments, const struct divvy_mig_options *settings) {
     struct divvy_mig_error error = {0};
     struct divvy_mig *mig;
-    int status = divvy_cli_mig_open("release", &arguments->common, &mig);
+    int status = divvy_cli_mig_open("release", &arguments->common, true, &mig);
 
     if (status != 0)
         return status;

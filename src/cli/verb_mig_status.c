@@ -154,7 +154,7 @@ int divvy_cli_mig_status(int argc, char **argv) {
     if (argp_parse(&parser, argc, argv, 0, NULL, &common) != 0)
         return DIVVY_CLI_USAGE;
     divvy_cli_mig_options(&common, &settings);
-    status = divvy_cli_mig_open("status", &common, &mig);
+    status = divvy_cli_mig_open("status", &common, false, &mig);
     if (status != 0)
         return status;
     status = divvy_mig_list(mig, 0, &list, &error);

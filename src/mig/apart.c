@@ -3,12 +3,14 @@
 
 #include "core/clock.h"
 #include "core/sys.h"
+#include "mig/create.h"
 #include "mig/error.h"
 #include "mig/list.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,19 +30,42 @@ struct answer {
     char first_fault[sizeof((struct divvy_mig_list *)NULL)->first_fault];
 };
 
-static void __attribute__((noreturn)) child_run(const char *library, uint32_t flags, int fd) {
-    struct divvy_mig_list *list = NULL;
-    struct answer answer = {0};
+/* What a child does, and for whom. */
+struct task {
+    /* Fills the answer; what it returns is sent behind it, answer->count times. */
+    const struct divvy_mig_device *(*run)(const struct task *task, struct answer *answer);
+    void (*undo)(const struct task *task, const struct answer *answer, const struct divvy_mig_device *devices); /* or NULL */
+    const char *library, *gpu_uuid, *uuid;
+    const struct divvy_mig_folder *folder;
+    const struct divvy_mig_profile *wanted;
+    uint32_t flags;
+    bool is_finished; /* also when this process dies meanwhile */
+};
 
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    answer.status = divvy_mig_list_all(library, flags, &list, &answer.error);
-    if (list) {
-        answer.count = list->count;
-        answer.faults = list->faults;
-        memcpy(answer.first_fault, list->first_fault, sizeof answer.first_fault);
-    }
-    if (divvy_core_sys_write(fd, &answer, sizeof answer) == 0 && answer.count > 0)
-        (void)divvy_core_sys_write(fd, list->devices, answer.count * sizeof *list->devices);
+/* No signal that is meant for the parent, or for its group, shall stop it half way. */
+static void parent_leave(void) {
+    sigset_t all;
+
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL);
+    (void)setsid();
+}
+
+static void __attribute__((noreturn)) child_run(const struct task *task, int fd) {
+    struct answer answer = {0};
+    const struct divvy_mig_device *devices;
+    int told;
+
+    if (task->is_finished)
+        parent_leave();
+    else
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    devices = task->run(task, &answer);
+    told = divvy_core_sys_write(fd, &answer, sizeof answer);
+    if (told == 0 && answer.count > 0)
+        told = divvy_core_sys_write(fd, devices, answer.count * sizeof *devices);
+    if (told < 0 && answer.status == 0 && task->undo)
+        task->undo(task, &answer, devices);
     _exit(0);
 }
 
@@ -72,15 +97,18 @@ static int answer_take(int fd, struct divvy_mig_list **ret_list, struct divvy_mi
     return 0;
 }
 
-static int list_read(const char *library, uint32_t flags, struct divvy_mig_list **ret_list, struct divvy_mig_error *error) {
+/* *ret_list: what came back. */
+static int task_run(const struct task *task, struct divvy_mig_list **ret_list, struct divvy_mig_error *error) {
     int report[2], status;
     pid_t child;
 
     if (pipe2(report, O_CLOEXEC) < 0)
         return divvy_mig_error_set_errno(error, -errno, "a process that asks NVML");
     child = fork();
-    if (child == 0)
-        child_run(library, flags, report[1]);
+    if (child == 0) {
+        divvy_core_sys_close(&report[0]); /* or the parent's end would never be missed */
+        child_run(task, report[1]);
+    }
     status = child < 0 ? divvy_mig_error_set_errno(error, -errno, "a process that asks NVML") : 0;
     divvy_core_sys_close(&report[1]);
     if (child > 0) {
@@ -91,6 +119,89 @@ static int list_read(const char *library, uint32_t flags, struct divvy_mig_list 
     divvy_core_sys_close(&report[0]);
     return status;
 }
+
+/* --- tasks ------------------------------------------------------------------------------------------------------ */
+
+static const struct divvy_mig_device *list_run(const struct task *task, struct answer *answer) {
+    struct divvy_mig_list *list = NULL;
+
+    answer->status = divvy_mig_list_all(task->library, task->flags, &list, &answer->error);
+    if (!list)
+        return NULL;
+    answer->count = list->count;
+    answer->faults = list->faults;
+    memcpy(answer->first_fault, list->first_fault, sizeof answer->first_fault);
+    return list->devices;
+}
+
+static int list_read(const char *library, uint32_t flags, struct divvy_mig_list **ret_list, struct divvy_mig_error *error) {
+    const struct task task = {.run = list_run, .library = library, .flags = flags};
+
+    return task_run(&task, ret_list, error);
+}
+
+static const struct divvy_mig_device *create_run(const struct task *task, struct answer *answer) {
+    static struct divvy_mig_device device;
+    struct divvy_mig *mig;
+
+    answer->status = divvy_mig_open(task->library, &mig, &answer->error);
+    if (answer->status < 0)
+        return NULL;
+    answer->status = divvy_mig_create_instance(mig, task->folder, task->wanted, task->gpu_uuid, &device, &answer->error);
+    answer->count = answer->status == 0;
+    divvy_mig_close(mig);
+    return &device;
+}
+
+static const struct divvy_mig_device *destroy_run(const struct task *task, struct answer *answer) {
+    struct divvy_mig *mig;
+
+    answer->status = divvy_mig_open(task->library, &mig, &answer->error);
+    if (answer->status < 0)
+        return NULL;
+    answer->status = divvy_mig_destroy(mig, task->folder, task->uuid, &answer->error);
+    divvy_mig_close(mig);
+    return NULL;
+}
+
+static void create_undo(const struct task *task, const struct answer *answer, const struct divvy_mig_device *devices) {
+    struct divvy_mig *mig;
+
+    if (answer->count == 0 || divvy_mig_open(task->library, &mig, NULL) < 0)
+        return;
+    (void)divvy_mig_destroy(mig, task->folder, devices[0].uuid, NULL);
+    divvy_mig_close(mig);
+}
+
+int divvy_mig_apart_create(const char *library, const struct divvy_mig_folder *folder, const struct divvy_mig_profile *wanted,
+                           const char *gpu_uuid, struct divvy_mig_device *ret_device, struct divvy_mig_error *error) {
+    const struct task task = {.run = create_run, .undo = create_undo, .library = library, .folder = folder, .wanted = wanted,
+                              .gpu_uuid = gpu_uuid, .is_finished = true};
+    struct divvy_mig_list *list;
+    int status = task_run(&task, &list, error);
+
+    if (status < 0)
+        return status;
+    if (list->count == 1)
+        *ret_device = list->devices[0];
+    else
+        status = divvy_mig_error_set(error, -EIO, "NVML broke off the process that asked it");
+    divvy_mig_list_free(list);
+    return status;
+}
+
+int divvy_mig_apart_destroy(const char *library, const struct divvy_mig_folder *folder, const char *uuid,
+                            struct divvy_mig_error *error) {
+    const struct task task = {.run = destroy_run, .library = library, .folder = folder, .uuid = uuid, .is_finished = true};
+    struct divvy_mig_list *list;
+    int status = task_run(&task, &list, error);
+
+    if (status == 0)
+        divvy_mig_list_free(list);
+    return status;
+}
+
+/* --- the interface ------------------------------------------------------------------------------------------------ */
 
 int divvy_mig_open_apart(const char *library, struct divvy_mig **ret_mig, struct divvy_mig_error *error) {
     struct divvy_mig *mig = calloc(1, sizeof *mig);

@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/sys.h"
+#include "mig/apart.h"
 #include "mig/error.h"
 #include "mig/lock.h"
 #include "mig/offers.h"
@@ -202,28 +203,39 @@ static int created_take(struct divvy_mig_folder *folder, int64_t ttl_ns, const s
     return status;
 }
 
+int divvy_mig_create_instance(struct divvy_mig *mig, const struct divvy_mig_folder *folder,
+                              const struct divvy_mig_profile *wanted, const char *gpu_uuid, struct divvy_mig_device *ret_device,
+                              struct divvy_mig_error *error) {
+    struct divvy_mig_list *list;
+    struct plan plan;
+    int status;
+
+    if (mig->is_apart)
+        return divvy_mig_apart_create(mig->library, folder, wanted, gpu_uuid, ret_device, error);
+    status = divvy_mig_list(mig, 0, &list, error);
+    if (status < 0)
+        return status;
+    status = plan_make(mig, list, wanted, gpu_uuid, &plan);
+    if (status == -ENOSPC)
+        (void)divvy_mig_error_set(error, status, "no GPU has room for another %s", wanted->text);
+    else if (status < 0)
+        (void)divvy_mig_error_set(error, status, "no GPU with MIG on offers %s", wanted->text);
+    else
+        status = plan_carry_out(mig, folder, &plan, wanted->compute_slices, ret_device, error);
+    divvy_mig_list_free(list);
+    return status;
+}
+
 int divvy_mig_create(struct divvy_mig *mig, struct divvy_mig_folder *folder, const struct divvy_mig_profile *wanted,
                      const char *gpu_uuid, int64_t ttl_ns, struct divvy_mig_device *ret_device,
                      struct divvy_mig_lock *ret_lock, struct divvy_mig_error *error) {
-    struct divvy_mig_list *list = NULL;
-    struct plan plan;
     int status, turn = turn_take(folder, error);
 
     if (turn < 0)
         return turn;
-    status = divvy_mig_list(mig, 0, &list, error);
-    if (status == 0) {
-        status = plan_make(mig, list, wanted, gpu_uuid, &plan);
-        if (status == -ENOSPC)
-            (void)divvy_mig_error_set(error, status, "no GPU has room for another %s", wanted->text);
-        else if (status < 0)
-            (void)divvy_mig_error_set(error, status, "no GPU with MIG on offers %s", wanted->text);
-    }
-    if (status == 0)
-        status = plan_carry_out(mig, folder, &plan, wanted->compute_slices, ret_device, error);
+    status = divvy_mig_create_instance(mig, folder, wanted, gpu_uuid, ret_device, error);
     if (status == 0)
         status = created_take(folder, ttl_ns, ret_device, ret_lock, error);
-    divvy_mig_list_free(list);
     divvy_core_sys_close(&turn);
     return status;
 }
@@ -261,8 +273,11 @@ int divvy_mig_destroy(struct divvy_mig *mig, const struct divvy_mig_folder *fold
     const struct divvy_mig_device *device;
     nvmlReturn_t result = NVML_SUCCESS;
     struct divvy_mig_list *list;
-    int status = divvy_mig_list(mig, 0, &list, error);
+    int status;
 
+    if (mig->is_apart)
+        return divvy_mig_apart_destroy(mig->library, folder, uuid, error);
+    status = divvy_mig_list(mig, 0, &list, error);
     if (status < 0)
         return status;
     device = by_uuid(list, uuid);

@@ -19,6 +19,13 @@ int divvy_mig_create(struct divvy_mig *mig, struct divvy_mig_folder *folder, con
                      const char *gpu_uuid, int64_t ttl_ns, struct divvy_mig_device *ret_device,
                      struct divvy_mig_lock *ret_lock, struct divvy_mig_error *error);
 
+/*
+ * Its first part: makes an instance and marks it. It must be the caller's turn, or nobody else's.
+ */
+int divvy_mig_create_instance(struct divvy_mig *mig, const struct divvy_mig_folder *folder,
+                              const struct divvy_mig_profile *wanted, const char *gpu_uuid, struct divvy_mig_device *ret_device,
+                              struct divvy_mig_error *error);
+
 /* Whether the instance carries a mark that can be believed (of this user or root). */
 bool divvy_mig_is_marked(const struct divvy_mig_folder *folder, const char *uuid);
 

@@ -5,6 +5,7 @@
 #include "core/sys.h"
 #include "mig/error.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define LOCK_MODE 0644
+#define NEW_ENDING ".new"
 /* Each round is one holder that came and went between two of our calls. */
 #define ROUNDS_MAX 1000u
 /*
@@ -174,20 +176,52 @@ static int file_make_unnamed(struct divvy_mig_folder *folder, const char *name, 
     return status;
 }
 
+static bool is_named_new(const char *name) {
+    size_t length = strlen(name), ending = strlen(NEW_ENDING);
+
+    return name[0] == '.' && length > ending && strcmp(name + length - ending, NEW_ENDING) == 0;
+}
+
+/* Files that the dead left before they had their names: those that nobody has locked. */
+static void new_ones_remove(const struct divvy_mig_folder *folder) {
+    int fd = divvy_core_sys_openat(folder->fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!directory) {
+        divvy_core_sys_close(&fd);
+        return;
+    }
+    while ((entry = readdir(directory)) != NULL) {
+        struct stat file;
+
+        if (!is_named_new(entry->d_name))
+            continue;
+        fd = file_open(folder, entry->d_name, &file);
+        if (fd >= 0 && lock_try(fd, LOCK_EX) == 0)
+            (void)unlinkat(folder->fd, entry->d_name, 0);
+        divvy_core_sys_close(&fd);
+    }
+    (void)closedir(directory);
+}
+
 /*
- * The same where files must have names: a death may leave one behind that nobody looks at, ".new" of its process and moment.
+ * The same where files must have names: a death may leave one behind that nobody looks at, ".new" of its process and moment,
+ * until the next one comes.
  */
 static int file_make_named(const struct divvy_mig_folder *folder, const char *name, const char *line, int *ret_fd) {
     char first[64];
     int fd, status;
 
-    (void)snprintf(first, sizeof first, ".%d-%llx.new", (int)getpid(), (unsigned long long)divvy_core_clock_ns());
+    new_ones_remove(folder);
+    (void)snprintf(first, sizeof first, ".%d-%llx" NEW_ENDING, (int)getpid(), (unsigned long long)divvy_core_clock_ns());
     fd = divvy_core_sys_openat(folder->fd, first, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, LOCK_MODE);
     if (fd < 0)
         return fd == -EEXIST ? -EAGAIN : fd;
     status = file_fill(fd, line);
+    /* Not there: another one took it for a dead one's before it was locked. */
     if (status == 0 && linkat(folder->fd, first, folder->fd, name, 0) < 0)
-        status = -errno;
+        status = errno == ENOENT ? -EAGAIN : -errno;
     (void)unlinkat(folder->fd, first, 0);
     if (status < 0)
         divvy_core_sys_close(&fd);
@@ -309,7 +343,7 @@ int divvy_mig_lock_take(struct divvy_mig_folder *folder, const char *uuid, int64
 
 /* --- keeping and giving back ---------------------------------------------------------------------------------- */
 
-static bool is_ours(const struct divvy_mig_folder *folder, const struct divvy_mig_lock *lock) {
+bool divvy_mig_lock_is_ours(const struct divvy_mig_folder *folder, const struct divvy_mig_lock *lock) {
     const struct stat file = {.st_dev = lock->device, .st_ino = lock->inode};
 
     return divvy_mig_folder_is_there(folder) && name_stands_for(folder, lock->name, &file);
@@ -318,7 +352,7 @@ static bool is_ours(const struct divvy_mig_folder *folder, const struct divvy_mi
 int divvy_mig_lock_beat(const struct divvy_mig_folder *folder, const struct divvy_mig_lock *lock) {
     if (futimens(lock->fd, NULL) < 0)
         return -errno;
-    return is_ours(folder, lock) ? 0 : -ESTALE;
+    return divvy_mig_lock_is_ours(folder, lock) ? 0 : -ESTALE;
 }
 
 static bool says_what_we_wrote(const struct divvy_mig_lock *lock) {
@@ -333,7 +367,7 @@ int divvy_mig_lock_release(const struct divvy_mig_folder *folder, struct divvy_m
 
     if (lock->owner != getpid()) {
         status = -EPERM;
-    } else if (!is_ours(folder, lock) || !says_what_we_wrote(lock)) {
+    } else if (!divvy_mig_lock_is_ours(folder, lock) || !says_what_we_wrote(lock)) {
         status = -ESTALE;
     } else {
         /* The second name first: nobody else makes one while our lock has the first. */

@@ -44,6 +44,9 @@ int divvy_mig_lock_take(struct divvy_mig_folder *folder, const char *uuid, int64
                         struct divvy_mig_lock *ret_lock, struct divvy_mig_holder *ret_holder,
                         struct divvy_mig_error *error);
 
+/* Whether the name still stands for our file. */
+bool divvy_mig_lock_is_ours(const struct divvy_mig_folder *folder, const struct divvy_mig_lock *lock);
+
 /* Sets the file's time. -ESTALE: the name does not stand for our file any more. */
 int divvy_mig_lock_beat(const struct divvy_mig_folder *folder, const struct divvy_mig_lock *lock);
 

@@ -2,6 +2,7 @@
 #include "mig/reservation.h"
 
 #include "core/clock.h"
+#include "mig/apart.h"
 #include "mig/create.h"
 #include "mig/error.h"
 
@@ -121,10 +122,16 @@ static void heartbeat_stop(struct divvy_mig_reservation *reservation) {
 
 /* --- release -------------------------------------------------------------------------------------------------- */
 
+/* While the lock keeps others off it: one that is somebody else's by now is theirs. */
 static int created_destroy(struct divvy_mig_reservation *reservation, struct divvy_mig_error *error) {
     struct divvy_mig *mig;
-    int status = divvy_mig_open(reservation->library, &mig, error);
+    int status;
 
+    if (!divvy_mig_lock_is_ours(&reservation->folder, &reservation->lock))
+        return 0;
+    if (reservation->is_apart)
+        return divvy_mig_apart_destroy(reservation->library, &reservation->folder, reservation->device.uuid, error);
+    status = divvy_mig_open(reservation->library, &mig, error);
     if (status < 0)
         return status;
     status = divvy_mig_destroy(mig, &reservation->folder, reservation->device.uuid, error);
@@ -139,7 +146,7 @@ int divvy_mig_release(struct divvy_mig_reservation *reservation, struct divvy_mi
         return 0;
     if (reservation->lock.owner == getpid()) {
         heartbeat_stop(reservation);
-        if (reservation->is_created) /* while the lock keeps others off it */
+        if (reservation->is_created)
             status = created_destroy(reservation, error);
     }
     released = divvy_mig_lock_release(&reservation->folder, &reservation->lock);

@@ -14,6 +14,7 @@ struct divvy_mig_reservation {
     int64_t ttl_ns;
     int match;
     bool is_created;
+    bool is_apart; /* NVML is asked in processes of its own */
     char library[256]; /* for destroying what was created */
     void (*log)(void *log_data, int level, const char *line);
     void *log_data;

@@ -388,8 +388,6 @@ int divvy_mig_reserve(struct divvy_mig *mig, const struct divvy_mig_profile *pro
         return status;
     if (hunt.options.holder_pid != 0)
         return divvy_mig_error_set(error, -EINVAL, "options of a reservation name another process");
-    if (mig->is_apart && (hunt.options.flags & DIVVY_MIG_CREATE))
-        return divvy_mig_error_set(error, -EINVAL, "instances cannot be created by NVML in another process");
     reservation = calloc(1, sizeof *reservation);
     if (!reservation)
         return divvy_mig_error_set_errno(error, -ENOMEM, "a reservation");
@@ -405,6 +403,7 @@ int divvy_mig_reserve(struct divvy_mig *mig, const struct divvy_mig_profile *pro
     reservation->ttl_ns = hunt.options.ttl_ns;
     reservation->match = hunt.match;
     reservation->is_created = hunt.is_created;
+    reservation->is_apart = mig->is_apart;
     reservation->log = hunt.options.log;
     reservation->log_data = hunt.options.log_data;
     memcpy(reservation->library, mig->library, sizeof reservation->library);

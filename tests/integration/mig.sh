@@ -78,6 +78,19 @@ expect 126 "cannot start" "$divvy" mig reserve 1g.10gb -- "$folder"
 expect 0 "$second" "$divvy" mig reserve 1g.10gb --instance "$second"
 expect 0 '' "$divvy" mig release "$second"
 
+# A program's lock has a heartbeat, and stays while anything that it started lives; then nothing is left.
+# shellcheck disable=SC2016
+HC_MIG_TTL=150ms expect 0 '' "$divvy" mig reserve 1g.10gb -- bash -c 'file=$HC_MIG_LOCK_DIR/$CUDA_VISIBLE_DEVICES.lock
+    touch -d "1 hour ago" "$file"; for _ in {1..100}; do sleep 0.05; [ $(($(date +%s) - $(stat -c %Y "$file"))) -gt 60 ] || exit 0; done; exit 1'
+for _ in {1..100}; do [ -e "$folder/locks/$first.lock" ] || break; sleep 0.05; done
+[ ! -e "$folder/locks/$first.lock" ] || fail "the lock file of a program that has ended is left"
+# shellcheck disable=SC2016
+expect 0 '' "$divvy" mig reserve 1g.10gb -- bash -c 'sleep 30 >/dev/null 2>&1 & echo $! >'"$folder/left"
+expect 0 '"state": "held"' "$divvy" mig status --json
+kill "$(cat "$folder/left")"
+for _ in {1..100}; do [ -e "$folder/locks/$first.lock" ] || break; sleep 0.05; done
+[ ! -e "$folder/locks/$first.lock" ] || fail "the lock file of what a program left is left"
+
 # What is wrong is said.
 expect 2 "profiles here: 1g.10gb, 2g.20gb" "$divvy" mig reserve custom.x
 expect 2 "9z.1gb" "$divvy" mig reserve 9z.1gb
@@ -106,6 +119,12 @@ sim=(env DIVVY_SIM_DIR="$folder/sim" DIVVY_SIM_MODEL=H100 DIVVY_SIM_MIG="2g.20gb
 expect 0 "" "${sim[@]}" "$divvy" mig reserve 2g.20gb --gpu sim -- "${sim[@]}" "$divvy" mig reserve 2g.20gb --gpu sim --create -- \
     "${sim[@]}" "$divvy" mig list --gpu sim
 [ "$(grep -c 'MIG=true, Profile=2g.20gb' "$folder/out")" = 2 ] || fail "no instance was created: $(cat "$folder/out")"
-expect 0 "1 destroyed" "${sim[@]}" "$divvy" mig release --orphans --gpu sim
+for _ in {1..100}; do
+    expect 0 "" "${sim[@]}" "$divvy" mig list --gpu sim
+    [ "$(grep -c 'MIG=true' "$folder/out")" != 1 ] || break
+    sleep 0.05
+done
+[ "$(grep -c 'MIG=true' "$folder/out")" = 1 ] || fail "what was created is left: $(cat "$folder/out")"
+expect 0 "0 destroyed" "${sim[@]}" "$divvy" mig release --orphans --gpu sim
 
 exit $bad

@@ -89,7 +89,7 @@ int divvy_runner_cgroup_make_in(const char *root, uint64_t limit_bytes, struct d
 
 int divvy_runner_cgroup_mount_find(const char *mountinfo, char *ret_path, size_t size_bytes) {
     for (const char *line = mountinfo; line && *line; line = strchr(line, '\n')) {
-        const char *end, *dash, *at = line;
+        const char *end, *dash, *at;
 
         line += *line == '\n';
         at = line;

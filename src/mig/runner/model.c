@@ -171,8 +171,11 @@ static ssize_t text_read(const char *path, char *text, size_t size_bytes) {
 
 int divvy_runner_model_read(const char *path, struct divvy_runner_model *ret_model, struct divvy_error *error) {
     cleanup_free char *text = malloc(DIVVY_RUNNER_MODEL_BYTES + 1);
-    ssize_t length = text ? text_read(path, text, DIVVY_RUNNER_MODEL_BYTES + 1) : -ENOMEM;
+    ssize_t length;
 
+    if (!text)
+        return divvy_error_set_errno(error, -ENOMEM, "%.150s", path);
+    length = text_read(path, text, DIVVY_RUNNER_MODEL_BYTES + 1);
     if (length < 0)
         return divvy_error_set_errno(error, (int)length, "%.150s", path);
     if (divvy_runner_model_parse(text, (size_t)length, ret_model, error) == 0)

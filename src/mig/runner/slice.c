@@ -190,9 +190,7 @@ int divvy_runner_slice_take(const struct divvy_runner_wish *wish, struct divvy_r
 
     *ret_slice = (struct divvy_runner_slice){0};
     options_fill(wish, &attempt.options);
-    /* Whoever creates instances needs NVML here, and destroys them with it at the end. */
-    status = wish->create ? divvy_mig_open(wish->library, &attempt.mig, &reason)
-                          : divvy_mig_open_apart(wish->library, &attempt.mig, &reason);
+    status = divvy_mig_open_apart(wish->library, &attempt.mig, &reason);
     if (status == 0)
         (void)divvy_mig_list(attempt.mig, 0, &attempt.list, &reason);
     if (wish->profile[0]) {

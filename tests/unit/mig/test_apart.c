@@ -3,7 +3,9 @@
 
 #include "mig/apart.h"
 
+#include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* Whether this process has the fake mapped. */
 static bool is_loaded(void) {
@@ -51,18 +53,105 @@ static void test_reserve_apart(void **state) {
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
-static void test_no_creation(void **state) {
-    struct divvy_mig *mig = open_apart("H100:none");
+/* A machine that outlives the processes that ask for it. */
+static void machine_share(const char *name) {
+    char path[256];
+
+    (void)snprintf(path, sizeof path, "%s/%s", test_folder, name);
+    test_env("FAKE_MIG_STATE", path);
+}
+
+static uint32_t instances(struct divvy_mig *mig) {
+    struct divvy_mig_list *list = test_list(mig);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < divvy_mig_list_count(list); i++)
+        count += divvy_mig_list_at(list, i)->is_mig;
+    divvy_mig_list_free(list);
+    return count;
+}
+
+static int create(struct divvy_mig *mig, const char *profile, struct divvy_mig_reservation **ret_reservation,
+                  struct divvy_mig_error *error) {
     struct divvy_mig_options options = test_options();
+    struct divvy_mig_profile wanted;
+
+    options.flags = DIVVY_MIG_CREATE;
+    assert_int_equal(divvy_mig_profile_parse(profile, &wanted, error), 0);
+    return divvy_mig_reserve(mig, &wanted, &options, ret_reservation, error);
+}
+
+/* Instances too are made and destroyed without NVML in this process. */
+static void test_create_apart(void **state) {
     struct divvy_mig_reservation *reservation;
-    struct divvy_mig_profile profile;
     struct divvy_mig_error error;
+    struct divvy_mig *mig;
 
     (void)state;
-    assert_int_equal(divvy_mig_profile_parse("1g.10gb", &profile, &error), 0);
-    options.flags = DIVVY_MIG_CREATE;
-    assert_int_equal(divvy_mig_reserve(mig, &profile, &options, &reservation, &error), -EINVAL);
+    machine_share("created");
+    mig = open_apart("H100");
+    assert_int_equal(create(mig, "2g.20gb", &reservation, &error), 0);
+    assert_true(divvy_mig_reservation_is_created(reservation));
+    assert_string_equal(divvy_mig_reservation_device(reservation)->profile, "2g.20gb");
+    assert_int_equal(instances(mig), 1);
+    assert_int_equal(divvy_mig_release(reservation, &error), 0);
+    assert_int_equal(instances(mig), 0);
+    test_env("FAKE_MIG_FAIL", "nvmlGpuInstanceCreateComputeInstance");
+    assert_int_equal(create(mig, "2g.20gb", &reservation, &error), -ENXIO);
+    assert_non_null(strstr(error.text, "none was created"));
+    test_env("FAKE_MIG_FAIL", NULL);
+    /* One that lost its lock to somebody else is theirs, and left alone. */
+    assert_int_equal(create(mig, "2g.20gb", &reservation, &error), 0);
+    assert_int_equal(unlink(divvy_mig_reservation_path(reservation)), 0);
+    assert_int_equal(divvy_mig_release(reservation, &error), -ESTALE);
+    assert_int_equal(instances(mig), 1);
+    assert_int_equal(divvy_mig_reap(mig, test_locks, &error), 1);
+    assert_int_equal(instances(mig), 0);
     divvy_mig_close(mig);
+    assert_false(is_loaded());
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    test_env("FAKE_MIG_STATE", NULL);
+}
+
+/* Whenever a maker is killed, what it has made is marked or undone: one who clears away finds all. */
+static void test_killed_makers(void **state) {
+    struct timespec pause = {0};
+    struct divvy_mig_error error;
+    unsigned int seed = (unsigned int)test_now_ns(), left = 0;
+    struct divvy_mig *mig;
+
+    (void)state;
+    print_message("seed %u\n", seed);
+    machine_share("killed");
+    mig = open_apart("H100");
+    for (int i = 0; i < 100; i++) {
+        pid_t maker = fork();
+
+        if (maker == 0) {
+            struct divvy_mig_reservation *reservation;
+
+            (void)create(mig, "7g.80gb", &reservation, &error);
+            (void)divvy_mig_release(reservation, NULL);
+            _exit(0);
+        }
+        pause.tv_nsec = rand_r(&seed) % 6000000;
+        (void)nanosleep(&pause, NULL);
+        assert_int_equal(kill(maker, SIGKILL), 0);
+        assert_int_equal(waitpid(maker, NULL, 0), maker);
+        /* The maker's child may still be about to destroy what is given back. */
+        pause.tv_nsec = 2000000;
+        for (int look = 0; look < 1000; look++) {
+            if (divvy_mig_reap(mig, test_locks, &error) < 0)
+                fail_msg("%s", error.text);
+            left = instances(mig);
+            if (left == 0)
+                break;
+            (void)nanosleep(&pause, NULL);
+        }
+        assert_int_equal(left, 0);
+    }
+    divvy_mig_close(mig);
+    test_env("FAKE_MIG_STATE", NULL);
 }
 
 /* Twice: as opening has read it, and read anew. */
@@ -103,7 +192,8 @@ static void test_failures(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserve_apart), cmocka_unit_test(test_no_creation),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserve_apart), cmocka_unit_test(test_create_apart),
+                                       cmocka_unit_test(test_killed_makers),
                                        cmocka_unit_test(test_same_list), cmocka_unit_test(test_failures)};
 
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);

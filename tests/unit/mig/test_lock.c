@@ -653,6 +653,7 @@ static void test_without_tmpfile(void **state) {
     struct divvy_mig_error error = {0};
     struct divvy_mig_holder holder;
     struct divvy_mig_lock lock, other;
+    int fd, busy_fd;
 
     (void)state;
     folder.without_tmpfile = true;
@@ -660,8 +661,16 @@ static void test_without_tmpfile(void **state) {
     assert_int_equal(divvy_mig_lock_take(&folder, UUID, TTL, 0, &other, &holder, &error), -EBUSY);
     assert_int_equal(divvy_mig_lock_release(&folder, &lock), 0);
     (void)test_lock_write(UUID, test_line(test_dead_pid(), 0), 0);
+    /* What one who died left before it had its name goes; what somebody is at stays. */
+    fd = openat(folder.fd, ".1-1.new", O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    busy_fd = openat(folder.fd, ".1-2.new", O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    assert_true(fd >= 0 && busy_fd >= 0);
+    (void)close(fd);
+    assert_int_equal(flock(busy_fd, LOCK_EX), 0);
     assert_int_equal(divvy_mig_lock_take(&folder, UUID, TTL, 0, &lock, &holder, &error), 0);
     assert_int_equal(divvy_mig_lock_release(&folder, &lock), 0);
+    assert_int_equal(unlinkat(folder.fd, ".1-2.new", 0), 0);
+    (void)close(busy_fd);
     divvy_mig_folder_close(&folder);
     assert_int_equal(rmdir(test_locks), 0);
 }
