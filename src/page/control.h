@@ -21,6 +21,18 @@
  * writes one byte to the FIFO `$DIVVY_TENANT_DIR/bell`. The daemon sets `listening` before it stops watching a tenant, and looks
  * at `waiting` once more after that, so no wish is missed and a busy tenant never rings.
  *
+ * The door. `door` is 0 while it is open: nothing waits there, and nobody looks twice. Otherwise it is a word that was not used
+ * before, with one of two bits:
+ *
+ *   DIVVY_CONTROL_DOOR_WATCHED  whoever comes by on the way to the driver, for whatever, writes the word into its slot of the usage
+ *                               page first: so the daemon learns of calls that are not measured, before it saves an idle tenant
+ *   DIVVY_CONTROL_DOOR_SHUT     the same, and rings the bell, and waits for the word (a futex) to change: the tenant's device
+ *                               memory is saved, or about to be, or about to come back
+ *
+ * A slot whose word is 0 is of a process that knows of no door; a tenant with such a process is not saved when it is idle. While
+ * the door is not open `armed` of all devices is 1 and their lease words were written anew, so that launches, which do not look
+ * at the door, come to where they do.
+ *
  * When the daemon is gone. `heartbeat_ns` (CLOCK_MONOTONIC) is renewed every DIVVY_CONTROL_HEARTBEAT_NS. Processes that find it
  * older than DIVVY_CONTROL_STALE_NS pace themselves at the page's last compute_permille, memory limits stay, FROZEN stays
  * frozen for DIVVY_CONTROL_FROZEN_STALE_NS; as soon as it is renewed, leases count again. Nothing is reopened for that: the
@@ -44,6 +56,10 @@
 #define DIVVY_CONTROL_STALE_NS        INT64_C(500000000)
 #define DIVVY_CONTROL_FROZEN_STALE_NS INT64_C(10000000000)
 #define DIVVY_CONTROL_LAST_NS         INT64_C(400000) /* before the end of a lease, see above */
+#define DIVVY_CONTROL_DOOR_KNOWN      1u /* in a slot: its process looks at the door, and has not come by yet */
+#define DIVVY_CONTROL_DOOR_WATCHED    2u
+#define DIVVY_CONTROL_DOOR_SHUT       4u
+#define DIVVY_CONTROL_DOOR_STEP       8u /* between words that are used one after another */
 #define DIVVY_CONTROL_FOREVER_NS      INT64_MAX       /* of end_ns: until it is taken back */
 
 enum divvy_control_mode {
@@ -73,6 +89,13 @@ struct divvy_control_device {
     uint64_t reserved[5];
 };
 
+/* Why a tenant is frozen. */
+enum divvy_control_frozen {
+    DIVVY_CONTROL_FROZEN_NOT = 0,
+    DIVVY_CONTROL_FROZEN_ASKED = 1, /* somebody wanted it, and will thaw it */
+    DIVVY_CONTROL_FROZEN_IDLE = 2,  /* it had nothing to do: its next call brings it back */
+};
+
 #define DIVVY_CONTROL_SOFT 1u /* the cap may be exceeded while nobody else can run */
 
 struct divvy_control {
@@ -87,13 +110,15 @@ struct divvy_control {
     uint64_t created_ns;  /* CLOCK_REALTIME */
     uint32_t owner_uid;   /* of the tenant's processes */
     uint32_t qos;         /* enum divvy_node_qos */
-    uint32_t frozen;      /* asked for by somebody: survives a restart of the daemon */
+    uint32_t frozen;      /* enum divvy_control_frozen: survives a restart of the daemon */
     uint32_t keeper_pid;  /* who registered the tenant and keeps its name; 0 nobody */
     uint64_t keeper_start_ticks;
     char name[DIVVY_CONTROL_NAME_BYTES]; /* the tenant's id; NUL-terminated */
     char pod[DIVVY_CONTROL_NAME_BYTES];  /* Kubernetes names, or empty */
     char namespace[DIVVY_CONTROL_NAME_BYTES];
-    uint64_t reserved[6];
+    uint32_t door; /* atomic; a futex word */
+    uint32_t reserved0;
+    uint64_t reserved[5];
     struct divvy_control_device devices[DIVVY_PAGE_DEVICES];
 };
 

@@ -123,7 +123,8 @@ struct divvy_page_slot {
     uint64_t host_pid;   /* pid outside the tenant's pid namespace, 0 unknown */
     uint64_t attached_ns;
     uint64_t image; /* stack address of the owner's program image, which exec changes; 0 unknown */
-    uint64_t reserved[2];
+    uint64_t door;  /* atomic; newest word of the tenant's door that the owner has seen: see control.h */
+    uint64_t reserved[1];
     struct divvy_page_cell cells[DIVVY_PAGE_DEVICES];
     struct divvy_page_usage usage[DIVVY_PAGE_DEVICES];
 };

@@ -11,6 +11,7 @@
 #include "limiter/compute/compute.h"
 #include "limiter/foreign/foreign.h"
 #include "limiter/hook/control.h"
+#include "limiter/hook/door.h"
 #include "limiter/hook/loader.h"
 #include "limiter/hook/process.h"
 #include "limiter/hook/real.h"
@@ -257,6 +258,8 @@ static void suspend(bool is_suspended) {
 static const char *memory_reclaim(void) {
     unsigned trimmed = 0;
 
+    if (divvy_door_is_shut())
+        return "its memory is saved";
     if (!divvy_real_has(cuMemPoolTrimTo) || !divvy_real_has(cuDeviceGetDefaultMemPool))
         return "the driver has no pools";
     for (uint32_t ordinal = 0; ordinal < divvy_process.device_count; ordinal++) {

@@ -153,7 +153,8 @@ void divvy_compute_attach(void) {
             continue;
         device_attach((CUdevice)i, (unsigned)index);
         permille = device_permille(&divvy_compute_devices[index]);
-        count++;
+        /* A device that the daemon does not know has no word that is armed while the door is shut. */
+        count += divvy_control_link.page && !divvy_compute_devices[index].control ? 2 : 1;
     }
     divvy_compute_gate.ticks_from = divvy_compute_ticks(&divvy_compute_port);
     divvy_compute_gate.ns_from = divvy_compute_port.now();

@@ -7,6 +7,7 @@
 #include "limiter/compute/fast.h"
 #include "limiter/compute/state.h"
 #include "limiter/hook/control.h"
+#include "limiter/hook/door.h"
 #include "limiter/hook/process.h"
 #include "limiter/hook/real.h"
 
@@ -521,6 +522,7 @@ static uint64_t gate_wait(struct divvy_compute_device *device, struct divvy_comp
     bool joined = queue_join(device, thread, now_ns);
 
     for (;; now_ns = divvy_compute_port.now()) {
+        divvy_door_pass(); /* settling asks the driver */
         if (joined && !__atomic_load_n(&thread->turn, __ATOMIC_ACQUIRE)) {
             queue_wait(device, thread, now_ns);
             continue;
@@ -693,6 +695,7 @@ void divvy_compute_begin(struct divvy_compute_pass *pass, uint64_t key, uint64_t
 
     pass->thread = NULL;
     pass->pushed = false;
+    divvy_door_pass();
     if (divvy_process_ready() && !divvy_compute_is_capturing(stream)) {
         pass->thread = pass_thread(pass, stream);
         device = pass->thread ? thread_device(pass->thread) : NULL;

@@ -1,13 +1,14 @@
 /*
  * The hooks whose bodies are in limiter/compute, one row each: X(symbol, compute, "what the hook does"). The body is
  * `CUresult divvy_hook_<symbol>(parameters of the driver table)`. limiter/hook/table.h joins these rows with its own:
- * exports, lookups and docs/COVERAGE.md follow from a row alone.
+ * exports, lookups and docs/COVERAGE.md follow from a row alone. Launches ask the door (hook/door.h) where they are gated; the
+ * others pass it first.
  */
 #ifndef DIVVY_LIMITER_COMPUTE_HOOKS_TABLE_H
 #define DIVVY_LIMITER_COMPUTE_HOOKS_TABLE_H
 
 /* clang-format off */
-#define DIVVY_COMPUTE_HOOKS(X) \
+#define DIVVY_COMPUTE_LAUNCHES(X) \
     X(cuLaunch, compute, "gate and measure") \
     X(cuLaunchGrid, compute, "gate and measure") \
     X(cuLaunchGridAsync, compute, "gate and measure") \
@@ -19,7 +20,9 @@
     X(cuLaunchCooperativeKernel_ptsz, compute, "gate and measure") \
     X(cuLaunchCooperativeKernelMultiDevice, compute, "gate and measure") \
     X(cuGraphLaunch, compute, "gate and measure as one unit; memory that the graph allocates") \
-    X(cuGraphLaunch_ptsz, compute, "gate and measure as one unit; memory that the graph allocates") \
+    X(cuGraphLaunch_ptsz, compute, "gate and measure as one unit; memory that the graph allocates")
+
+#define DIVVY_COMPUTE_OTHERS(X) \
     X(cuGraphUpload, compute, "memory that the graph allocates") \
     X(cuGraphUpload_ptsz, compute, "memory that the graph allocates") \
     X(cuGraphInstantiate, compute, "learn what the graph holds") \
@@ -125,6 +128,8 @@
     X(cuCtxPushCurrent_v2, compute, "know which device the thread uses") \
     X(cuCtxPopCurrent, compute, "know which device the thread uses") \
     X(cuCtxPopCurrent_v2, compute, "know which device the thread uses")
+
+#define DIVVY_COMPUTE_HOOKS(X) DIVVY_COMPUTE_LAUNCHES(X) DIVVY_COMPUTE_OTHERS(X)
 /* clang-format on */
 
 #endif

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/sys.h"
 #include "core/text.h"
+#include "limiter/hook/door.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,8 @@ int divvy_control_attach(void) {
     status = divvy_control_open(path, &divvy_control_link.page);
     if (status == -ENOENT)
         return 0;
+    if (status == 0)
+        divvy_door = &divvy_control_link.page->door;
     if (status < 0)
         divvy_core_log_once(DIVVY_LOG_ERROR,
                             "DIVVY_TENANT_DIR: %s is no control page that can be believed (errno %d): it must be one of "

@@ -12,6 +12,7 @@
 #include "limiter/hook/control.h"
 #include "limiter/hook/limits.h"
 #include "limiter/hook/lock.h"
+#include "limiter/hook/door.h"
 #include "limiter/hook/nvml.h"
 #include "limiter/hook/real.h"
 #include "limiter/hook/route.h"
@@ -348,6 +349,7 @@ static int slot_locked(void) {
     divvy_compute_attach();
     divvy_foreign_joined();
     __atomic_store_n(divvy_process_attached_word, 1, __ATOMIC_RELEASE);
+    divvy_door_attached();
     divvy_channel_start();
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/parse.h"
+#include "limiter/hook/door.h"
 #include "limiter/hook/limits.h"
 #include "limiter/hook/loader.h"
 #include "limiter/hook/real.h"
@@ -18,16 +19,20 @@
 #include <string.h>
 
 #define TABLE_ENTRIES                                                                              \
-    4096 /* a power of two; four addresses for each of some 250 rows leave it a quarter full */
+    8192 /* a power of two; four addresses for each of some 630 rows leave it a third full */
 
 static uint64_t table[TABLE_ENTRIES];
 
 static const struct divvy_route_row rows[] = {
 #define ROW(symbol, what)               {#symbol, (void *)divvy_hook_##symbol, false},
-#define COMPUTE_ROW(symbol, room, what) {#symbol, (void *)divvy_hook_##symbol, false},
+#define LAUNCH_ROW(symbol, room, what)  {#symbol, (void *)divvy_hook_##symbol, false},
+#define DOORWAY_ROW(symbol, what)       {#symbol, (void *)divvy_doorway_##symbol, false},
+#define COMPUTE_ROW(symbol, room, what) {#symbol, (void *)divvy_doorway_##symbol, false},
+#define DOOR_ROW(symbol)                {#symbol, (void *)divvy_hook_##symbol, false},
 #define NVML_ROW(symbol, what)          {#symbol, (void *)divvy_hook_##symbol, true},
-    DIVVY_BASE_HOOKS(ROW) DIVVY_MEMORY_HOOKS(ROW) DIVVY_VIEW_HOOKS(ROW)
-        DIVVY_COMPUTE_HOOKS(COMPUTE_ROW) DIVVY_NVML_HOOKS(NVML_ROW)};
+    DIVVY_BASE_HOOKS(ROW) DIVVY_COMPUTE_LAUNCHES(LAUNCH_ROW) DIVVY_MEMORY_HOOKS(DOORWAY_ROW)
+        DIVVY_VIEW_HOOKS(DOORWAY_ROW) DIVVY_COMPUTE_OTHERS(COMPUTE_ROW) DIVVY_NVML_HOOKS(NVML_ROW)
+            DIVVY_DOOR_HOOKS(DOOR_ROW)};
 
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -103,7 +108,14 @@ static const struct divvy_route_row *row_of(const void *address) {
     return NULL;
 }
 
+/* A library that was learned once is known by the first of its functions; looking all of them up again would take a while. */
+static bool is_learned(const struct divvy_elf *object, bool is_nvml) {
+    return row_of(divvy_elf_symbol(object, is_nvml ? "nvmlInit_v2" : "cuInit")) != NULL;
+}
+
 static void learn(const struct divvy_elf *object, bool is_nvml) {
+    if (is_learned(object, is_nvml))
+        return;
     for (size_t row = 0; row < ROWS; row++)
         if (rows[row].is_nvml == is_nvml)
             enter(divvy_elf_symbol(object, rows[row].symbol), row);

@@ -6,7 +6,8 @@
  * Prototypes come from cuda/driver_table.h and cuda/nvml_table.h; the body of a row is
  * `divvy_hook_<symbol>` in the folder that the list is named after. Exports, the answers of dlsym,
  * dlvsym and cuGetProcAddress, the tests of interception and docs/COVERAGE.md expand these lists;
- * nothing else names hooked functions. The rows of the gate stand in limiter/compute/hooks_table.h.
+ * nothing else names hooked functions. The rows of the gate stand in limiter/compute/hooks_table.h, those of functions that
+ * only have to wait while the tenant is saved in limiter/hook/door_table.h.
  */
 #ifndef DIVVY_LIMITER_HOOK_TABLE_H
 #define DIVVY_LIMITER_HOOK_TABLE_H
@@ -92,5 +93,14 @@ DIVVY_MEMORY_HOOKS(DIVVY_HOOK_DECLARE)
 DIVVY_VIEW_HOOKS(DIVVY_HOOK_DECLARE)
 DIVVY_NVML_HOOKS(DIVVY_HOOK_DECLARE)
 #undef DIVVY_HOOK_DECLARE
+
+/* What programs are given for rows whose hooks do not ask the door themselves (hook/door.h): the way to the hook through it. */
+#define DIVVY_DOORWAY_DECLARE(symbol, what)               void divvy_doorway_##symbol(void);
+#define DIVVY_DOORWAY_COMPUTE_DECLARE(symbol, room, what) void divvy_doorway_##symbol(void);
+DIVVY_MEMORY_HOOKS(DIVVY_DOORWAY_DECLARE)
+DIVVY_VIEW_HOOKS(DIVVY_DOORWAY_DECLARE)
+DIVVY_COMPUTE_OTHERS(DIVVY_DOORWAY_COMPUTE_DECLARE)
+#undef DIVVY_DOORWAY_DECLARE
+#undef DIVVY_DOORWAY_COMPUTE_DECLARE
 
 #endif

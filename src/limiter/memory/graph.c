@@ -4,6 +4,7 @@
  * the driver says it holds.
  */
 #include "limiter/memory/graph.h"
+#include "limiter/hook/door.h"
 #include "limiter/hook/lock.h"
 #include "limiter/hook/real.h"
 #include "limiter/memory/account.h"
@@ -202,6 +203,7 @@ CUresult divvy_memory_graph_launch_begin(CUgraphExec exec) {
     if (__builtin_expect(__atomic_load_n(&graphs_any, __ATOMIC_ACQUIRE) == 0, 1) ||
         divvy_memory_passes())
         return CUDA_SUCCESS;
+    divvy_door_pass(); /* the gate comes later, and the driver is asked before */
     for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++) {
         if (!divvy_table_get(DIVVY_RECORD_GRAPH, key_of(exec, device), &record))
             continue;

@@ -5,11 +5,13 @@
  */
 #include "cuda/driver.h"
 #include "cuda/nvml.h"
+#include "limiter/hook/door_table.h"
 #include "limiter/hook/route.h"
 #include "limiter/hook/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,27 @@ static const struct hook_row hooks[] = {
 #undef ROW
 };
 #define HOOKS (sizeof hooks / sizeof hooks[0])
+
+/* Those that only wait at the door, and those that need not. */
+static const char *const doors[] = {
+#define ROW(symbol) #symbol,
+    DIVVY_DOOR_HOOKS(ROW)
+};
+static const char *const free_ones[] = {DIVVY_DOOR_FREE(ROW)
+#undef ROW
+};
+#define DOORS (sizeof doors / sizeof doors[0])
+
+static bool is_among(const char *symbol, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], symbol) == 0)
+            return true;
+    return false;
+}
+
+static bool is_door(const char *symbol) {
+    return is_among(symbol, doors, DOORS);
+}
 
 static const char *hook_of(const char *symbol) {
     for (size_t i = 0; i < HOOKS; i++)
@@ -124,11 +147,17 @@ static void write_document(FILE *out) {
         "Written by `test_limiter_coverage write` from the tables `src/cuda/driver_table.h` and\n"
         "`src/limiter/hook/table.h`; a test keeps it equal to them. Of the %zu functions that "
         "libcuda exports for CUDA\n"
-        "13.0, %zu are hooked, each in its own form (versions, per-thread-stream twins); the rest "
-        "go to the driver\n"
-        "untouched. Of NVML's %zu, %zu are hooked.\n\n"
-        "A function newer than the tables goes to the driver untouched.\n",
-        DRIVER_ROWS, hooked, NVML_ROWS, HOOKS - hooked);
+        "13.0, %zu are hooked, each in its own form (versions, per-thread-stream twins). Of NVML's "
+        "%zu, %zu are hooked.\n\n"
+        "%zu others, here under \"passed through\", go to the driver untouched, except that they "
+        "wait while the tenant's\ndevice memory is saved, and bring it back (`COMPUTE.md`). The last "
+        "%zu need no device and never wait:\n",
+        DRIVER_ROWS, hooked, NVML_ROWS, HOOKS - hooked, DOORS,
+        sizeof free_ones / sizeof free_ones[0]);
+    for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
+        fprintf(out, "%s`%s`", i ? ", " : "", free_ones[i]);
+    fprintf(out, ".\n\nA function newer than the tables goes to the driver untouched, and does not "
+                 "bring a saved tenant back.\n");
     for (size_t k = 0; k < sizeof passed / sizeof passed[0]; k++) {
         fprintf(out, "\n## %s\n\n| function | what the hook does |\n|---|---|\n", passed[k].kind);
         write_hooked(out, passed[k].kind);
@@ -164,9 +193,9 @@ static void test_rows(void **state) {
     const struct divvy_route_row *rows = divvy_route_rows(&count);
 
     (void)state;
-    assert_int_equal(count, HOOKS);
+    assert_int_equal(count, HOOKS + DOORS);
     for (size_t i = 0; i < count; i++) {
-        assert_non_null(hook_of(rows[i].symbol));
+        assert_true(hook_of(rows[i].symbol) || is_door(rows[i].symbol));
         assert_non_null(rows[i].hook);
         assert_int_equal(rows[i].is_nvml, strncmp(rows[i].symbol, "nvml", 4) == 0);
     }
@@ -182,6 +211,19 @@ static void test_kinds_complete(void **state) {
             fail_msg("kind %s is not described", driver[i].kind);
         if (strcmp(why, "-") == 0 && !hook_of(driver[i].symbol))
             fail_msg("%s of kind %s is not hooked", driver[i].symbol, driver[i].kind);
+    }
+}
+
+/* Whatever needs the device waits at the door: no function of the driver is in no list, and none in two. */
+static void test_doors_complete(void **state) {
+    (void)state;
+    for (size_t i = 0; i < DRIVER_ROWS; i++) {
+        const char *symbol = driver[i].symbol;
+        unsigned lists = (hook_of(symbol) != NULL) + is_door(symbol) +
+                         is_among(symbol, free_ones, sizeof free_ones / sizeof free_ones[0]);
+
+        if (lists != 1)
+            fail_msg("%s is in %u lists", symbol, lists);
     }
 }
 
@@ -236,13 +278,13 @@ static void test_exports(void **state) {
             continue;
         if (strchr(line, '@'))
             fail_msg("%s has a version", line);
-        if (!hook_of(line))
+        if (!hook_of(line) && !is_door(line))
             fail_msg("%s is exported and not in the table", line);
         found++;
     }
     if (pclose(pipe) != 0)
         skip();
-    assert_int_equal(found, HOOKS);
+    assert_int_equal(found, HOOKS + DOORS);
 }
 
 static void test_document(void **state) {
@@ -273,6 +315,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_names),          cmocka_unit_test(test_rows),
         cmocka_unit_test(test_kinds_complete), cmocka_unit_test(test_forms_complete),
         cmocka_unit_test(test_exports),        cmocka_unit_test(test_document),
+        cmocka_unit_test(test_doors_complete),
     };
 
     if (argc > 1 && strcmp(argv[1], "write") == 0) {
