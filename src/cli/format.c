@@ -124,7 +124,7 @@ void divvy_cli_format_time(double seconds, char ret_text[DIVVY_CLI_VALUE_BYTES])
 enum divvy_tint divvy_cli_tint_state(const char *state) {
     if (strcmp(state, "running") == 0)
         return DIVVY_TINT_GOOD;
-    if (strcmp(state, "frozen") == 0 || strcmp(state, "saved") == 0)
+    if (strcmp(state, "frozen") == 0 || strcmp(state, "saved") == 0 || strcmp(state, "asleep") == 0)
         return DIVVY_TINT_WARN;
     return DIVVY_TINT_DIM;
 }

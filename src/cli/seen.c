@@ -164,5 +164,5 @@ int divvy_cli_seen_devices_read(const json_t *answer, struct divvy_cli_seen_devi
 
 bool divvy_cli_seen_is_active(const struct divvy_cli_seen_tenant *tenant) {
     return tenant->process_count != 0 || tenant->frozen || strcmp(tenant->state, "frozen") == 0 ||
-           strcmp(tenant->state, "saved") == 0;
+           strcmp(tenant->state, "saved") == 0 || strcmp(tenant->state, "asleep") == 0;
 }

@@ -27,7 +27,7 @@ static int resume(struct divvy_cli_client *client, const char *id, void *data,
         divvy_cli_client_call(client, "GET", path, NULL, DIVVY_CLI_CALL_MS, &tenant, error) < 0)
         return error->status;
     state = json_string_value(json_object_get(tenant, "state"));
-    saved = state && strcmp(state, "saved") == 0;
+    saved = state && (strcmp(state, "saved") == 0 || strcmp(state, "asleep") == 0);
     frozen =
         json_is_true(json_object_get(tenant, "frozen")) || (state && strcmp(state, "frozen") == 0);
     if (!saved && !frozen) {

@@ -26,6 +26,8 @@ extern char **environ;
 static const int failures[] = {0, -EIO, -EOPNOTSUPP, -ENOMEM, -EBUSY};
 enum { FAILURES = sizeof failures / sizeof failures[0] };
 
+static const char *const verbs[DIVVY_CHECKPOINT_VERB_MAX] = {"save", "restore", "probe"};
+
 static void tell(const char *line) {
     (void)puts(line);
 }
@@ -42,13 +44,15 @@ static int pid_read(const char *text, int *ret_pid) {
 int divvy_checkpoint_main(int argc, char **argv) {
     struct divvy_checkpoint_process *all;
     size_t count;
-    int status;
+    int status, verb = 0;
 
-    if (argc < 5 || (strcmp(argv[2], "save") != 0 && strcmp(argv[2], "restore") != 0))
+    while (argc >= 4 && verb < DIVVY_CHECKPOINT_VERB_MAX && strcmp(argv[2], verbs[verb]) != 0)
+        verb++;
+    if (argc < 4 || verb == DIVVY_CHECKPOINT_VERB_MAX)
         return 1;
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     count = (size_t)argc - 4;
-    all = calloc(count, sizeof *all);
+    all = calloc(count + 1, sizeof *all);
     if (!all)
         return 1;
     status = divvy_checkpoint_load(argv[3], tell);
@@ -57,9 +61,10 @@ int divvy_checkpoint_main(int argc, char **argv) {
         if (status == 0)
             divvy_checkpoint_look(&all[i]);
     }
-    if (status == 0)
-        status = strcmp(argv[2], "save") == 0 ? divvy_checkpoint_save(all, count, tell)
-                                              : divvy_checkpoint_restore(all, count, tell);
+    if (status == 0 && verb == DIVVY_CHECKPOINT_SAVE)
+        status = divvy_checkpoint_save(all, count, tell);
+    else if (status == 0 && verb == DIVVY_CHECKPOINT_RESTORE)
+        status = divvy_checkpoint_restore(all, count, tell);
     free(all);
     for (int i = 0; i < FAILURES; i++)
         if (failures[i] == status)
@@ -83,7 +88,9 @@ static char **environment_make(void) {
     return copy;
 }
 
-static int process_start(char **argv, int output_fd, pid_t *ret_pid) {
+#define LOCK_FD 3 /* where the process has the descriptor that it keeps open */
+
+static int process_start(char **argv, int output_fd, int lock_fd, pid_t *ret_pid) {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     char **environment = environment_make();
@@ -101,6 +108,8 @@ static int process_start(char **argv, int output_fd, pid_t *ret_pid) {
     (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_adddup2(&files, output_fd, 1);
     (void)posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+    if (lock_fd >= 0)
+        (void)posix_spawn_file_actions_adddup2(&files, lock_fd, LOCK_FD);
     status = posix_spawn(ret_pid, "/proc/self/exe", &files, &attributes, argv, environment);
     (void)posix_spawn_file_actions_destroy(&files);
     (void)posix_spawnattr_destroy(&attributes);
@@ -149,9 +158,9 @@ static int outcome(int wait_status, char *text, struct divvy_error *error) {
                            text[0] ? text : "the driver cannot be called");
 }
 
-static int run_once(const char *verb, const char *library, const int32_t *pids, size_t count, int64_t timeout_ns,
-                    struct divvy_error *error) {
-    char text[512] = "", (*numbers)[12] = calloc(count, sizeof *numbers);
+static int run_once(enum divvy_checkpoint_verb verb, const char *library, const int32_t *pids, size_t count, int lock_fd,
+                    int64_t timeout_ns, struct divvy_error *error) {
+    char text[512] = "", (*numbers)[12] = calloc(count + 1, sizeof *numbers);
     char **argv = calloc(count + 5, sizeof *argv);
     int ends[2] = {-1, -1}, status = -ENOMEM, wait_status = 0;
     pid_t pid;
@@ -159,13 +168,13 @@ static int run_once(const char *verb, const char *library, const int32_t *pids, 
     if (numbers && argv) {
         argv[0] = (char *)(uintptr_t)"divvyd";
         argv[1] = (char *)(uintptr_t)DIVVY_CHECKPOINT_ARGUMENT;
-        argv[2] = (char *)(uintptr_t)verb;
+        argv[2] = (char *)(uintptr_t)verbs[verb];
         argv[3] = (char *)(uintptr_t)library;
         for (size_t i = 0; i < count; i++) {
             (void)snprintf(numbers[i], sizeof numbers[i], "%d", pids[i]);
             argv[4 + i] = numbers[i];
         }
-        status = pipe2(ends, O_CLOEXEC) < 0 ? -errno : process_start(argv, ends[1], &pid);
+        status = pipe2(ends, O_CLOEXEC) < 0 ? -errno : process_start(argv, ends[1], lock_fd, &pid);
     }
     free(argv);
     divvy_cleanup_close(&ends[1]);
@@ -189,15 +198,15 @@ static int run_once(const char *verb, const char *library, const int32_t *pids, 
 }
 
 int divvy_checkpoint_run(const char *library, enum divvy_checkpoint_verb verb, const int32_t *pids, size_t count,
-                         int64_t timeout_ns, struct divvy_error *error) {
+                         int lock_fd, int64_t timeout_ns, struct divvy_error *error) {
     struct divvy_error ignored = {0, ""};
     int status;
 
-    if (count == 0)
+    if (count == 0 && verb != DIVVY_CHECKPOINT_PROBE)
         return 0;
-    status = run_once(verb == DIVVY_CHECKPOINT_SAVE ? "save" : "restore", library, pids, count, timeout_ns, error);
+    status = run_once(verb, library, pids, count, lock_fd, timeout_ns, error);
     /* cut off in the middle: it could not undo what it had done */
     if (verb == DIVVY_CHECKPOINT_SAVE && (status == -ETIMEDOUT || status == -EINTR))
-        (void)run_once("restore", library, pids, count, timeout_ns, &ignored);
+        (void)run_once(DIVVY_CHECKPOINT_RESTORE, library, pids, count, lock_fd, timeout_ns, &ignored);
     return status == -EINTR ? -EIO : status;
 }

@@ -93,7 +93,7 @@ static const struct divvy_config_option table[] = {
     {"overcommit", "sharing", DIVVY_CONFIG_PERMILLE, true, {NULL}, NULL, "PERCENT|none", "100%",
      "How much of a device's memory may be promised to tenants in all", IN(state.overcommit_permille), 0, 100000, NULL},
     {"freeze-low", "sharing", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "never",
-     "Not done yet: save and freeze tenants of QoS low that were idle for so long", IN(state.autofreeze_ns[0]), 0, 365 * DAY, NULL},
+     "Save the device memory of tenants of QoS low that were idle for so long", IN(state.autofreeze_ns[0]), 0, 365 * DAY, NULL},
     {"freeze-medium", "sharing", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "never",
      "The same of QoS medium", IN(state.autofreeze_ns[1]), 0, 365 * DAY, NULL},
     {"freeze-high", "sharing", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "never",

@@ -3,6 +3,7 @@
 #define DIVVY_DAEMON_INSIDE_H
 
 #include "daemon/folder.h"
+#include "daemon/freezer.h"
 #include "daemon/lease.h"
 #include "daemon/liveness.h"
 #include "daemon/podfiles.h"
@@ -27,6 +28,7 @@ struct divvy_daemon_held {
     bool saved;             /* its device memory lies in host memory */
     bool maybe_saved;       /* was found frozen: whoever was here before may have saved it */
     bool stepping;          /* it is being saved or restored, without the lock */
+    struct divvy_freezer_tenant rest; /* whether it is idle, and what comes of that */
 };
 
 struct divvy_daemon {
@@ -56,6 +58,11 @@ struct divvy_daemon {
     int (*discover)(void *data, struct divvy_error *error);
     void *discover_data;
     char driver[PATH_MAX]; /* its libcuda */
+    bool driver_known;     /* somebody has said which */
+    int steps_fd;          /* locked as long as a step of this daemon, or of the one before, is under way */
+    bool steps_ours;
+    uint32_t door_last; /* newest word of a door */
+    struct divvy_freezer *freezer;
 };
 
 int64_t divvy_daemon_now_ns(void);      /* CLOCK_MONOTONIC */
@@ -70,6 +77,39 @@ void divvy_daemon_event_locked(struct divvy_daemon *daemon, enum divvy_node_even
 void divvy_daemon_event_process_locked(struct divvy_daemon *daemon, enum divvy_node_event_kind kind,
                                        const char *tenant, int32_t pid, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* The tenant, if whoever asks may do with it what they will. -ENOENT, -EPERM. */
+int divvy_daemon_tenant_for(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer, const char *id,
+                            struct divvy_node_tenant **ret_tenant, struct divvy_error *error);
+
+/* --- saving.c: device memory of tenants to host memory and back --- */
+
+#define DIVVY_DAEMON_STEP_NS INT64_C(240000000000) /* some hundred GiB over a slow bus */
+
+/* A tenant whose processes are being saved or restored while the lock is not held. */
+struct divvy_daemon_stepping {
+    char id[DIVVY_NODE_ID_BYTES];
+    int64_t created_ns; /* another one may bear its id by the end */
+    bool was_frozen;
+    uint32_t count;
+    int32_t pids[DIVVY_NODE_PROCESSES_MAX];
+    char driver[PATH_MAX];
+};
+
+/* Lock held. -EBUSY: somebody else is at it. */
+int divvy_daemon_stepping_begin(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                                struct divvy_daemon_stepping *stepping, struct divvy_error *error);
+/* Lock held; the tenant again, NULL when it has gone meanwhile. */
+struct divvy_node_tenant *divvy_daemon_stepping_end(struct divvy_daemon *daemon,
+                                                    const struct divvy_daemon_stepping *stepping);
+/* Lock not held: the driver's calls, for as long as they take. */
+int divvy_daemon_stepping_run(struct divvy_daemon *daemon, const struct divvy_daemon_stepping *stepping, bool saves,
+                              struct divvy_error *error);
+/* Lock held: it is saved. */
+void divvy_daemon_saved_set(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
+                            const struct divvy_daemon_stepping *stepping);
+/* Lock held: a word for the tenant's door, with these bits and as none before, and the door written; 0: open. */
+uint32_t divvy_daemon_door_set(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant, uint32_t bits);
 
 /* Give the scheduler and the pages a tenant that is in the registry; `folder` is taken over on success. */
 int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,

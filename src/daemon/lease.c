@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "core/clock.h"
+#include "core/futex.h"
 #include "core/sys.h"
 #include "daemon/remote.h"
 #include "daemon/usage.h"
@@ -116,6 +117,8 @@ struct divvy_lease {
     uint32_t own_pidns;
     struct divvy_page *copy; /* usage pages are read into it, under the lock */
     struct divvy_remote *remote;
+    void (*knock)(void *data, uint32_t number);
+    void *knock_data;
     struct device devices[DIVVY_PAGE_DEVICES];
     struct tenant *muted; /* bells that are not heard for a moment */
     int64_t heartbeat_ns;
@@ -146,10 +149,11 @@ static struct seat *seat_of(const struct tenant *tenant, uint32_t device) {
 static void page_write(struct tenant *tenant, const struct seat *seat,
                        const struct divvy_control_lease *wanted) {
     struct divvy_control_device *entry = &tenant->info.control->devices[seat->binding.entry];
-    bool armed = wanted->mode != DIVVY_CONTROL_OPEN &&
-                 (wanted->mode != DIVVY_CONTROL_SELF ||
-                  __atomic_load_n(&entry->compute_permille, __ATOMIC_RELAXED) <
-                      DIVVY_PAGE_PERMILLE_UNLIMITED);
+    bool armed = tenant->info.door != 0 ||
+                 (wanted->mode != DIVVY_CONTROL_OPEN &&
+                  (wanted->mode != DIVVY_CONTROL_SELF ||
+                   __atomic_load_n(&entry->compute_permille, __ATOMIC_RELAXED) <
+                       DIVVY_PAGE_PERMILLE_UNLIMITED));
 
     /* Whoever is to wait must look first; whoever need not look must not be made to wait. */
     if (armed)
@@ -333,6 +337,8 @@ static void seat_stuck(struct seat *seat, int64_t now_ns) {
 
 static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns) {
     lease->health.bells++;
+    if ((tenant->info.door & DIVVY_CONTROL_DOOR_SHUT) && lease->knock)
+        lease->knock(lease->knock_data, tenant->info.number);
     for (uint32_t i = 0; i < tenant->info.binding_count; i++) {
         struct seat *seat = &tenant->seats[i];
 
@@ -918,6 +924,10 @@ int divvy_lease_start(struct divvy_lease *lease, struct divvy_error *error) {
 }
 
 static void tenant_let_go(struct tenant *tenant) {
+    if (tenant->info.door && !(tenant->info.door & DIVVY_CONTROL_DOOR_SHUT))
+        tenant->info.door = 0;
+    __atomic_store_n(&tenant->info.control->door, tenant->info.door, __ATOMIC_SEQ_CST);
+    (void)divvy_core_futex_wake(&tenant->info.control->door, INT32_MAX, true);
     for (uint32_t i = 0; i < tenant->info.binding_count; i++) {
         struct divvy_control_lease self = {.mode = DIVVY_CONTROL_SELF, .budget_ns = BUDGET_NS};
 
@@ -1095,6 +1105,35 @@ int divvy_lease_tenant_freeze(struct divvy_lease *lease, uint32_t number, bool f
     (void)pthread_mutex_unlock(&lease->lock);
     wake(lease);
     return tenant ? 0 : -ENOENT;
+}
+
+/* The door, then the leases once more: whoever has looked at the old ones comes by again. */
+static void tenant_door(struct tenant *tenant, uint32_t word) {
+    tenant->info.door = word;
+    __atomic_store_n(&tenant->info.control->door, word, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < tenant->info.binding_count; i++) {
+        struct divvy_control_lease lease;
+
+        if (divvy_control_lease_read(tenant->info.control, tenant->seats[i].binding.entry, &lease))
+            page_write(tenant, &tenant->seats[i], &lease);
+    }
+    (void)divvy_core_futex_wake(&tenant->info.control->door, INT32_MAX, true);
+}
+
+int divvy_lease_tenant_door(struct divvy_lease *lease, uint32_t number, uint32_t word) {
+    struct tenant *tenant;
+
+    (void)pthread_mutex_lock(&lease->lock);
+    tenant = tenant_of(lease, number);
+    if (tenant)
+        tenant_door(tenant, word);
+    (void)pthread_mutex_unlock(&lease->lock);
+    return tenant ? 0 : -ENOENT;
+}
+
+void divvy_lease_knock_set(struct divvy_lease *lease, void (*knock)(void *data, uint32_t number), void *data) {
+    lease->knock = knock;
+    lease->knock_data = data;
 }
 
 /* The new parameters count from now: the lease under way ends, and the next is granted by them. */

@@ -39,6 +39,7 @@ struct divvy_lease_tenant {
     int folder_fd, bell_fd;        /* likewise; -1 no bell: looked at every millisecond */
     uid_t owner_uid;
     bool frozen;
+    uint32_t door; /* word of the control page: 0 open */
     uint32_t binding_count;
     struct divvy_lease_binding bindings[DIVVY_PAGE_DEVICES];
 };
@@ -56,6 +57,8 @@ int divvy_lease_new(uint32_t capacity, const struct divvy_node_sched_params *par
 /* The processes that go by the two-way channel; lives as long as `lease`. */
 struct divvy_remote;
 struct divvy_remote *divvy_lease_remote(struct divvy_lease *lease);
+/* Called when somebody rings at a door that is shut, with a lock held: must be quick, and call nothing of this. Before the start. */
+void divvy_lease_knock_set(struct divvy_lease *lease, void (*knock)(void *data, uint32_t number), void *data);
 /* Start the thread, with real-time priority where that is allowed. */
 int divvy_lease_start(struct divvy_lease *lease, struct divvy_error *error);
 /* Stop the thread, set every tenant to pace itself, free. NULL is fine. */
@@ -66,6 +69,8 @@ int divvy_lease_tenant_add(struct divvy_lease *lease, const struct divvy_lease_t
 int divvy_lease_tenant_set(struct divvy_lease *lease, uint32_t number, uint32_t device,
                            const struct divvy_node_tenant_params *params);
 int divvy_lease_tenant_freeze(struct divvy_lease *lease, uint32_t number, bool frozen);
+/* Write the tenant's door (page/control.h): launches come to look at it as long as it is not open, and who waits there goes on. */
+int divvy_lease_tenant_door(struct divvy_lease *lease, uint32_t number, uint32_t word);
 /* Afterwards the page is not touched any more; it is left in mode SELF. */
 int divvy_lease_tenant_remove(struct divvy_lease *lease, uint32_t number);
 

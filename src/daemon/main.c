@@ -300,10 +300,6 @@ static void stop(struct program *program) {
 static void unheeded_tell(const struct divvy_config *config) {
     if (config->state.fail_open)
         divvy_log_warn("fail-policy = open has no effect yet: DIVVY_FAIL_POLICY of each program decides");
-    for (int i = 0; i < DIVVY_NODE_QOS_MAX; i++)
-        if (config->state.autofreeze_ns[i])
-            divvy_log_warn("freeze-%s has no effect yet: idle tenants are not frozen by themselves",
-                           divvy_node_qos_name((enum divvy_node_qos)i));
 }
 
 static int reload_read(struct program *program, struct divvy_error *error) {

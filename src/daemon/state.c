@@ -325,6 +325,8 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
         free(daemon);
         return status;
     }
+    daemon->steps_fd = openat(daemon->base_fd, ".steps", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    daemon->door_last = (uint32_t)(divvy_daemon_realtime_ns() / SECOND_NS) * DIVVY_CONTROL_DOOR_STEP;
     daemon->copy = calloc(1, sizeof *daemon->copy);
     status = daemon->copy ? locks_init(daemon) : -ENOMEM;
     if (status == 0)
@@ -333,6 +335,8 @@ int divvy_daemon_new(const struct divvy_daemon_settings *settings, struct divvy_
         status = divvy_lease_new(DIVVY_NODE_TENANTS_MAX, &settings->sched, &daemon->lease);
     if (status == 0)
         status = divvy_liveness_new(daemon, &daemon->liveness, error);
+    if (status == 0)
+        status = divvy_freezer_new(daemon, &daemon->freezer);
     if (status == 0)
         status = divvy_daemon_pods_new(daemon);
     if (status < 0) {
@@ -350,6 +354,8 @@ int divvy_daemon_start(struct divvy_daemon *daemon, struct divvy_error *error) {
 
     if (status == 0)
         status = divvy_liveness_start(daemon->liveness, error);
+    if (status == 0)
+        status = divvy_freezer_start(daemon->freezer, error);
     if (status == 0 && (status = divvy_daemon_watch_start(daemon)) < 0)
         return divvy_error_set_errno(error, status, "the watching thread cannot be started");
     return status;
@@ -364,6 +370,7 @@ void divvy_daemon_stop(struct divvy_daemon *daemon) {
     unlock(daemon);
     if (daemon->watching)
         (void)pthread_join(daemon->watch, NULL);
+    divvy_freezer_stop(daemon->freezer);
     divvy_liveness_free(daemon->liveness);
     divvy_lease_free(daemon->lease); /* leaves every tenant to pace itself */
     for (uint32_t i = 0; i < DIVVY_NODE_TENANTS_MAX; i++) {
@@ -377,12 +384,23 @@ void divvy_daemon_stop(struct divvy_daemon *daemon) {
         free(held);
     }
     divvy_daemon_pods_free(daemon);
+    divvy_freezer_free(daemon->freezer);
+    divvy_cleanup_close(&daemon->steps_fd);
     divvy_node_registry_free(daemon->registry);
     free(daemon->copy);
     divvy_cleanup_close(&daemon->base_fd);
     (void)pthread_cond_destroy(&daemon->event);
     (void)pthread_mutex_destroy(&daemon->lock);
     free(daemon);
+}
+
+int64_t divvy_daemon_autofreeze_ns(struct divvy_daemon *daemon, enum divvy_node_qos qos) {
+    int64_t after_ns;
+
+    lock(daemon);
+    after_ns = divvy_freezer_after_ns(daemon, qos);
+    unlock(daemon);
+    return after_ns;
 }
 
 bool divvy_daemon_is_idle(struct divvy_daemon *daemon, int64_t idle_ns) {
@@ -398,6 +416,7 @@ bool divvy_daemon_is_idle(struct divvy_daemon *daemon, int64_t idle_ns) {
 void divvy_daemon_driver_set(struct divvy_daemon *daemon, const char *library) {
     lock(daemon);
     (void)snprintf(daemon->driver, sizeof daemon->driver, "%s", library);
+    daemon->driver_known = true;
     unlock(daemon);
 }
 
@@ -454,7 +473,8 @@ static int adopt_one(struct divvy_daemon *daemon, const char *name) {
         status = divvy_node_registry_tenant_add(daemon->registry, &spec, divvy_daemon_realtime_ns(),
                                                 UINT32_MAX, &tenant, NULL);
     if (status == 0) {
-        tenant->frozen = frozen;
+        tenant->asleep = frozen && folder.control->frozen == DIVVY_CONTROL_FROZEN_IDLE;
+        tenant->frozen = frozen && !tenant->asleep;
         status = divvy_daemon_tenant_hold(daemon, tenant, &folder);
         if (status < 0)
             (void)divvy_node_registry_tenant_remove(daemon->registry, spec.id);

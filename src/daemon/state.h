@@ -28,7 +28,7 @@ struct divvy_daemon_settings {
         overcommit_permille; /* of device memory that may be promised; 1000: no more than there is. UINT32_MAX: no check */
     bool fail_open; /* what processes do whose limits cannot be read */
     int64_t autofreeze_ns
-        [DIVVY_NODE_QOS_MAX]; /* freeze and save an idle tenant of this class after so long; 0 never */
+        [DIVVY_NODE_QOS_MAX]; /* save an idle tenant of this class after so long (freezer.h); 0 never */
     struct divvy_node_sched_params sched;
     struct divvy_node_elastic_params elastic; /* how tokens of pod files are given; all zero: divvyd's own */
 };
@@ -134,6 +134,9 @@ void divvy_daemon_event_process(struct divvy_daemon *daemon, enum divvy_node_eve
 
 void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health *ret_health);
 const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_daemon *daemon);
+
+/* After how long an idle tenant of the class is saved by itself; 0: never, also where the driver has no checkpoint calls. */
+int64_t divvy_daemon_autofreeze_ns(struct divvy_daemon *daemon, enum divvy_node_qos qos);
 
 /* Look for devices again. Number found, or -ENODEV and others. */
 int divvy_daemon_discover(struct divvy_daemon *daemon, struct divvy_error *error);

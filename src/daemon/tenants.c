@@ -1,7 +1,7 @@
 /* Operations on tenants: see state.h. */
 #include "daemon/inside.h"
 
-#include "daemon/checkpoint.h"
+#include "daemon/freezer.h"
 #include "daemon/hostpid.h"
 #include "daemon/remote.h"
 
@@ -29,10 +29,9 @@ static struct divvy_node_tenant_params params_of(const struct divvy_node_tenant 
                                              .qos = tenant->qos};
 }
 
-/* The tenant, if whoever asks may do with it what they will. */
-static int tenant_for(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
-                      const char *id, struct divvy_node_tenant **ret_tenant,
-                      struct divvy_error *error) {
+int divvy_daemon_tenant_for(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
+                            const char *id, struct divvy_node_tenant **ret_tenant,
+                            struct divvy_error *error) {
     struct divvy_node_tenant *tenant = divvy_node_registry_tenant(daemon->registry, id);
 
     if (!tenant)
@@ -53,7 +52,8 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
                                        .folder_fd = folder->fd,
                                        .bell_fd = folder->bell_fd,
                                        .owner_uid = tenant->owner_uid,
-                                       .frozen = tenant->frozen,
+                                       .frozen = tenant->frozen || tenant->asleep,
+                                       .door = folder->control->door,
                                        .binding_count = tenant->binding_count};
     int status;
 
@@ -73,9 +73,12 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
         return status;
     }
     held->folder = *folder;
-    held->maybe_saved = tenant->frozen;
+    held->maybe_saved = tenant->frozen || tenant->asleep;
     daemon->held[tenant->number] = held;
-    tenant->state = tenant->frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
+    tenant->state = tenant->asleep   ? DIVVY_NODE_TENANT_ASLEEP
+                    : tenant->frozen ? DIVVY_NODE_TENANT_FROZEN
+                                     : DIVVY_NODE_TENANT_IDLE;
+    divvy_freezer_hold(daemon, tenant);
     (void)snprintf(tenant->folder, sizeof tenant->folder, "%s", folder->path);
     if (tenant->keeper_pid > 0 &&
         divvy_liveness_watch_keeper(daemon->liveness, tenant->id, tenant->keeper_pid, 0) == -ESRCH)
@@ -204,7 +207,7 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
     int status;
 
     lock(daemon);
-    status = tenant_for(daemon, peer, id, &tenant, error);
+    status = divvy_daemon_tenant_for(daemon, peer, id, &tenant, error);
     if (status == 0) {
         status = divvy_node_registry_tenant_change(daemon->registry, id, change,
                                                    daemon->settings.overcommit_permille, why);
@@ -218,39 +221,6 @@ int divvy_daemon_tenant_change(struct divvy_daemon *daemon, const struct divvy_d
         change_describe(change, why);
         divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_CHANGED, id, "%s", why);
     }
-    unlock(daemon);
-    return status;
-}
-
-static void frozen_set(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant, bool frozen) {
-    if (tenant->frozen == frozen)
-        return;
-    tenant->frozen = frozen;
-    tenant->state = frozen ? DIVVY_NODE_TENANT_FROZEN : DIVVY_NODE_TENANT_IDLE;
-    daemon->held[tenant->number]->folder.control->frozen = frozen;
-    /* What it got so far is not what it gets; what drains now is counted in a second of its own. */
-    for (uint32_t i = 0; i < tenant->binding_count; i++) {
-        tenant->bindings[i].share_permille = 0;
-        daemon->held[tenant->number]->share_busy_ns[i] = tenant->bindings[i].busy_ns;
-        daemon->held[tenant->number]->share_since_ns[i] = divvy_daemon_now_ns();
-    }
-    (void)divvy_lease_tenant_freeze(daemon->lease, tenant->number, frozen);
-    divvy_daemon_event_locked(
-        daemon, frozen ? DIVVY_NODE_EVENT_TENANT_FROZEN : DIVVY_NODE_EVENT_TENANT_RESUMED,
-        tenant->id, frozen ? "gets no GPU time until it is resumed" : "gets GPU time again");
-}
-
-int divvy_daemon_tenant_freeze(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
-                               const char *id, bool frozen, struct divvy_error *error) {
-    struct divvy_node_tenant *tenant;
-    int status;
-
-    if (!frozen)
-        return divvy_daemon_tenant_resume(daemon, peer, id, error);
-    lock(daemon);
-    status = tenant_for(daemon, peer, id, &tenant, error);
-    if (status == 0)
-        frozen_set(daemon, tenant, true);
     unlock(daemon);
     return status;
 }
@@ -280,7 +250,7 @@ int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_d
     int status;
 
     lock(daemon);
-    status = tenant_for(daemon, peer, id, &tenant, error);
+    status = divvy_daemon_tenant_for(daemon, peer, id, &tenant, error);
     if (status == 0 && tenant->process_count && !force)
         status = divvy_error_set(error, -EBUSY,
                                  "tenant '%.100s' has %u process%s: end them, or use force", id,
@@ -314,7 +284,7 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
     int status;
 
     lock(daemon);
-    status = tenant_for(daemon, peer, id, &tenant, error);
+    status = divvy_daemon_tenant_for(daemon, peer, id, &tenant, error);
     if (status == -EPERM && peer->pod[0]) {
         tenant = divvy_node_registry_tenant(daemon->registry, id);
         if (tenant && strcmp(peer->pod, tenant->pod) == 0 &&
@@ -392,129 +362,4 @@ void divvy_daemon_keeper_ended(struct divvy_daemon *daemon, const char *id) {
     if (tenant)
         tenant->keeper_pid = 0;
     (void)pthread_mutex_unlock(&daemon->lock);
-}
-
-/* --- checkpoints ---------------------------------------------------------------------------------------------------- */
-
-#define STEP_TIMEOUT_NS INT64_C(240000000000) /* some hundred GiB over a slow bus */
-
-/* A tenant whose processes are being saved or restored while the lock is not held. */
-struct stepping {
-    char id[DIVVY_NODE_ID_BYTES];
-    int64_t created_ns; /* another one may bear its id by the end */
-    bool was_frozen;
-    uint32_t count;
-    int32_t pids[DIVVY_NODE_PROCESSES_MAX];
-    char driver[PATH_MAX];
-};
-
-static int stepping_begin(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
-                          struct stepping *stepping, struct divvy_error *error) {
-    struct divvy_node_process processes[DIVVY_NODE_PROCESSES_MAX];
-    struct divvy_daemon_held *held = daemon->held[tenant->number];
-    int count;
-
-    if (held->stepping)
-        return divvy_error_set(error, -EBUSY, "tenant '%.100s' is being saved or resumed",
-                               tenant->id);
-    held->stepping = true;
-    (void)divvy_daemon_processes_look(daemon, tenant); /* one may have begun a moment ago */
-    memcpy(stepping->id, tenant->id, sizeof stepping->id);
-    memcpy(stepping->driver, daemon->driver, sizeof stepping->driver);
-    stepping->created_ns = tenant->created_ns;
-    stepping->was_frozen = tenant->frozen;
-    count = divvy_node_registry_processes(daemon->registry, tenant->id, processes,
-                                          DIVVY_NODE_PROCESSES_MAX);
-    stepping->count = count > 0 ? (uint32_t)count : 0;
-    for (uint32_t i = 0; i < stepping->count; i++)
-        stepping->pids[i] = processes[i].host_pid;
-    return 0;
-}
-
-/* The tenant again, NULL when it has gone meanwhile. */
-static struct divvy_node_tenant *stepping_end(struct divvy_daemon *daemon,
-                                              const struct stepping *stepping) {
-    struct divvy_node_tenant *tenant = divvy_node_registry_tenant(daemon->registry, stepping->id);
-
-    if (!tenant || tenant->created_ns != stepping->created_ns)
-        return NULL;
-    daemon->held[tenant->number]->stepping = false;
-    return tenant;
-}
-
-static void saved_set(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
-                      const struct stepping *stepping) {
-    struct divvy_daemon_held *held = daemon->held[tenant->number];
-
-    held->saved = true;
-    tenant->state = DIVVY_NODE_TENANT_SAVED;
-    tenant->frozen_count++;
-    divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_CHANGED, tenant->id,
-                              "device memory of %u process%s saved in host memory", stepping->count,
-                              stepping->count == 1 ? "" : "es");
-}
-
-int divvy_daemon_tenant_snapshot(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
-                                 const char *id, struct divvy_error *error) {
-    struct stepping stepping;
-    struct divvy_node_tenant *tenant;
-    int status;
-
-    lock(daemon);
-    status = tenant_for(daemon, peer, id, &tenant, error);
-    if (status == 0 && daemon->held[tenant->number]->saved) {
-        unlock(daemon);
-        return 0;
-    }
-    if (status == 0)
-        status = stepping_begin(daemon, tenant, &stepping, error);
-    if (status == 0)
-        frozen_set(daemon, tenant, true);
-    unlock(daemon);
-    if (status < 0)
-        return status;
-    /* What is in flight is waited for by the driver itself, once no call can add to it. */
-    status = divvy_checkpoint_run(stepping.driver, DIVVY_CHECKPOINT_SAVE, stepping.pids,
-                                  stepping.count, STEP_TIMEOUT_NS, error);
-    lock(daemon);
-    tenant = stepping_end(daemon, &stepping);
-    if (tenant && status == 0)
-        saved_set(daemon, tenant, &stepping);
-    else if (tenant && !stepping.was_frozen)
-        frozen_set(daemon, tenant, false);
-    unlock(daemon);
-    return status;
-}
-
-int divvy_daemon_tenant_resume(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
-                               const char *id, struct divvy_error *error) {
-    struct stepping stepping = {.count = 0};
-    struct divvy_node_tenant *tenant;
-    bool restore = false, known = false;
-    int status;
-
-    lock(daemon);
-    status = tenant_for(daemon, peer, id, &tenant, error);
-    if (status == 0) {
-        known = daemon->held[tenant->number]->saved;
-        restore = known || daemon->held[tenant->number]->maybe_saved;
-        status = stepping_begin(daemon, tenant, &stepping, error);
-    }
-    unlock(daemon);
-    if (status < 0)
-        return status;
-    if (restore)
-        status = divvy_checkpoint_run(stepping.driver, DIVVY_CHECKPOINT_RESTORE, stepping.pids,
-                                      stepping.count, STEP_TIMEOUT_NS, error);
-    if (status == -EOPNOTSUPP && !known)
-        status = 0; /* a driver without the calls cannot have saved it either */
-    lock(daemon);
-    tenant = stepping_end(daemon, &stepping);
-    if (tenant && status == 0) {
-        daemon->held[tenant->number]->saved = daemon->held[tenant->number]->maybe_saved = false;
-        tenant->resumed_count += known;
-        frozen_set(daemon, tenant, false);
-    }
-    unlock(daemon);
-    return status;
 }

@@ -165,3 +165,25 @@ int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_
         count += slot_process(&usage->copy->slots[i], &ret_processes[count]);
     return count;
 }
+
+int divvy_usage_door(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, uint32_t own_pidns, uint32_t word,
+                     bool *ret_all, bool *ret_came, uint32_t *ret_count) {
+    int error = page_read(usage, folder_fd, owner_uid);
+
+    if (error)
+        return error;
+    *ret_all = true;
+    *ret_came = false;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < usage->slots; i++) {
+        const struct divvy_page_slot *slot = &usage->copy->slots[i];
+        struct divvy_usage_process process;
+
+        if (!slot_process(slot, &process) || divvy_usage_is_dead(&process, own_pidns))
+            continue;
+        (*ret_count)++;
+        *ret_all = *ret_all && slot->door != 0;
+        *ret_came = *ret_came || slot->door == word;
+    }
+    return 0;
+}

@@ -59,6 +59,13 @@ int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
                      const uint8_t uuid[16], int64_t now_ns, const uint32_t *own_pidns,
                      struct divvy_usage_device *ret_device);
 
+/*
+ * What the tenant's processes know of its door (page/control.h): *ret_all, all of them look at it; *ret_came, one has come by since
+ * `word` was written; *ret_count, how many there are that are not known to be dead. Errors as above.
+ */
+int divvy_usage_door(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, uint32_t own_pidns, uint32_t word,
+                     bool *ret_all, bool *ret_came, uint32_t *ret_count);
+
 /* The owners of slots in use, up to `room`: how many, or as above. */
 int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
                           struct divvy_usage_process *ret_processes, uint32_t room);

@@ -139,6 +139,10 @@ static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *
                             &ready);
     active = use.charged_ns != binding->busy_ns || use.waiting ||
              (binding->mode == DIVVY_CONTROL_OPEN && use.processes);
+    /* What it has in flight it looks at when it next launches: until then only the device tells whether that is done. */
+    if (use.charged_ns != binding->busy_ns || use.waiting || use.drain_ns > now_ns ||
+        (use.inflight_ns && divvy_node_registry_device(daemon->registry, binding->device)->utilisation_permille > 0))
+        divvy_freezer_active(daemon, tenant, now_ns);
     if (status == 0) {
         held->page_broken = false;
         binding->used_bytes = use.used_bytes;
@@ -176,7 +180,9 @@ static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *t
         active |= binding_look(daemon, tenant, held, i, has_page, now_ns);
     if (active)
         tenant->active_ns = now_ns;
-    if (tenant->frozen)
+    if (tenant->asleep && (held->saved || held->maybe_saved))
+        tenant->state = DIVVY_NODE_TENANT_ASLEEP;
+    else if (tenant->frozen)
         tenant->state = held->saved ? DIVVY_NODE_TENANT_SAVED : DIVVY_NODE_TENANT_FROZEN;
     else
         tenant->state = tenant->active_ns && now_ns < tenant->active_ns + SECOND_NS
@@ -206,6 +212,7 @@ static void turn(struct divvy_daemon *daemon) {
         struct divvy_node_tenant *next = divvy_node_registry_tenant_next(daemon->registry, tenant);
 
         tenant_look(daemon, tenant, now_ns);
+        divvy_freezer_look(daemon, tenant, now_ns);
         if (tenant_is_left(daemon, tenant, now_ns))
             divvy_daemon_tenant_drop(daemon, tenant, "its maker and its processes are gone");
         tenant = next;

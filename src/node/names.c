@@ -38,6 +38,7 @@ static const char *const state_names[] = {
     [DIVVY_NODE_TENANT_RUNNING] = "running",
     [DIVVY_NODE_TENANT_FROZEN] = "frozen",
     [DIVVY_NODE_TENANT_SAVED] = "saved",
+    [DIVVY_NODE_TENANT_ASLEEP] = "asleep",
 };
 
 static const char *const source_names[] = {

@@ -75,7 +75,8 @@ enum divvy_node_tenant_state {
     DIVVY_NODE_TENANT_IDLE,    /* no process, or none that wants GPU time */
     DIVVY_NODE_TENANT_RUNNING, /* has wanted GPU time in the last second */
     DIVVY_NODE_TENANT_FROZEN,  /* by request */
-    DIVVY_NODE_TENANT_SAVED,   /* its device memory lies in host memory (checkpoint) */
+    DIVVY_NODE_TENANT_SAVED,   /* by request; its device memory lies in host memory (checkpoint) */
+    DIVVY_NODE_TENANT_ASLEEP,  /* the same, because it was idle: its next call of the driver brings it back */
     DIVVY_NODE_TENANT_STATE_MAX
 };
 
@@ -92,6 +93,7 @@ struct divvy_node_tenant {
     uint32_t owner_uid;
     int32_t keeper_pid; /* registered it and keeps it; 0 nobody */
     bool frozen;        /* by request */
+    bool asleep;        /* saved because it was idle, or on the way to that or back */
     int64_t created_ns; /* CLOCK_REALTIME */
     int64_t active_ns;  /* CLOCK_MONOTONIC at which it last wanted GPU time */
     uint32_t process_count;
@@ -99,6 +101,7 @@ struct divvy_node_tenant {
     struct divvy_node_binding bindings[DIVVY_NODE_DEVICES];
     char folder[256]; /* where its pages lie */
     uint64_t frozen_count, resumed_count; /* of its device memory, by checkpoint */
+    int64_t return_ns_last, return_ns_total; /* how long it took to come back from sleep, from the first call on */
 };
 
 struct divvy_node_process {

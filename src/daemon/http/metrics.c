@@ -118,6 +118,9 @@ VALUE(frozen, v->tenant->frozen)
 VALUE(created, (double)v->tenant->created_ns * 1e-9)
 VALUE(saved, v->tenant->frozen_count)
 VALUE(resumed, v->tenant->resumed_count)
+VALUE(asleep, v->tenant->asleep)
+VALUE(return_last, (double)v->tenant->return_ns_last / 1e9)
+VALUE(return_total, (double)v->tenant->return_ns_total / 1e9)
 
 VALUE(weight, v->binding->weight)
 VALUE(share, v->binding->share_permille / 1000.0)
@@ -186,6 +189,10 @@ static const struct metric metrics[] = {
     {"divvy_tenant_created_timestamp_seconds", "gauge", "When it was registered.", OF_TENANT, created},
     {"divvy_tenant_saved_total", "counter", "Times that its device memory was moved to host memory.", OF_TENANT, saved},
     {"divvy_tenant_restored_total", "counter", "Times that its device memory was moved back.", OF_TENANT, resumed},
+    {"divvy_tenant_asleep", "gauge", "1 while it is saved because it was idle.", OF_TENANT, asleep},
+    {"divvy_tenant_return_seconds", "gauge", "Time from its first call to its return from sleep, the last time.", OF_TENANT,
+     return_last},
+    {"divvy_tenant_return_seconds_total", "counter", "The same, of all times.", OF_TENANT, return_total},
 
     {"divvy_tenant_share_asked_ratio", "gauge", "Cap of GPU time; absent without one.", OF_BINDING, asked},
     {"divvy_tenant_share_ratio", "gauge", "GPU time got over wall time, of the last second.", OF_BINDING, share},

@@ -79,7 +79,6 @@ static int own_tenant(struct divvy_http_request *request, const char *container,
 }
 
 int divvy_http_get_pod(struct divvy_http_request *request) {
-    const struct divvy_daemon_settings *settings = divvy_daemon_settings(request->daemon);
     struct divvy_node_device *devices = NULL;
     struct divvy_node_tenant tenant;
     char container[DIVVY_NODE_ID_BYTES];
@@ -102,7 +101,7 @@ int divvy_http_get_pod(struct divvy_http_request *request) {
         result = divvy_daemon_devices(request->daemon, &devices, &count);
     if (result < 0)
         return divvy_http_fail_errno(request, result, NULL);
-    info = divvy_http_pod_info(&tenant, devices, count, settings->autofreeze_ns[tenant.qos]);
+    info = divvy_http_pod_info(&tenant, devices, count, divvy_daemon_autofreeze_ns(request->daemon, tenant.qos));
     free(devices);
     snprintf(message, sizeof message, "Pod %s information retrieved successfully", tenant.pod);
     return divvy_http_answer(request, 200, json_pack("{s:b, s:o, s:s}", "success", 1, "data", info, "message", message));

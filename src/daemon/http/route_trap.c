@@ -28,7 +28,8 @@ static int trap_all(struct divvy_http_request *request) {
         const struct divvy_node_tenant *tenant = &copies.tenants[i];
         int moving;
 
-        if (tenant->qos > DIVVY_NODE_QOS_MEDIUM || tenant->process_count == 0 || tenant->state == DIVVY_NODE_TENANT_SAVED)
+        if (tenant->qos > DIVVY_NODE_QOS_MEDIUM || tenant->process_count == 0 || tenant->state == DIVVY_NODE_TENANT_SAVED ||
+            tenant->state == DIVVY_NODE_TENANT_ASLEEP)
             continue;
         moving = divvy_daemon_tenant_snapshot(request->daemon, &self, tenant->id, &error);
         moved += moving == 0;
@@ -102,7 +103,7 @@ static int trapped_tenant(struct divvy_http_request *request, const struct divvy
 static uint64_t candidate_bytes(const struct divvy_node_tenant *tenant, uint32_t device,
                                 const struct divvy_node_tenant *candidate) {
     if (strcmp(candidate->id, tenant->id) == 0 || candidate->qos >= tenant->qos || candidate->process_count == 0 ||
-        candidate->state == DIVVY_NODE_TENANT_SAVED)
+        candidate->state == DIVVY_NODE_TENANT_SAVED || candidate->state == DIVVY_NODE_TENANT_ASLEEP)
         return 0;
     for (uint32_t i = 0; i < candidate->binding_count; i++)
         if (candidate->bindings[i].device == device)

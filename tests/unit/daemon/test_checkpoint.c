@@ -61,11 +61,11 @@ static void log_is(const char *expected) {
 static const int32_t pids[] = {100, 101, 102};
 
 static int save(void) {
-    return divvy_checkpoint_run(LIBRARY, DIVVY_CHECKPOINT_SAVE, pids, 3, 10 * SECOND, &error);
+    return divvy_checkpoint_run(LIBRARY, DIVVY_CHECKPOINT_SAVE, pids, 3, -1, 10 * SECOND, &error);
 }
 
 static int restore(void) {
-    return divvy_checkpoint_run(LIBRARY, DIVVY_CHECKPOINT_RESTORE, pids, 3, 10 * SECOND, &error);
+    return divvy_checkpoint_run(LIBRARY, DIVVY_CHECKPOINT_RESTORE, pids, 3, -1, 10 * SECOND, &error);
 }
 
 static void all_are_locked_before_one_is_saved(void **state) {
@@ -93,7 +93,7 @@ static void each_goes_on_from_where_it_is(void **state) {
     assert_int_equal(save(), 0);
     assert_int_equal(restore(), 0);
     log_is("");
-    assert_int_equal(divvy_checkpoint_run("/no/such/file", DIVVY_CHECKPOINT_SAVE, pids, 0, SECOND, &error), 0);
+    assert_int_equal(divvy_checkpoint_run("/no/such/file", DIVVY_CHECKPOINT_SAVE, pids, 0, -1, SECOND, &error), 0);
 }
 
 static void failure_is_undone(void **state) {
@@ -131,9 +131,9 @@ static void one_that_ends_meanwhile_is_no_failure(void **state) {
 static void a_driver_that_cannot(void **state) {
     (void)state;
     states_put("000");
-    assert_int_equal(divvy_checkpoint_run("/no/such/file", DIVVY_CHECKPOINT_SAVE, pids, 3, SECOND, &error), -EOPNOTSUPP);
+    assert_int_equal(divvy_checkpoint_run("/no/such/file", DIVVY_CHECKPOINT_SAVE, pids, 3, -1, SECOND, &error), -EOPNOTSUPP);
     assert_non_null(strstr(error.text, "/no/such/file"));
-    assert_int_equal(divvy_checkpoint_run("libm.so.6", DIVVY_CHECKPOINT_SAVE, pids, 3, SECOND, &error), -EOPNOTSUPP);
+    assert_int_equal(divvy_checkpoint_run("libm.so.6", DIVVY_CHECKPOINT_SAVE, pids, 3, -1, SECOND, &error), -EOPNOTSUPP);
     assert_string_equal(error.text, "libm.so.6 lacks cuInit");
     setenv("FAKE_CUDA_INIT", "999", 1);
     assert_int_equal(save(), -EIO);
@@ -154,7 +154,7 @@ static void a_driver_that_hangs_or_dies(void **state) {
     states_are("000");
     states_put("000");
     setenv("FAKE_CUDA_FAIL", "save 101 hang", 1);
-    assert_int_equal(divvy_checkpoint_run(LIBRARY, DIVVY_CHECKPOINT_SAVE, pids, 3, SECOND, &error), -ETIMEDOUT);
+    assert_int_equal(divvy_checkpoint_run(LIBRARY, DIVVY_CHECKPOINT_SAVE, pids, 3, -1, SECOND, &error), -ETIMEDOUT);
     assert_string_equal(error.text, "the driver did not answer within 1 s");
     states_are("000");
 }

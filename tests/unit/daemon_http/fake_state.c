@@ -40,7 +40,7 @@ const char *divvy_node_qos_name(enum divvy_node_qos qos) {
 }
 
 const char *divvy_node_state_name(enum divvy_node_tenant_state state) {
-    static const char *const names[] = {"idle", "running", "frozen", "saved"};
+    static const char *const names[] = {"idle", "running", "frozen", "saved", "asleep"};
 
     return (unsigned)state < DIVVY_NODE_TENANT_STATE_MAX ? names[state] : NULL;
 }
@@ -263,6 +263,10 @@ int divvy_daemon_process_tenant(struct divvy_daemon *daemon, int32_t host_pid, s
         }
     pthread_mutex_unlock(&daemon->lock);
     return status;
+}
+
+int64_t divvy_daemon_autofreeze_ns(struct divvy_daemon *daemon, enum divvy_node_qos qos) {
+    return daemon->settings.autofreeze_ns[qos];
 }
 
 int divvy_daemon_channel_came(struct divvy_daemon *daemon, int32_t host_pid) {
