@@ -82,7 +82,7 @@ struct divvy_foreign_device {
     uint64_t others_bytes;   /* in use in the pod beyond what the usage page accounts for */
     uint64_t capacity;       /* bits of a double: tokens */
     uint64_t peaks_bytes[2]; /* most that the usage page held, in this period and the one before */
-    uint32_t first;          /* thread that is first at the gate, 0: none; slept on */
+    uint32_t first;          /* number of the thread that is first at the gate, 0: none; slept on */
     uint64_t first_ns;       /* when it last looked */
 };
 

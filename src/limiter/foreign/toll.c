@@ -7,7 +7,6 @@
 
 #include "core/clock.h"
 #include "core/futex.h"
-#include "core/sys.h"
 #include "limiter/compute/state.h"
 #include "limiter/hook/process.h"
 #include "limiter/memory/account.h"
@@ -161,6 +160,16 @@ static void waited(const struct due *due) {
                        __ATOMIC_RELAXED);
 }
 
+/* A number for this thread that no other one of the process has; not its tid, which costs a system call. */
+static uint32_t thread_number(void) {
+    static __thread uint32_t number __attribute__((tls_model("initial-exec")));
+    static uint32_t last;
+
+    while (number == 0)
+        number = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+    return number;
+}
+
 static bool pay(double cost, CUstream stream) {
     struct due due = {.cost = cost, .pause_ns = PAUSE_FIRST_NS};
     enum verdict verdict;
@@ -173,7 +182,7 @@ static bool pay(double cost, CUstream stream) {
     if (device < 0 || !__atomic_load_n(&divvy_foreign.devices[device].is_known, __ATOMIC_ACQUIRE))
         return false;
     due.device = (unsigned)device;
-    due.thread = (uint32_t)divvy_core_sys_gettid();
+    due.thread = thread_number();
     for (uint64_t now_ns = divvy_compute_port.now(); (verdict = try(&due, now_ns)) == VERDICT_WAIT;
          now_ns = divvy_compute_port.now())
         rest(&due, now_ns);
