@@ -443,8 +443,8 @@ static void device_probe(struct divvy_lease *lease, uint32_t index, int64_t now_
 static void hand_over_learn(struct device *device, int64_t lost_ns) {
     int64_t step_ns = device->lost_ns / HAND_OVER_STEPS + US, permille;
 
-    /* The median follows slowly, and does not mind what happens now and then. */
-    device->lost_ns += lost_ns > device->lost_ns ? step_ns : -step_ns;
+    /* The upper quartile, slowly: some hand-overs are dearer than others, but a few late wake-ups do not count. */
+    device->lost_ns += lost_ns > device->lost_ns ? 3 * step_ns : -step_ns;
     if (device->lost_ns < 0)
         device->lost_ns = 0;
     permille = device->lost_ns * 1000 / LOSS_PERMILLE * 1000 / device->lease_ns;
