@@ -125,6 +125,13 @@ static void extras_read(nvmlDevice_t handle, DeviceMetrics *metrics) {
         divvy_provider_extra(metrics, "throttleReasons", (double)wide);
 }
 
+/* Without what the driver keeps for itself, as nvidia-smi has it; drivers before 510 count that as used. */
+static uint64_t memory_used(nvmlDevice_t handle, uint64_t used_bytes) {
+    nvmlMemory_v2_t memory = {.version = (unsigned int)(sizeof memory | 2u << 24)};
+
+    return NVIDIA_ASK(nvmlDeviceGetMemoryInfo_v2, handle, &memory) == NVML_SUCCESS ? memory.used : used_bytes;
+}
+
 AccelResult divvy_nvidia_metrics(const char *uuid, DeviceMetrics *ret_metrics) {
     nvmlUtilization_t utilisation = {0};
     struct nvidia_device device;
@@ -135,7 +142,7 @@ AccelResult divvy_nvidia_metrics(const char *uuid, DeviceMetrics *ret_metrics) {
     if (result != ACCEL_SUCCESS)
         return result;
     if (NVIDIA_ASK(nvmlDeviceGetMemoryInfo, device.handle, &memory) == NVML_SUCCESS) {
-        ret_metrics->memoryUsedBytes = memory.used;
+        ret_metrics->memoryUsedBytes = memory_used(device.handle, memory.used);
         divvy_provider_extra(ret_metrics, "memoryTotalBytes", (double)memory.total);
         divvy_provider_extra(ret_metrics, "memoryFreeBytes", (double)memory.free);
     }

@@ -33,6 +33,7 @@
     X(nvmlDeviceGetVbiosVersion)                                                                   \
     X(nvmlDeviceGetInforomImageVersion)                                                            \
     X(nvmlDeviceGetMemoryInfo)                                                                     \
+    X(nvmlDeviceGetMemoryInfo_v2)                                                                  \
     X(nvmlDeviceGetMemoryBusWidth)                                                                 \
     X(nvmlDeviceGetBAR1MemoryInfo)                                                                 \
     X(nvmlDeviceGetMemoryAffinity)                                                                 \
