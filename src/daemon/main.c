@@ -250,7 +250,7 @@ static int single_start(struct program *program, struct divvy_http_options *http
         accelerator_driver_set(program);
     if (divvy_single_start(program->daemon, &options, &program->single, error) < 0)
         return error->status;
-    http->single = (struct divvy_http_single){program->single, divvy_single_workers_json, divvy_single_worker_json};
+    http->single = (struct divvy_http_single){program->single, divvy_single_workers_json, divvy_single_worker_json, divvy_single_usages_json};
     return 0;
 }
 

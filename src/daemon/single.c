@@ -190,6 +190,56 @@ static json_t *metrics_json(struct divvy_single *single, const char *uid) {
     return metrics;
 }
 
+/* --- for the file of metrics -------------------------------------------------------------------------------------------------- */
+
+static json_t *usage_json(struct divvy_single *single, const struct divvy_backend_worker_usage *usage) {
+    struct divvy_backend_allocation *allocation = divvy_backend_allocation_get(single->allocations, usage->worker);
+    json_t *object = json_pack("{s:s, s:s, s:I, s:f, s:f, s:f}", "WorkerUID", usage->worker, "DeviceUUID", usage->device, "MemoryBytes",
+                               (json_int_t)usage->memory_bytes, "MemoryPercentage", usage->memory_percent, "ComputePercentage",
+                               usage->compute_percent, "ComputeTflops", usage->compute_tflops);
+
+    if (object && allocation)
+        (void)json_object_update_new(object, json_pack("{s:s, s:s, s:s}", "WorkerName", allocation->worker.name, "Namespace",
+                                                       allocation->worker.namespace, "WorkloadName", allocation->worker.workload));
+    divvy_backend_allocation_unref(allocation);
+    return object;
+}
+
+/* `usages` are in order of worker and device: those of one pair are summed up in the first; how many there were. */
+static size_t usage_sum(struct divvy_backend_worker_usage *usages, size_t count) {
+    size_t same = 1;
+
+    for (; same < count && strcmp(usages[same].worker, usages->worker) == 0 && strcmp(usages[same].device, usages->device) == 0; same++) {
+        usages->memory_bytes += usages[same].memory_bytes;
+        usages->memory_percent += usages[same].memory_percent;
+        usages->compute_percent += usages[same].compute_percent;
+        usages->compute_tflops += usages[same].compute_tflops;
+    }
+    return same;
+}
+
+json_t *divvy_single_usages_json(void *data) {
+    struct divvy_single *single = data;
+    cleanup_free struct divvy_backend_worker_usage *usages = NULL;
+    struct divvy_error error = {0, ""};
+    json_t *array;
+    size_t count;
+
+    if (divvy_backend_workers_metrics(single->workers, &usages, &count, &error) < 0) {
+        divvy_log_debug("figures of workers: %s", error.text);
+        return NULL;
+    }
+    array = json_array();
+    for (size_t i = 0, same; array && i < count; i += same) {
+        struct divvy_node_tenant tenant;
+
+        same = usage_sum(&usages[i], count - i);
+        if (divvy_daemon_tenant(single->notes.daemon, usages[i].worker, &tenant) < 0)
+            (void)json_array_append_new(array, usage_json(single, &usages[i]));
+    }
+    return array;
+}
+
 json_t *divvy_single_worker_json(void *data, const char *uid) {
     struct divvy_single *single = data;
     struct divvy_backend_allocation *allocation = divvy_backend_allocation_get(single->allocations, uid);

@@ -35,4 +35,11 @@ void divvy_single_stop(struct divvy_single *single);
 json_t *divvy_single_workers_json(void *single);
 json_t *divvy_single_worker_json(void *single, const char *uid);
 
+/*
+ * What workers use that are no tenants of the daemon: an array of {WorkerUID, WorkerName, Namespace, WorkloadName, DeviceUUID,
+ * MemoryBytes, MemoryPercentage, ComputePercentage, ComputeTflops}, a worker's processes on a device summed up. The caller's; NULL: it
+ * cannot be told. Any thread.
+ */
+json_t *divvy_single_usages_json(void *single);
+
 #endif

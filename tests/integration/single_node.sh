@@ -8,7 +8,7 @@ command -v python3 >/dev/null 2>&1 || { echo "python3 is not installed"; exit 77
 
 work=$(mktemp -d)
 export XDG_RUNTIME_DIR=$work/run DIVVY_SIM_DIR=$work/sim DIVVY_GPU=sim XDG_CONFIG_HOME=$work/config HOME=$work
-export DIVVY_PARTITION_DIR=$work/partitions TENSOR_FUSION_STATE_DIR=$work/state
+export DIVVY_SIM_DEVICES=2 DIVVY_PARTITION_DIR=$work/partitions TENSOR_FUSION_STATE_DIR=$work/state
 unset DIVVY_SOCKET DIVVY_BASE DIVVY_CONFIG DIVVY_LOG TF_LOG_LEVEL TF_ACCELERATOR_LIB_PATH TF_HARDWARE_VENDOR
 mkdir -m 700 "$work/run" "$work/config"
 socket=$work/run/divvy/divvyd.sock log=$work/log daemon=
@@ -120,6 +120,46 @@ no_partition() { ! grep -q "$partition" "$work/state/devices.json"; }
 until_true 10 no_partition || fail "the partition stays"
 [ "$(instances)" = 0 ] || fail "the device still has instances: $("$bin/divvy-sim" mig list 0)"
 "$bin/divvy-sim" mig off 0 >/dev/null || fail "divvy-sim mig off"
+
+# --- killed at any moment of a worker's life: the next daemon makes the file come true ------------------------------------------------
+other_uuid=$(python3 -c "import json; print([d['UUID'] for d in json.load(open('$work/state/devices.json')) if d['UUID'] != '$uuid'][0])")
+"$bin/divvy-sim" mig on 1 >/dev/null || fail "divvy-sim mig on 1"
+life="life-$$" part="part-$$"
+held="{\"WorkerUID\":\"$life\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"soft\",\"Limits\":{\"compute\":\"30\",\"vram\":\"8Gi\"},\"WorkerRunningInfo\":$run}"
+divided="{\"WorkerUID\":\"$part\",\"AllocatedDevices\":[\"$other_uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"partitioned\",\"PartitionTemplateID\":\"1g.18gb\",\"WorkerRunningInfo\":$run}"
+processes() { { grep -slz "^WORKER_ID=$1\$" /proc/[0-9]*/environ || true; } | wc -l; }
+instances_1() { "$bin/divvy-sim" mig list 1 2>/dev/null | grep -c "MIG-" || true; }
+is_true() { # COUNT: of processes, tenants, instances
+    [ "$(processes "$life")" = "$1" ] && [ "$(processes "$part")" = "$1" ] && [ "$(instances_1)" = "$1" ] &&
+        told /api/v1/tenants "[t['id'] for t in a['tenants']] == ['$life'] * $1" && told /api/v1/workers "len(a['data']) == 2 * $1"
+}
+figures() { echo "$(processes "$life") and $(processes "$part") processes, $(instances_1) instances, $(ask /api/v1/tenants)"; }
+for ((round = 0; round < 12; round++)); do
+    if ((round % 2)); then wish '[]'; else wish "[$held,$divided]"; fi
+    sleep "0.$((RANDOM % 3))$((RANDOM % 90 + 10))"
+    kill -KILL "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    if [ $((RANDOM % 3)) = 0 ]; then
+        pid=$(running_pid "$life" || true)
+        [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+    fi
+    start
+    until_true 20 is_true $(((round + 1) % 2)) || fail "round $round: $(figures)"
+done
+"$bin/divvy-sim" mig off 1 >/dev/null || fail "divvy-sim mig off 1"
+
+# --- a worker without limits is in the file of metrics too, one with leases once ----------------------------------------------------
+kill -TERM "$daemon"
+wait "$daemon" || fail "SIGTERM: status $?"
+start --metrics-output-path "$work/metrics" --metrics-interval 1s
+free="{\"WorkerUID\":\"free\",\"WorkerName\":\"pod-7\",\"Namespace\":\"team\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"shared\",\"WorkerRunningInfo\":$run}"
+wish "[$free,$soft]"
+measured() { grep -q "^tf_worker_usage,uuid=GPU-[^ ]*,pod_name=pod-7,namespace=team,worker=free memory_bytes=[1-9][0-9]*i,memory_percentage=0\.[0-9]*,compute_percentage=" "$work/metrics"; }
+until_true 15 measured || fail "the worker without limits is not measured: $(tail -n 5 "$work/metrics")"
+until_true 15 grep -q '^tf_worker_usage.*worker=soft .*compute_throttled_cnt' "$work/metrics" || fail "the tenant is not measured"
+[ "$(grep -c 'worker=soft ' "$work/metrics")" = "$(grep -c 'worker=soft .*compute_throttled_cnt' "$work/metrics")" ] || fail "the tenant is measured twice"
+wish '[]'
+until_true 15 told /api/v1/workers "a['data'] == []" || fail "they are still there: $(ask /api/v1/workers)"
 
 # --- workers that do not say how they are run ------------------------------------------------------------------------------------
 kill -TERM "$daemon"

@@ -55,6 +55,7 @@ struct divvy_http_options {
         void *data;
         json_t *(*workers)(void *data);
         json_t *(*worker)(void *data, const char *uid);
+        json_t *(*usages)(void *data); /* of workers that are no tenants, for the file of metrics: see divvy_single_usages_json */
     } single;
 
     const char *mig_lock_dir; /* folder of the lock files of MIG instances; empty: the MIG library's own */

@@ -32,6 +32,8 @@ struct divvy_metrics_file {
     bool is_json;
     json_t *labels; /* NULL: none; others hold references while they use it */
     uint64_t event; /* the newest that a line was written for; the thread's */
+    json_t *(*workers)(void *data);
+    void *workers_data;
     int fd;
 };
 
@@ -186,6 +188,7 @@ static void measure(struct divvy_metrics_file *file, bool is_json, const char *p
     struct divvy_node_tenant *tenants = NULL;
     struct divvy_node_event *events = NULL;
     struct divvy_metrics_lines lines = {.pool = pool, .is_json = is_json, .labels = labels};
+    json_t *workers = file->workers ? file->workers(file->workers_data) : NULL;
     struct timespec now;
 
     *ret_text = NULL;
@@ -196,10 +199,12 @@ static void measure(struct divvy_metrics_file *file, bool is_json, const char *p
         divvy_daemon_tenants(file->daemon, &tenants, &lines.tenant_count) == 0) {
         lines.devices = devices;
         lines.tenants = tenants;
+        lines.workers = workers;
         lines.event_count = events_take(file, &events);
         lines.events = events;
         *ret_text = divvy_metrics_lines_render(&lines, ret_length);
     }
+    json_decref(workers);
     free(devices);
     free(tenants);
     free(events);
@@ -266,6 +271,8 @@ int divvy_metrics_file_start(struct divvy_daemon *daemon, const struct divvy_met
     if (!file)
         return divvy_error_set(error, -ENOMEM, "out of memory");
     file->daemon = daemon;
+    file->workers = settings->workers;
+    file->workers_data = settings->workers_data;
     file->fd = -1;
     pthread_mutex_init(&file->lock, NULL);
     pthread_condattr_init(&attributes);

@@ -24,6 +24,12 @@ struct divvy_metrics_file_settings {
     bool is_json;
     const char *labels; /* JSON object {pod label: tag name}, "null" or empty */
     const char *pool;   /* empty or NULL: "unknown" */
+    /*
+     * Workers that are no tenants, for whom others know what they use: an array of what divvy_single_usages_json tells, the caller's. NULL:
+     * there are none such. Asked by the file's thread at each measurement; not changed by a reload.
+     */
+    json_t *(*workers)(void *data);
+    void *workers_data;
 };
 
 struct divvy_metrics_file;
@@ -54,6 +60,7 @@ struct divvy_metrics_lines {
     size_t device_count;
     const struct divvy_node_tenant *tenants;
     size_t tenant_count;
+    const json_t *workers; /* array, or NULL: see settings */
     const json_t *labels; /* {label of a pod: tag}, or NULL; checked by divvy_metrics_labels_read */
     const struct divvy_node_event *events; /* what happened since the measurement before; others than those of processes are passed over */
     size_t event_count;

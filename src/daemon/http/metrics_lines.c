@@ -151,6 +151,36 @@ static void worker_lines(struct line *line, const struct divvy_node_tenant *tena
     json_decref(labels);
 }
 
+static void tag_in(struct line *line, const char *name, const json_t *worker, const char *key) {
+    tag(line, name, json_string_value(json_object_get(worker, key)));
+}
+
+static void field_in(struct line *line, const char *name, const json_t *worker, const char *key) {
+    const json_t *value = json_object_get(worker, key);
+
+    if (json_is_number(value))
+        field(line, name, json_number_value(value));
+}
+
+/* A worker that is no tenant: what the driver tells of its processes. Nobody throttles it. */
+static void other_worker_line(struct line *line, const json_t *worker) {
+    const json_t *bytes = json_object_get(worker, "MemoryBytes");
+
+    line_begin(line, "tf_worker_usage");
+    tag_in(line, "uuid", worker, "DeviceUUID");
+    tag(line, "node", line->all->node);
+    tag(line, "pool", line->all->pool);
+    tag_in(line, "pod_name", worker, "WorkerName");
+    tag_in(line, "namespace", worker, "Namespace");
+    tag_in(line, "workload", worker, "WorkloadName");
+    tag_in(line, "worker", worker, "WorkerUID");
+    field_whole(line, "memory_bytes", json_is_integer(bytes) && json_integer_value(bytes) > 0 ? (uint64_t)json_integer_value(bytes) : 0);
+    field_in(line, "memory_percentage", worker, "MemoryPercentage");
+    field_in(line, "compute_percentage", worker, "ComputePercentage");
+    field_in(line, "compute_tflops", worker, "ComputeTflops");
+    line_end(line, line->all->realtime_ns);
+}
+
 /* --- what happened -------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -206,6 +236,8 @@ char *divvy_metrics_lines_render(const struct divvy_metrics_lines *lines, size_t
     for (size_t i = 0; i < lines->tenant_count; i++)
         if (lines->tenants[i].process_count > 0)
             worker_lines(&line, &lines->tenants[i]);
+    for (size_t i = 0; i < json_array_size(lines->workers); i++)
+        other_worker_line(&line, json_array_get(lines->workers, i));
     for (size_t i = 0; i < lines->event_count; i++)
         event_line(&line, &lines->events[i]);
     return divvy_http_buffer_take(&out, ret_length);

@@ -166,6 +166,8 @@ static void metrics_settings(const struct divvy_http_options *options, struct di
         .is_json = options->metrics_json,
         .labels = options->metrics_labels,
         .pool = options->pool,
+        .workers = options->single.usages,
+        .workers_data = options->single.data,
     };
 }
 

@@ -485,6 +485,7 @@ static void test_lines(void **unused) {
     struct divvy_metrics_lines lines = {.node = "node 1", .pool = "a=b,c", .realtime_ns = 1700000000123456789};
     struct divvy_node_device *devices;
     struct divvy_node_tenant *tenants;
+    json_t *workers;
     size_t length;
     char *text;
 
@@ -507,6 +508,15 @@ static void test_lines(void **unused) {
         "compute_tflops=491.7815,compute_throttled_cnt=0,compute_throttled_seconds=1.5,vram_freezed_cnt=0,vram_resumed_cnt=0 "
         "1700000000123\n");
     free(text);
+    workers = json_pack("[{s:s, s:s, s:s, s:I, s:f}, {s:s}]", "WorkerUID", "a b", "WorkerName", "", "DeviceUUID", "MIG-1", "MemoryBytes",
+                        (json_int_t)4096, "ComputePercentage", 12.5, "WorkerUID", "nothing known");
+    lines.workers = workers;
+    text = divvy_metrics_lines_render(&lines, &length);
+    assert_non_null(strstr(text, "\ntf_worker_usage,uuid=MIG-1,node=node\\ 1,pool=a\\=b\\,c,worker=a\\ b memory_bytes=4096i,"
+                                 "compute_percentage=12.5 1700000000123\n"));
+    free(text);
+    lines.workers = NULL;
+    json_decref(workers);
     lines.is_json = true;
     text = divvy_metrics_lines_render(&lines, &length);
     for (char *line = text, *next; *line; line = next) {
