@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 
 #include "backend/environment.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/table.h"
 
@@ -38,26 +39,28 @@ static int variable_set(struct divvy_backend_environment *environment, const cha
                : divvy_backend_environment_set(environment, name, value);
 }
 
-/* The same value for each of its devices, by index: those are the devices that it sees. */
-static int limits_format(size_t devices, unsigned long long value, char *ret_text,
-                         size_t size_bytes) {
-    size_t length = (size_t)snprintf(ret_text, size_bytes, "{");
+/* The same value for each of its devices, by UUID: indices would count all devices of the machine. */
+static int limits_set(struct divvy_backend_environment *environment, const char *name,
+                      const json_t *devices, uint64_t value) {
+    cleanup_free char *text = NULL;
+    json_t *limits = json_object();
+    int status = limits ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < devices && length < size_bytes; i++)
-        length += (size_t)snprintf(ret_text + length, size_bytes - length, "%s\"%zu\": %llu",
-                                   i ? ", " : "", i, value);
-    if (length < size_bytes)
-        length += (size_t)snprintf(ret_text + length, size_bytes - length, "}");
-    return length < size_bytes ? 0 : -ENAMETOOLONG;
+    for (size_t i = 0; i < json_array_size(devices) && status == 0; i++)
+        status = json_object_set_new(limits, json_string_value(json_array_get(devices, i)),
+                                     json_integer((json_int_t)value)) < 0
+                     ? -ENOMEM
+                     : 0;
+    text = status == 0 ? json_dumps(limits, JSON_COMPACT) : NULL;
+    json_decref(limits);
+    return text ? divvy_backend_environment_set(environment, name, text) : -ENOMEM;
 }
 
 /* Soft isolation: the limiter is loaded into the worker and holds it to its share. */
 static int soft_limits_set(const struct divvy_agent *agent, const struct divvy_agent_wish *wish,
                            struct divvy_backend_environment *environment,
                            struct divvy_error *error) {
-    char text[2048];
-    size_t devices = json_array_size(wish->devices);
-    int status = 0;
+    int status;
 
     if (!wish->memory_bytes && !wish->percent)
         return 0;
@@ -65,12 +68,11 @@ static int soft_limits_set(const struct divvy_agent *agent, const struct divvy_a
         return divvy_error_set(error, -ENOENT,
                                "its limits need libcuda_limiter.so, which is not installed here");
     status = variable_set(environment, "LD_PRELOAD", "%s", agent->limiter);
-    if (status == 0 && wish->memory_bytes &&
-        (status = limits_format(devices, wish->memory_bytes, text, sizeof text)) == 0)
-        status = divvy_backend_environment_set(environment, "TENSOR_FUSION_CUDA_MEM_LIMIT", text);
-    if (status == 0 && wish->percent &&
-        (status = limits_format(devices, wish->percent, text, sizeof text)) == 0)
-        status = divvy_backend_environment_set(environment, "TENSOR_FUSION_CUDA_UP_LIMIT", text);
+    if (status == 0 && wish->memory_bytes)
+        status = limits_set(environment, "TENSOR_FUSION_CUDA_MEM_LIMIT", wish->devices,
+                            wish->memory_bytes);
+    if (status == 0 && wish->percent)
+        status = limits_set(environment, "TENSOR_FUSION_CUDA_UP_LIMIT", wish->devices, wish->percent);
     return status < 0 ? divvy_error_set_errno(error, status, "its limits") : 0;
 }
 

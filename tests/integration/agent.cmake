@@ -4,10 +4,10 @@ if(TARGET ggo AND TARGET backend_tcp_worker)
     add_executable(agent_platform ${CMAKE_CURRENT_SOURCE_DIR}/agent_parts/platform.c)
     target_link_libraries(agent_platform PRIVATE divvy_flags ${MICROHTTPD} jansson crypto pthread)
     set_target_properties(agent_platform PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-    foreach(part cli life)
+    foreach(part cli life soft)
         add_test(NAME integration/agent_${part}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/agent_${part}.sh $<TARGET_FILE:ggo> $<TARGET_FILE:agent_platform> $<TARGET_FILE:backend_tcp_worker>
-                ${CMAKE_BINARY_DIR}/lib)
+                ${CMAKE_BINARY_DIR}/lib ${CMAKE_BINARY_DIR}/tests)
         set_tests_properties(integration/agent_${part} PROPERTIES LABELS integration TIMEOUT 240 SKIP_RETURN_CODE 77)
     endforeach()
 endif()
