@@ -1,0 +1,7 @@
+# divvy-relay between clients of virtual machines and a worker that is played.
+find_program(PYTHON3 python3)
+if(PYTHON3 AND TARGET divvy-relay)
+    add_test(NAME integration/relay_pipeline
+        COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/pipeline.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_pipeline PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()
