@@ -21,6 +21,7 @@
 #define TURN_FILE      ".create"
 #define TURN_WAIT_NS   (10 * DIVVY_NS_PER_SECOND)
 #define TURN_PAUSE_NS  (5 * DIVVY_NS_PER_MS)
+#define TAKE_TRIES     20
 #define DESTROY_TRIES  20 /* the driver lets go of a dead process's memory a moment later */
 #define DESTROY_PAUSE_NS (50 * DIVVY_NS_PER_MS)
 #define MARK_PREFIX    "."
@@ -65,7 +66,7 @@ bool divvy_mig_is_marked(const struct divvy_mig_folder *folder, const char *uuid
 
 /* --- one at a time -------------------------------------------------------------------------------------------- */
 
-static int turn_take(const struct divvy_mig_folder *folder, struct divvy_mig_error *error) {
+int divvy_mig_turn_take(const struct divvy_mig_folder *folder, struct divvy_mig_error *error) {
     int fd = divvy_core_sys_openat(folder->fd, TURN_FILE, O_CREAT | O_RDONLY | O_NOFOLLOW, 0644);
     uint64_t end_ns = divvy_core_clock_ns() + TURN_WAIT_NS;
 
@@ -192,11 +193,19 @@ destroy_instance:
     return status;
 }
 
-/* Without its lock, whoever looks for what the dead left would destroy it. */
+/*
+ * Without its lock, whoever looks for what the dead left would destroy it. An instance in the same place has the same UUID: the
+ * lock of the one before may still be about to go.
+ */
 static int created_take(struct divvy_mig_folder *folder, int64_t ttl_ns, const struct divvy_mig_device *device,
                         struct divvy_mig_lock *ret_lock, struct divvy_mig_error *error) {
     struct divvy_mig_holder holder;
     int status = divvy_mig_lock_take(folder, device->uuid, ttl_ns, 0, ret_lock, &holder, error);
+
+    for (int tries = 0; status == -EBUSY && tries < TAKE_TRIES; tries++) {
+        pause_ns(TURN_PAUSE_NS);
+        status = divvy_mig_lock_take(folder, device->uuid, ttl_ns, 0, ret_lock, &holder, error);
+    }
 
     if (status == -EBUSY)
         return divvy_mig_error_set(error, status, "another program took %s as soon as it was created", device->uuid);
@@ -229,7 +238,7 @@ int divvy_mig_create_instance(struct divvy_mig *mig, const struct divvy_mig_fold
 int divvy_mig_create(struct divvy_mig *mig, struct divvy_mig_folder *folder, const struct divvy_mig_profile *wanted,
                      const char *gpu_uuid, int64_t ttl_ns, struct divvy_mig_device *ret_device,
                      struct divvy_mig_lock *ret_lock, struct divvy_mig_error *error) {
-    int status, turn = turn_take(folder, error);
+    int status, turn = divvy_mig_turn_take(folder, error);
 
     if (turn < 0)
         return turn;
@@ -345,7 +354,9 @@ int divvy_mig_reap(struct divvy_mig *mig, const char *lock_dir, struct divvy_mig
 
     if (status < 0)
         return status == -ENOENT ? 0 : status;
-    turn = turn_take(&folder, error);
+    turn = divvy_mig_turn_take(&folder, error);
+    divvy_mig_list_free(mig->fresh); /* read before it was our turn */
+    mig->fresh = NULL;
     status = turn < 0 ? turn : divvy_mig_list(mig, 0, &list, error);
     if (status == 0) {
         for (uint32_t i = 0; i < list->count && status >= 0; i++) {

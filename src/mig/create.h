@@ -10,6 +10,11 @@
 #include "mig/lock.h"
 
 /*
+ * Whoever creates or destroys does it in turn: waits for up to ten seconds. The descriptor that holds it, to be closed. -EBUSY.
+ */
+int divvy_mig_turn_take(const struct divvy_mig_folder *folder, struct divvy_mig_error *error);
+
+/*
  * Makes an instance that is wanted, on the GPU where the fewest more of it would fit (gpu_uuid NULL: any that has MIG on), marks
  * it, takes its lock for this process and describes it. One process at a time; blocks for up to ten seconds until it is its
  * turn. What fails half way is undone. -ENOTSUP: no GPU offers the profile; -ENOSPC: no room; -EPERM; -EBUSY: others are at it,
@@ -29,7 +34,10 @@ int divvy_mig_create_instance(struct divvy_mig *mig, const struct divvy_mig_fold
 /* Whether the instance carries a mark that can be believed (of this user or root). */
 bool divvy_mig_is_marked(const struct divvy_mig_folder *folder, const char *uuid);
 
-/* Destroys an instance that the caller has reserved, and its mark. -EBUSY: it is in use; the mark stays. */
+/*
+ * Destroys an instance that the caller has reserved, and its mark, in the caller's turn: another one made in its place has the same
+ * UUID, and so the same mark. -EBUSY: it is in use; the mark stays.
+ */
 int divvy_mig_destroy(struct divvy_mig *mig, const struct divvy_mig_folder *folder, const char *uuid,
                       struct divvy_mig_error *error);
 

@@ -2,6 +2,7 @@
 #include "mig/reservation.h"
 
 #include "core/clock.h"
+#include "core/sys.h"
 #include "mig/apart.h"
 #include "mig/create.h"
 #include "mig/error.h"
@@ -122,13 +123,10 @@ static void heartbeat_stop(struct divvy_mig_reservation *reservation) {
 
 /* --- release -------------------------------------------------------------------------------------------------- */
 
-/* While the lock keeps others off it: one that is somebody else's by now is theirs. */
-static int created_destroy(struct divvy_mig_reservation *reservation, struct divvy_mig_error *error) {
+static int created_destroy(const struct divvy_mig_reservation *reservation, struct divvy_mig_error *error) {
     struct divvy_mig *mig;
     int status;
 
-    if (!divvy_mig_lock_is_ours(&reservation->folder, &reservation->lock))
-        return 0;
     if (reservation->is_apart)
         return divvy_mig_apart_destroy(reservation->library, &reservation->folder, reservation->device.uuid, error);
     status = divvy_mig_open(reservation->library, &mig, error);
@@ -140,16 +138,20 @@ static int created_destroy(struct divvy_mig_reservation *reservation, struct div
 }
 
 int divvy_mig_release(struct divvy_mig_reservation *reservation, struct divvy_mig_error *error) {
-    int status = 0, released;
+    int status = 0, released, turn = -1;
 
     if (!reservation)
         return 0;
     if (reservation->lock.owner == getpid()) {
         heartbeat_stop(reservation);
-        if (reservation->is_created)
+        /* While the lock keeps others off it; one that is somebody else's by now is theirs. */
+        if (reservation->is_created && divvy_mig_lock_is_ours(&reservation->folder, &reservation->lock))
+            status = turn = divvy_mig_turn_take(&reservation->folder, error);
+        if (turn >= 0)
             status = created_destroy(reservation, error);
     }
     released = divvy_mig_lock_release(&reservation->folder, &reservation->lock);
+    divvy_core_sys_close(&turn); /* not before: the next one of its UUID is the next maker's */
     if (released == -ESTALE)
         status = divvy_mig_error_set(error, released, "the lock file %s was not ours any more, and is left alone",
                                      reservation->path);

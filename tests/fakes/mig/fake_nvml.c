@@ -10,6 +10,7 @@
  *   FAKE_MIG_NAMES  "none": instances have no name; "plain": the name of their GPU
  *   FAKE_MIG_LEGACY set: UUIDs of instances as MIG-GPU-…/GI/CI
  *   FAKE_MIG_STATE  a file that processes share, so that what one creates is seen by all
+ *   FAKE_MIG_SLOW   microseconds that each call takes
  *   FAKE_MIG_CALLS  a file to which the number of calls is written at nvmlShutdown
  */
 #include "cuda/nvml.h"
@@ -126,7 +127,11 @@ static void failures_read(const char *text) {
 }
 
 static nvmlReturn_t step(const char *symbol) {
+    const char *slow = getenv("FAKE_MIG_SLOW");
+
     calls++;
+    if (slow)
+        (void)usleep((useconds_t)strtoul(slow, NULL, 10));
     for (unsigned int i = 0; i < failure_count; i++) {
         if (failures[i].symbol[0] != '#' && strcmp(failures[i].symbol, symbol) != 0)
             continue;
