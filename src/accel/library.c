@@ -20,6 +20,8 @@ static struct divvy_accel_library *libraries;
 
 /* Whose call this thread is in: a library's messages come without a word on whose they are. */
 static __thread struct divvy_accel *calling;
+/* What it complained of last in this thread's newest call; empty: nothing. */
+static __thread char complaint[160];
 
 /* --- messages ------------------------------------------------------------------------------------------------ */
 
@@ -48,6 +50,7 @@ static divvy_log_level_t level_of(const char *level) {
 
 static void message_receive(const char *level, const char *message) {
     char text[MESSAGE_BYTES], clean[MESSAGE_BYTES];
+    divvy_log_level_t importance = level_of(level);
     size_t length = message ? strnlen(message, sizeof text - 1) : 0;
 
     if (length == 0)
@@ -57,7 +60,9 @@ static void message_receive(const char *level, const char *message) {
         length--;
     text[length] = '\0';
     divvy_text_clean(text, clean, sizeof clean);
-    tell(calling, level_of(level), clean);
+    if (calling && importance == DIVVY_LOG_ERROR)
+        (void)snprintf(complaint, sizeof complaint, "%.*s", (int)sizeof complaint - 1, clean);
+    tell(calling, importance, clean);
 }
 
 void divvy_accel_warn(struct divvy_accel *accel, const char *format, ...) {
@@ -75,6 +80,7 @@ void divvy_accel_warn(struct divvy_accel *accel, const char *format, ...) {
 void divvy_accel_enter(struct divvy_accel *accel) {
     (void)pthread_mutex_lock(&accel->library->lock);
     calling = accel;
+    complaint[0] = '\0';
 }
 
 void divvy_accel_leave(struct divvy_accel *accel) {
@@ -106,7 +112,8 @@ int divvy_accel_result(const struct divvy_accel *accel, const char *function, in
         return 0;
     if (result < 0 || (size_t)result >= sizeof results / sizeof results[0])
         return divvy_accel_nonsense(accel, function, error, "unknown result %d", result);
-    return divvy_error_set(error, results[result].status, "%s: %s: %s", file_of(accel), function, results[result].words);
+    return divvy_error_set(error, results[result].status, "%s: %s: %s%s%s", file_of(accel), function, results[result].words,
+                           complaint[0] ? ": " : "", complaint);
 }
 
 int divvy_accel_nonsense(const struct divvy_accel *accel, const char *function, struct divvy_error *error, const char *format, ...) {

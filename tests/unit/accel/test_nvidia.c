@@ -384,6 +384,7 @@ static void test_partition_refused(void **state) {
     (void)state;
     assert_int_equal(divvy_accel_partition_assign(accel, "19", devices.devices[0].uuid, &partition, &error), -EOPNOTSUPP);
     assert_non_null(strstr(last_message, "MIG is off"));
+    assert_non_null(strstr(error.text, "not supported: MIG is off on GPU-")); /* who asked is told, too */
     assert_int_equal(divvy_accel_partition_assign(accel, "19", "GPU-00000000-0000-0000-0000-000000000000", &partition, &error), -ENOENT);
     for (size_t i = 0; i < 7; i++)
         assert_int_equal(assign("1g.18gb", &seven[i]), 0);
