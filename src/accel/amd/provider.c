@@ -133,7 +133,7 @@ static bool uuid_read(uint32_t index, char *field, size_t size_bytes) {
 
 static AccelResult index_find(const char *uuid, uint32_t *ret_index) {
     char own[UUID_STRING_LENGTH];
-    size_t devices;
+    size_t devices = 0;
     AccelResult result = count(&devices);
 
     if (result != ACCEL_SUCCESS)

@@ -154,7 +154,7 @@ static bool is_wanted(const struct nvidia_device *device, void *data) {
 AccelResult divvy_nvidia_find(const char *uuid, struct nvidia_device *ret_device) {
     struct nvidia_device gpu;
     struct wanted wanted = {.uuid = uuid, .found = ret_device};
-    size_t count;
+    size_t count = 0;
     AccelResult result = divvy_nvidia_count(&count);
 
     if (result != ACCEL_SUCCESS)
