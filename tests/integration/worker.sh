@@ -41,7 +41,9 @@ worker_end() { # SIGTERM ends it cleanly
     [ $status = 0 ] || fail "status $status after SIGTERM"
     [ ! -e "$work/sock" ] || fail "the socket is left over"
 }
-used_is() { [ "$("$bin/divvy-sim" busy --json | grep -o '"used_bytes": *[0-9]*' | head -n 1 | grep -o '[0-9]*$')" = "$1" ]; }
+used() { "$bin/divvy-sim" busy --json | grep -o '"used_bytes": *[0-9]*' | head -n 1 | grep -o '[0-9]*$'; }
+used_is() { [ "$(used)" = "$1" ]; }
+used_at_most() { [ "$(used)" -le "$1" ]; }
 
 # ---- the JSON dialect; ends ----
 worker_start --clients 64
@@ -53,6 +55,59 @@ status=0
 grep -q "port $port" "$work/second.log" || fail "a taken port is not named"
 worker_end
 until_true 10 used_is 0 || fail "memory is left on the GPU"
+
+# ---- divvy's protocol, through the client ----
+worker_start --memory 1GiB
+client() { "$bin/divvy-client" -w "unix:$work/sock" "$@"; }
+[ "$(client vector-add 1,2,3 4,5,6)" = "GPU Result: [5, 7, 9]" ] || fail "vector-add"
+[ "$("$bin/divvy-client" -w "127.0.0.1:$port" vector-add 1.5,2 4,5)" = "GPU Result: [5.5, 7.0]" ] || fail "vector-add over TCP"
+client devices | grep -q '1024 MiB' || fail "the client sees more than the tenant's memory"
+for transport in "unix:$work/sock" "tcp:127.0.0.1:$port"; do
+    for size in 1 4095 4096 4097 1MiB 8MiB; do
+        "$bin/divvy-client" -w "$transport" bandwidth $size >"$work/client.log" || fail "$size bytes over $transport"
+    done
+    "$bin/divvy-client" -w "$transport" saxpy 10000 >"$work/client.log" || fail "saxpy over $transport"
+    "$bin/divvy-client" -w "$transport" matmul 20 >"$work/client.log" || fail "matmul over $transport"
+    "$bin/divvy-client" -w "$transport" launches 1000 >"$work/client.log" || fail "launches over $transport"
+    "$bin/divvy-client" -w "$transport" latency 10 >"$work/client.log" || fail "latency over $transport"
+done
+status=0
+client bandwidth 1100MiB >"$work/client.log" 2>&1 || status=$?
+[ $status = 1 ] && grep -q 'answers 2' "$work/client.log" || fail "more memory than the tenant has: $status"
+status=0
+client vector-add 1,2 3 2>"$work/client.log" || status=$?
+[ $status = 1 ] && [ "$(wc -l <"$work/client.log")" = 1 ] || fail "a job that is wrong: $status"
+
+# ---- clients and processes that are killed hold nothing, and the worker goes on ----
+"$parts/hostile.py" "$work/sock" "$port" || fail "hostile clients"
+base=$(used)
+"$parts/holder.py" "$work/sock" 600 >"$work/holder.log" &
+holder=$!
+until_true 20 grep -q holds "$work/holder.log" || fail "no memory for a client"
+[ "$(used)" -ge $((base + 629145600)) ] || fail "a client's memory is not charged"
+kill -KILL $holder
+until_true 10 used_at_most "$base" || fail "a killed client's memory is left"
+"$parts/holder.py" "$work/sock" 600 >"$work/holder2.log" &
+holder=$!
+until_true 20 grep -q holds "$work/holder2.log" || fail "no memory for a second client"
+serving=$(grep -o 'served by [0-9]*' "$work/holder2.log" | cut -d' ' -f3)
+[ "$serving" -gt 1 ] && kill -KILL "$serving"
+wait $holder || fail "the client of a killed process does not notice"
+until_true 10 used_at_most "$base" || fail "a killed process's memory is left"
+client vector-add 1 2 >"$work/client.log" || fail "the worker does not go on"
+worker_end
+until_true 10 used_is 0 || fail "memory is left on the GPU"
+
+# ---- the worker's acceptor killed: clients get an end, nothing is left ----
+worker_start
+"$parts/holder.py" "$work/sock" 600 >"$work/holder3.log" &
+holder=$!
+until_true 20 grep -q holds "$work/holder3.log" || fail "no memory for a third client"
+kill -KILL "$worker" && { wait "$worker" || true; }
+wait $holder || fail "the client of a killed worker does not notice"
+until_true 10 used_is 0 || fail "a killed worker's memory is left"
+worker_start # over the socket that was left over
+worker_end
 
 # ---- wrong arguments ----
 for wrong in "-p 70000" "-n shmem" "-n pigeon" "--clients 0" "--wrong" "extra" "-p" "--bind example -p 0"; do

@@ -140,8 +140,8 @@ static void vector_add(struct job *job) {
     }
     numbers_take(a, is_double, elements);
     numbers_take(b, is_double, elements + count * ELEMENT_BYTES);
-    if (divvy_worker_vector_add(job->vector, is_double, elements, elements + count * ELEMENT_BYTES, count,
-                                job->current, elements + 2 * count * ELEMENT_BYTES, &error) < 0)
+    if (divvy_worker_vector_add(job->vector, is_double, elements, count, job->current,
+                                elements + 2 * count * ELEMENT_BYTES, &error) < 0)
         refuse(job->answer, error.status == -ENOMEM ? DIVVY_WIRE_CODE_TOO_LARGE : DIVVY_WIRE_CODE_CUDA, "%s",
                error.text);
     else

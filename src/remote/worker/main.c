@@ -96,6 +96,12 @@ static void ready_tell(const struct divvy_worker_listen *listener) {
         divvy_log_at(DIVVY_LOG_INFO, &field, 1, "Worker listening on %s", listener->path);
 }
 
+/* What whoever started this worker counts on and does not get. */
+static void missing_tell(void) {
+    if (is_set("TF_ENABLE_URL_AUTH"))
+        divvy_log_warn("TF_ENABLE_URL_AUTH is set, but this worker checks no codes: whoever can connect can use the GPU");
+}
+
 static int work(const struct divvy_worker_options *options) {
     struct divvy_worker_listen listener;
     struct divvy_error error = {0};
@@ -103,6 +109,7 @@ static int work(const struct divvy_worker_options *options) {
 
     if (status < 0)
         return complain(&error);
+    missing_tell();
     status = divvy_worker_acceptor_run(&listener, options->clients, ready_tell, &error);
     divvy_worker_listen_close(&listener);
     return status < 0 ? complain(&error) : EXIT_OK;

@@ -33,8 +33,10 @@ static int context_enter(struct divvy_worker_vector *vector, struct divvy_error 
     TRY(cuCtxSetCurrent, vector->context);
     if (!vector->module)
         TRY(cuModuleLoadDataEx, &vector->module, DIVVY_REMOTE_PTX_VECTOR_ADD, 0, NULL, NULL);
-    TRY(cuModuleGetFunction, &vector->add_s64, vector->module, "add_s64");
-    TRY(cuModuleGetFunction, &vector->add_f64, vector->module, "add_f64");
+    if (!vector->add_s64)
+        TRY(cuModuleGetFunction, &vector->add_s64, vector->module, "add_s64");
+    if (!vector->add_f64)
+        TRY(cuModuleGetFunction, &vector->add_f64, vector->module, "add_f64");
     return 0;
 }
 
@@ -51,16 +53,15 @@ static int memory_have(struct divvy_worker_vector *vector, size_t bytes,
     return 0;
 }
 
-static int compute(struct divvy_worker_vector *vector, bool is_double, const void *a,
-                   const void *b, size_t count, void *ret_sum, struct divvy_error *error) {
+static int compute(struct divvy_worker_vector *vector, bool is_double, const void *operands, size_t count, void *ret_sum,
+                   struct divvy_error *error) {
     size_t bytes = count * ELEMENT_BYTES;
     CUdeviceptr at_a = vector->memory, at_b = at_a + bytes, at_sum = at_b + bytes;
     uint64_t number = count;
     void *parameters[] = {&at_a, &at_b, &at_sum, &number};
     unsigned int blocks = (unsigned int)((count + BLOCK_THREADS - 1) / BLOCK_THREADS);
 
-    TRY(cuMemcpyHtoD_v2, at_a, a, bytes);
-    TRY(cuMemcpyHtoD_v2, at_b, b, bytes);
+    TRY(cuMemcpyHtoD_v2, at_a, operands, 2 * bytes);
     TRY(cuLaunchKernel, is_double ? vector->add_f64 : vector->add_s64, blocks, 1, 1, BLOCK_THREADS,
         1, 1, 0, NULL, parameters, NULL);
     TRY(cuMemcpyDtoH_v2, ret_sum, at_sum, bytes);
@@ -75,9 +76,8 @@ static int memory_shrink(struct divvy_worker_vector *vector, struct divvy_error 
     return 0;
 }
 
-int divvy_worker_vector_add(struct divvy_worker_vector *vector, bool is_double, const void *a,
-                            const void *b, size_t count, CUcontext current, void *ret_sum,
-                            struct divvy_error *error) {
+int divvy_worker_vector_add(struct divvy_worker_vector *vector, bool is_double, const void *operands,
+                            size_t count, CUcontext current, void *ret_sum, struct divvy_error *error) {
     uint64_t bytes;
     int status;
 
@@ -88,7 +88,7 @@ int divvy_worker_vector_add(struct divvy_worker_vector *vector, bool is_double, 
     if (status == 0)
         status = memory_have(vector, bytes, error);
     if (status == 0)
-        status = compute(vector, is_double, a, b, count, ret_sum, error);
+        status = compute(vector, is_double, operands, count, ret_sum, error);
     if (status == 0)
         status = memory_shrink(vector, error);
     (void)vector->driver->cuCtxSetCurrent(current);

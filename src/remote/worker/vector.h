@@ -19,12 +19,11 @@ struct divvy_worker_vector {
 };
 
 /*
- * sum[i] = a[i] + b[i] of `count` >= 1 elements of 8 bytes, int64_t (wraps) or double. Blocks until it is done; `current` is
+ * sum[i] = a[i] + b[i] of `count` >= 1 elements of 8 bytes, int64_t (wraps) or double; `operands` is a and behind it b. Blocks until it is done; `current` is
  * made current again (NULL: none). -EIO when the GPU refuses, with the call and the driver's name of the error; nothing is
  * written then. -ENOMEM: out of device memory.
  */
-int divvy_worker_vector_add(struct divvy_worker_vector *vector, bool is_double, const void *a,
-                            const void *b, size_t count, CUcontext current, void *ret_sum,
-                            struct divvy_error *error);
+int divvy_worker_vector_add(struct divvy_worker_vector *vector, bool is_double, const void *operands,
+                            size_t count, CUcontext current, void *ret_sum, struct divvy_error *error);
 
 #endif

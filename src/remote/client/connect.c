@@ -1,0 +1,107 @@
+/* Addresses of workers: see divvy/client.h. Names are not resolved: a program in a small guest has no resolver. */
+#include "remote/client/stream.h"
+
+#include "core/parse.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+union any_address {
+    struct sockaddr any;
+    struct sockaddr_un local;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+};
+
+static int socket_connect(const union any_address *address, socklen_t length, uint32_t timeout_ms) {
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, status;
+    struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
+
+    if (fd < 0)
+        return -errno;
+    /* Also bounds connect. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    if (address->any.sa_family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    do
+        status = connect(fd, &address->any, length) < 0 ? -errno : 0;
+    while (status == -EINTR);
+    if (status == 0)
+        return fd;
+    (void)close(fd);
+    return status == -EINPROGRESS ? -ETIMEDOUT : status;
+}
+
+static int unix_connect(const char *path, uint32_t timeout_ms) {
+    union any_address address = {.local.sun_family = AF_UNIX};
+
+    if (path[0] == '\0' || strlen(path) >= sizeof address.local.sun_path)
+        return -EINVAL;
+    memcpy(address.local.sun_path, path, strlen(path) + 1);
+    return socket_connect(&address, sizeof address.local, timeout_ms);
+}
+
+static int tcp_connect(const char *text, uint32_t timeout_ms) {
+    const char *colon = strrchr(text, ':'), *host = text;
+    size_t length = colon ? (size_t)(colon - text) : 0;
+    union any_address address;
+    uint64_t port;
+    char name[64];
+
+    if (!colon || divvy_core_u64_parse(colon + 1, strlen(colon + 1), &port, NULL) < 0 || port < 1 || port > UINT16_MAX)
+        return -EINVAL;
+    if (length >= 2 && host[0] == '[' && host[length - 1] == ']') {
+        host++;
+        length -= 2;
+    }
+    if (length == 0 || length >= sizeof name)
+        return -EINVAL;
+    memcpy(name, host, length);
+    name[length] = '\0';
+    memset(&address, 0, sizeof address);
+    if (inet_pton(AF_INET, strcmp(name, "localhost") == 0 ? "127.0.0.1" : name, &address.four.sin_addr) == 1) {
+        address.four.sin_family = AF_INET;
+        address.four.sin_port = htons((uint16_t)port);
+        return socket_connect(&address, sizeof address.four, timeout_ms);
+    }
+    if (inet_pton(AF_INET6, name, &address.six.sin6_addr) != 1)
+        return -EINVAL;
+    address.six.sin6_family = AF_INET6;
+    address.six.sin6_port = htons((uint16_t)port);
+    return socket_connect(&address, sizeof address.six, timeout_ms);
+}
+
+static int serial_open(const char *path) {
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    struct termios mode;
+
+    if (fd < 0)
+        return -errno;
+    /* A virtio-serial port has no line discipline; a serial line has one, which must keep bytes as they are. */
+    if (tcgetattr(fd, &mode) == 0) {
+        cfmakeraw(&mode);
+        (void)tcsetattr(fd, TCSANOW, &mode);
+    }
+    return fd;
+}
+
+int divvy_client_stream_connect(const char *address, uint32_t timeout_ms, bool *ret_is_socket) {
+    *ret_is_socket = strncmp(address, "serial:", 7) != 0;
+    if (!*ret_is_socket)
+        return serial_open(address + 7);
+    if (strncmp(address, "unix:", 5) == 0)
+        return unix_connect(address + 5, timeout_ms);
+    if (strncmp(address, "tcp:", 4) == 0)
+        return tcp_connect(address + 4, timeout_ms);
+    return strchr(address, '/') ? unix_connect(address, timeout_ms) : tcp_connect(address, timeout_ms);
+}

@@ -1,0 +1,268 @@
+/* Requests out, answers in: see stream.h. */
+#include "remote/client/stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define HEADER_BYTES sizeof(struct divvy_wire_header)
+
+/* Room for the head of one more frame behind a full batch. */
+#define HEAD_BYTES (HEADER_BYTES + DIVVY_WIRE_WORDS_MAX * sizeof(uint64_t))
+#define OUT_BYTES  (DIVVY_CLIENT_BATCH_BYTES + HEAD_BYTES)
+
+static int lost(struct divvy_client *client, int status, const char *text) {
+    if (client->fd >= 0)
+        (void)close(client->fd);
+    client->fd = -1;
+    client->out_length = 0;
+    (void)strncpy(client->text, text, sizeof client->text - 1);
+    return status;
+}
+
+/* --- out ------------------------------------------------------------------------------------------------- */
+
+static ssize_t vector_send(const struct divvy_client *client, struct iovec *parts, size_t count) {
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+
+    return client->is_socket ? sendmsg(client->fd, &message, MSG_NOSIGNAL) : writev(client->fd, parts, (int)count);
+}
+
+/* Sends what is waiting and then `bytes`, without copying those. */
+static int send_both(struct divvy_client *client, const void *bytes, size_t length) {
+    struct iovec parts[2] = {{.iov_base = client->out, .iov_len = client->out_length},
+                             {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length}};
+
+    if (client->fd < 0)
+        return -ENOTCONN;
+    while (parts[0].iov_len + parts[1].iov_len > 0) {
+        ssize_t sent = vector_send(client, parts, 2);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return lost(client, errno == EAGAIN ? -ETIMEDOUT : -errno, "the worker does not take requests");
+        for (size_t i = 0; i < 2 && sent > 0; i++) {
+            size_t part = (size_t)sent < parts[i].iov_len ? (size_t)sent : parts[i].iov_len;
+
+            parts[i].iov_base = (char *)parts[i].iov_base + part;
+            parts[i].iov_len -= part;
+            sent -= (ssize_t)part;
+        }
+    }
+    client->out_length = 0;
+    return 0;
+}
+
+int divvy_client_stream_flush(struct divvy_client *client) {
+    if (client->fd < 0)
+        return -ENOTCONN;
+    return client->out_length ? send_both(client, NULL, 0) : 0;
+}
+
+int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void *words, const void *bytes,
+                            uint32_t length, uint64_t *ret_id) {
+    size_t words_bytes = divvy_wire_op_find(op)->in_words * sizeof(uint64_t);
+    struct divvy_wire_header header = {
+        .magic = DIVVY_WIRE_MAGIC, .op = op, .length = (uint32_t)words_bytes + length, .id = client->next_id++};
+    char *at = client->out + client->out_length;
+
+    if (client->fd < 0)
+        return -ENOTCONN;
+    memcpy(at, &header, HEADER_BYTES);
+    if (words_bytes)
+        memcpy(at + HEADER_BYTES, words, words_bytes);
+    client->out_length += HEADER_BYTES + words_bytes;
+    if (ret_id)
+        *ret_id = header.id;
+    if (client->out_length + length > DIVVY_CLIENT_BATCH_BYTES)
+        return send_both(client, bytes, length);
+    if (length)
+        memcpy(client->out + client->out_length, bytes, length);
+    client->out_length += length;
+    return 0;
+}
+
+/* --- in -------------------------------------------------------------------------------------------------- */
+
+static int wait_readable(const struct divvy_client *client) {
+    struct pollfd fd = {.fd = client->fd, .events = POLLIN};
+    int got;
+
+    /* Sockets keep their own time. */
+    if (client->is_socket || client->timeout_ms == 0)
+        return 0;
+    do
+        got = poll(&fd, 1, (int)client->timeout_ms);
+    while (got < 0 && errno == EINTR);
+    return got == 0 ? -ETIMEDOUT : 0;
+}
+
+static int read_some(struct divvy_client *client, void *buffer, size_t size, size_t *ret_got) {
+    ssize_t got;
+
+    if (client->fd < 0)
+        return -ENOTCONN;
+    do {
+        if (wait_readable(client) < 0)
+            return lost(client, -ETIMEDOUT, "the worker does not answer in time");
+        got = read(client->fd, buffer, size);
+    } while (got < 0 && errno == EINTR);
+    if (got == 0)
+        return lost(client, -ECONNRESET, "the worker has closed the connection");
+    if (got < 0)
+        return errno == EAGAIN ? lost(client, -ETIMEDOUT, "the worker does not answer in time")
+                               : lost(client, -errno, "the connection to the worker is lost");
+    *ret_got = (size_t)got;
+    return 0;
+}
+
+/* Small pieces come through the buffer; the rest of long ones goes to its place at once. */
+static int read_all(struct divvy_client *client, void *buffer, size_t length) {
+    char *at = buffer;
+
+    while (length > 0) {
+        size_t ready = client->in_end - client->in_start, part = ready < length ? ready : length;
+        int status;
+
+        if (part > 0) {
+            memcpy(at, client->in + client->in_start, part);
+            client->in_start += part;
+        } else if (length >= DIVVY_CLIENT_BATCH_BYTES) {
+            status = read_some(client, at, length, &part);
+            if (status < 0)
+                return status;
+        } else {
+            client->in_start = client->in_end = 0;
+            status = read_some(client, client->in, DIVVY_CLIENT_BATCH_BYTES, &client->in_end);
+            if (status < 0)
+                return status;
+        }
+        at += part;
+        length -= part;
+    }
+    return 0;
+}
+
+/* The text of a failed answer; what is too long is read and dropped. */
+static int text_take(struct divvy_client *client, uint32_t length) {
+    uint32_t kept = length < sizeof client->text - 1 ? length : (uint32_t)sizeof client->text - 1;
+    int status = read_all(client, client->text, kept);
+    char scrap[256];
+
+    if (status < 0)
+        return status;
+    client->text[kept] = '\0';
+    for (length -= kept; length > 0 && status == 0;) {
+        uint32_t part = length < sizeof scrap ? length : (uint32_t)sizeof scrap;
+
+        status = read_all(client, scrap, part);
+        length -= part;
+    }
+    return status;
+}
+
+static int failure_take(struct divvy_client *client, const struct divvy_wire_header *header) {
+    uint64_t id;
+    int status = 0;
+
+    if (!(header->flags & DIVVY_WIRE_LATCHED))
+        status = text_take(client, header->length);
+    else if (header->length < sizeof id)
+        return lost(client, -EPROTO, "the worker's answer is malformed");
+    else if ((status = read_all(client, &id, sizeof id)) == 0 &&
+             (status = text_take(client, header->length - (uint32_t)sizeof id)) == 0 && client->text[0] == '\0')
+        (void)strncpy(client->text, "a one-way request before has failed", sizeof client->text - 1);
+    return status < 0 ? status : header->status;
+}
+
+int divvy_client_stream_take(struct divvy_client *client, uint16_t op, uint64_t id,
+                             struct divvy_client_answer *answer) {
+    size_t words_bytes = divvy_wire_op_find(op)->out_words * sizeof(uint64_t);
+    struct divvy_wire_header header;
+    char raw[HEADER_BYTES];
+    int status = read_all(client, raw, sizeof raw);
+
+    if (status < 0)
+        return status;
+    if (divvy_wire_header_read(raw, client->payload_bytes, &header) < 0 || !(header.flags & DIVVY_WIRE_ANSWER) ||
+        header.id != id || header.op != op || header.status < 0)
+        return lost(client, -EPROTO, "what answers is no worker, or answers something else");
+    if (header.status != 0)
+        return failure_take(client, &header);
+    if (header.length < words_bytes || header.length - words_bytes > answer->capacity)
+        return lost(client, -EPROTO, "the worker's answer is malformed");
+    status = read_all(client, answer->words, words_bytes);
+    answer->length = header.length - (uint32_t)words_bytes;
+    if (status == 0 && answer->length)
+        status = read_all(client, answer->bytes, answer->length);
+    return status;
+}
+
+/* --- beginning and end ----------------------------------------------------------------------------------- */
+
+static int handshake(struct divvy_client *client) {
+    const struct divvy_wire_hello_in in = {.version = DIVVY_WIRE_VERSION,
+                                           .header_bytes = HEADER_BYTES,
+                                           .payload_bytes = DIVVY_WIRE_PAYLOAD_BYTES};
+    char name[DIVVY_WIRE_PAYLOAD_HELLO_BYTES];
+    struct divvy_client_answer answer = {.bytes = name, .capacity = sizeof name};
+    struct divvy_wire_hello_out out;
+    uint64_t id;
+    int status = divvy_client_stream_put(client, DIVVY_WIRE_OP_HELLO, &in, NULL, 0, &id);
+
+    if (status == 0)
+        status = divvy_client_stream_flush(client);
+    if (status == 0)
+        status = divvy_client_stream_take(client, DIVVY_WIRE_OP_HELLO, id, &answer);
+    if (status != 0)
+        return status < 0 ? status : -EPROTO;
+    memcpy(&out, answer.words, sizeof out);
+    if (out.version >> 16 != DIVVY_WIRE_VERSION >> 16 || out.header_bytes != HEADER_BYTES || out.features != 0 ||
+        out.payload_bytes < DIVVY_WIRE_PAYLOAD_HELLO_BYTES || out.payload_bytes > in.payload_bytes)
+        return -EPROTO;
+    client->payload_bytes = (uint32_t)out.payload_bytes;
+    return 0;
+}
+
+int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_client **ret_client) {
+    struct divvy_client *client = calloc(1, sizeof *client);
+    int status = -ENOMEM;
+
+    if (!client)
+        return -ENOMEM;
+    client->fd = -1;
+    client->timeout_ms = timeout_ms;
+    client->payload_bytes = DIVVY_WIRE_PAYLOAD_HELLO_BYTES;
+    client->next_id = 1;
+    client->out = malloc(OUT_BYTES);
+    client->in = malloc(DIVVY_CLIENT_BATCH_BYTES);
+    if (client->out && client->in)
+        status = client->fd = divvy_client_stream_connect(address, timeout_ms, &client->is_socket);
+    if (status >= 0)
+        status = handshake(client);
+    if (status < 0) {
+        divvy_client_close(client);
+        return status;
+    }
+    *ret_client = client;
+    return 0;
+}
+
+void divvy_client_close(struct divvy_client *client) {
+    if (!client)
+        return;
+    if (client->fd >= 0)
+        (void)close(client->fd);
+    free(client->out);
+    free(client->in);
+    free(client);
+}
+
+const char *divvy_client_text(const struct divvy_client *client) {
+    return client->text;
+}

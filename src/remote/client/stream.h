@@ -1,0 +1,48 @@
+/* A client's connection: requests collected and sent, answers taken. Not installed; the calls use it. */
+#ifndef DIVVY_REMOTE_CLIENT_STREAM_H
+#define DIVVY_REMOTE_CLIENT_STREAM_H
+
+#include "divvy/client.h"
+#include "wire/frame.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DIVVY_CLIENT_BATCH_BYTES (64u << 10) /* one-way requests are sent when so many bytes wait */
+#define DIVVY_CLIENT_TEXT_BYTES  512u
+
+struct divvy_client {
+    int fd; /* -1: lost */
+    bool is_socket;
+    uint32_t timeout_ms;
+    uint32_t payload_bytes; /* longest payload, both ways */
+    uint64_t next_id;
+    size_t out_length, in_start, in_end;
+    char *out; /* DIVVY_CLIENT_BATCH_BYTES and a frame's head */
+    char *in;  /* what was read ahead; DIVVY_CLIENT_BATCH_BYTES */
+    char text[DIVVY_CLIENT_TEXT_BYTES];
+};
+
+/* An answer being taken. */
+struct divvy_client_answer {
+    uint64_t words[DIVVY_WIRE_WORDS_MAX];
+    void *bytes;       /* where its bytes go, room for capacity; what is beyond is -EPROTO */
+    uint32_t capacity;
+    uint32_t length;   /* bytes that came */
+};
+
+/* Connects to an address of divvy/client.h. The descriptor, or a negative errno. */
+int divvy_client_stream_connect(const char *address, uint32_t timeout_ms, bool *ret_is_socket);
+
+/* Appends a request to what is waiting, sends when that is much. `bytes` (may be NULL) is copied or sent. */
+int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void *words, const void *bytes,
+                            uint32_t length, uint64_t *ret_id);
+
+/* Sends what is waiting. */
+int divvy_client_stream_flush(struct divvy_client *client);
+
+/* Takes the answer to the request `id` of operation `op`: its status, or a negative errno. answer->text of failed ones is kept. */
+int divvy_client_stream_take(struct divvy_client *client, uint16_t op, uint64_t id,
+                             struct divvy_client_answer *answer);
+
+#endif
