@@ -111,6 +111,10 @@ package_mandoc() { say "mandoc"; }
 need_prometheus() { have prometheus && have promtool; }
 package_prometheus() { say "prometheus"; }
 
+# Only for tests in virtual machines.
+need_qemu() { have qemu-system-x86_64; }
+package_qemu() { say "qemu-system-x86"; }
+
 # ---- installing ----------------------------------------------------------------------------------
 
 # as_root COMMAND...: runs it as root; fails when there is no way to.

@@ -76,7 +76,7 @@ vm_run() {
         qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -m 128 -smp 1 -nographic -no-reboot -nodefaults \
         -serial stdio -kernel "$(echo "$vm_cache"/root/boot/vmlinuz-*)" -initrd "$place/initrd.gz" \
         -append "console=ttyS0 quiet panic=-1 $kernel_options" \
-        </dev/null 2>"$place/$name.log" | tr -d '\r' | sed 's/\x1b[^a-zA-Z]*[a-zA-Z]//g' >"$place/$name.console"
+        </dev/null 2>"$place/$name.log" | sed -u 's/\r//g; s/\x1b[^a-zA-Z]*[a-zA-Z]//g' >"$place/$name.console"
 }
 
 # check WHAT: says how the command that follows ended; `failed` counts.
