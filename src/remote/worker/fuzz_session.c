@@ -1,0 +1,126 @@
+/*
+ * Fuzz target of a worker's session: any bytes after a handshake, against a driver that knows nothing but which objects it gave
+ * out. Answers must be frames; the session never uses more than it said.
+ */
+#include "remote/worker/session.h"
+#include "remote/worker/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define PAYLOAD_BYTES 8192u
+
+static char object[64];
+
+/* Whatever the driver is handed must be one of its own, or NULL where that means something. */
+static CUresult known(const void *pointer) {
+    if (pointer && pointer != object)
+        abort();
+    return CUDA_SUCCESS;
+}
+
+static CUresult fake_count(int *ret) { *ret = 1; return CUDA_SUCCESS; }
+static CUresult fake_device(CUdevice *ret, int ordinal) { *ret = 0; return ordinal ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS; }
+static CUresult fake_name(char *ret, int size, CUdevice device) { memset(ret, 'x', (size_t)size); ret[size - 1] = '\0'; return device ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS; }
+static CUresult fake_uuid(CUuuid *ret, CUdevice device) { memset(ret, device, sizeof *ret); return CUDA_SUCCESS; }
+static CUresult fake_total(size_t *ret, CUdevice device) { *ret = (size_t)device + 1; return CUDA_SUCCESS; }
+static CUresult fake_attribute(int *ret, CUdevice_attribute which, CUdevice device) { *ret = device; return (int)which < 0 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS; }
+static CUresult fake_context(CUcontext *ret, unsigned int flags, CUdevice device) { *ret = (void *)object; (void)flags; return device ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS; }
+static CUresult fake_retain(CUcontext *ret, CUdevice device) { *ret = (void *)object; return device ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS; }
+static CUresult fake_release(CUdevice device) { return device ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS; }
+static CUresult fake_context_use(CUcontext context) { return known(context); }
+static CUresult fake_sync(void) { return CUDA_SUCCESS; }
+static CUresult fake_allocate(CUdeviceptr *ret, size_t bytes) { *ret = bytes; return bytes ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+static CUresult fake_free(CUdeviceptr address) { return address ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+static CUresult fake_info(size_t *ret_free, size_t *ret_total) { *ret_free = *ret_total = 1; return CUDA_SUCCESS; }
+static unsigned char sink;
+static CUresult fake_in(CUdeviceptr to, const void *from, size_t bytes, CUstream stream)
+{ for (size_t i = 0; i < bytes; i++) sink ^= ((const unsigned char *)from)[i]; (void)to; return known(stream); }
+static CUresult fake_out(void *to, CUdeviceptr from, size_t bytes, CUstream stream) { memset(to, (int)from, bytes); return known(stream); }
+static CUresult fake_within(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) { (void)to; (void)from; (void)bytes; return known(stream); }
+static CUresult fake_fill8(CUdeviceptr to, unsigned char value, size_t count, CUstream stream) { (void)to; (void)value; (void)count; return known(stream); }
+static CUresult fake_fill16(CUdeviceptr to, unsigned short value, size_t count, CUstream stream) { (void)to; (void)value; (void)count; return known(stream); }
+static CUresult fake_fill32(CUdeviceptr to, unsigned int value, size_t count, CUstream stream) { (void)to; (void)value; (void)count; return known(stream); }
+static CUresult fake_load(CUmodule *ret, const void *image, unsigned int count, CUjit_option *options, void **values)
+{ *ret = (void *)object; sink ^= (unsigned char)strlen(image); memcpy(values[0], "log", 4); return count == 2 && options ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+static CUresult fake_unload(CUmodule module) { return known(module); }
+static CUresult fake_function(CUfunction *ret, CUmodule module, const char *name) { *ret = (void *)object; sink ^= (unsigned char)strlen(name); return known(module); }
+static CUresult fake_global(CUdeviceptr *ret, size_t *ret_bytes, CUmodule module, const char *name) { *ret = *ret_bytes = strlen(name); return known(module); }
+static CUresult fake_function_attribute(int *ret, CUfunction_attribute which, CUfunction function) { *ret = (int)which; return known(function); }
+static CUresult fake_parameter(CUfunction function, size_t index, size_t *ret_offset, size_t *ret_size)
+{ *ret_offset = index * 8; *ret_size = 8; return index < 3 ? known(function) : CUDA_ERROR_INVALID_VALUE; }
+static CUresult fake_launch(CUfunction function, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int shared, CUstream stream, void **parameters, void **extra)
+{ for (int i = 0; i < 3; i++) for (int k = 0; k < 8; k++) sink ^= ((unsigned char *)parameters[i])[k]; (void)gx; (void)gy; (void)gz; (void)bx; (void)by; (void)bz; (void)shared; (void)extra; (void)known(function); return known(stream); }
+static CUresult fake_stream(CUstream *ret, unsigned int flags, int priority) { *ret = (void *)object; (void)priority; return flags > 1 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS; }
+static CUresult fake_stream_use(CUstream stream) { return known(stream); }
+static CUresult fake_wait(CUstream stream, CUevent event, unsigned int flags) { (void)flags; (void)known(stream); return known(event); }
+static CUresult fake_event(CUevent *ret, unsigned int flags) { *ret = (void *)object; return flags > 7 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS; }
+static CUresult fake_event_use(CUevent event) { return known(event); }
+static CUresult fake_record(CUevent event, CUstream stream) { (void)known(event); return known(stream); }
+static CUresult fake_elapsed(float *ret, CUevent start, CUevent end) { *ret = -1.5f; (void)known(start); return known(end); }
+static CUresult fake_error_name(CUresult result, const char **ret) { *ret = "FAKE"; return result ? CUDA_SUCCESS : CUDA_SUCCESS; }
+
+static const struct divvy_worker_driver driver = {
+    .cuGetErrorName = fake_error_name, .cuDriverGetVersion = fake_count, .cuDeviceGetCount = fake_count,
+    .cuDeviceGet = fake_device, .cuDeviceGetName = fake_name, .cuDeviceGetUuid = fake_uuid,
+    .cuDeviceTotalMem_v2 = fake_total, .cuDeviceGetAttribute = fake_attribute, .cuCtxCreate_v2 = fake_context,
+    .cuCtxDestroy_v2 = fake_context_use, .cuCtxSetCurrent = fake_context_use, .cuCtxSynchronize = fake_sync,
+    .cuDevicePrimaryCtxRetain = fake_retain, .cuDevicePrimaryCtxRelease_v2 = fake_release,
+    .cuMemAlloc_v2 = fake_allocate, .cuMemFree_v2 = fake_free, .cuMemGetInfo_v2 = fake_info,
+    .cuMemcpyHtoDAsync_v2 = fake_in, .cuMemcpyDtoHAsync_v2 = fake_out, .cuMemcpyDtoDAsync_v2 = fake_within,
+    .cuMemsetD8Async = fake_fill8, .cuMemsetD16Async = fake_fill16, .cuMemsetD32Async = fake_fill32,
+    .cuModuleLoadDataEx = fake_load, .cuModuleUnload = fake_unload, .cuModuleGetFunction = fake_function,
+    .cuModuleGetGlobal_v2 = fake_global, .cuFuncGetAttribute = fake_function_attribute,
+    .cuLaunchKernel = fake_launch, .cuStreamCreateWithPriority = fake_stream, .cuStreamDestroy_v2 = fake_stream_use,
+    .cuStreamSynchronize = fake_stream_use, .cuStreamQuery = fake_stream_use, .cuStreamWaitEvent = fake_wait,
+    .cuEventCreate = fake_event, .cuEventDestroy_v2 = fake_event_use, .cuEventRecord = fake_record,
+    .cuEventSynchronize = fake_event_use, .cuEventQuery = fake_event_use, .cuEventElapsedTime = fake_elapsed,
+    .cuFuncGetParamInfo = fake_parameter,
+};
+
+static void answers_check(const struct divvy_worker_session *session) {
+    for (size_t at = 0; at < session->out_length;) {
+        struct divvy_wire_header header;
+
+        if (session->out_length - at < sizeof header ||
+            divvy_wire_header_read(session->out + at, DIVVY_WIRE_PAYLOAD_MAX_BYTES, &header) < 0 ||
+            !(header.flags & DIVVY_WIRE_ANSWER) || session->out_length - at - sizeof header < header.length)
+            abort();
+        at += sizeof header + header.length;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const struct divvy_wire_hello_in words = {DIVVY_WIRE_VERSION, sizeof(struct divvy_wire_header), PAYLOAD_BYTES, 0};
+    const struct divvy_wire_header header = {
+        .magic = DIVVY_WIRE_MAGIC, .op = DIVVY_WIRE_OP_HELLO, .length = sizeof words, .id = 1};
+    struct divvy_worker_vector vector = {.driver = &driver};
+    struct divvy_worker_session session;
+    char hello[sizeof header + sizeof words], *copy = malloc(size + 1);
+    ssize_t used = 0;
+
+    if (!copy)
+        return 0;
+    memcpy(hello, &header, sizeof header);
+    memcpy(hello + sizeof header, &words, sizeof words);
+    memcpy(copy, data, size);
+    divvy_worker_session_init(&session, &driver, &vector);
+    if (divvy_worker_session_take(&session, hello, sizeof hello) != (ssize_t)sizeof hello || !session.is_open)
+        abort();
+    for (size_t at = 0; used >= 0 && at < size;) {
+        used = divvy_worker_session_take(&session, copy + at, size - at);
+        if (used > (ssize_t)(size - at))
+            abort();
+        answers_check(&session);
+        session.out_length = 0;
+        if (used <= 0 || session.is_over)
+            break;
+        at += (size_t)used;
+    }
+    divvy_worker_session_done(&session);
+    free(copy);
+    return 0;
+}
