@@ -64,6 +64,10 @@ need_microhttpd() { compiles '#include <microhttpd.h>
 int main(void) { return MHD_VERSION == 0; }' -lmicrohttpd; }
 package_microhttpd() { say "libmicrohttpd-dev"; }
 
+need_sqlite() { compiles '#include <sqlite3.h>
+int main(void) { return sqlite3_libversion_number() == 0; }' -lsqlite3; }
+package_sqlite() { say "libsqlite3-dev"; }
+
 need_crypto() { compiles '#include <openssl/evp.h>
 int main(void) { return EVP_sha256() == 0; }' -lcrypto; }
 package_crypto() { say "libssl-dev"; }
@@ -195,7 +199,7 @@ set_up() {
     warn "$(basename "$0"): still missing: ${unmet[*]}"
     if ! have apt-get; then
         warn "This set-up knows Debian and Ubuntu. Here, install by hand: a C compiler, CMake 3.22 or later, Ninja,"
-        warn "pkg-config, jansson, libcurl, libmicrohttpd, OpenSSL and cmocka (all with headers), Python 3; then run this again."
+        warn "pkg-config, jansson, libcurl, libmicrohttpd, OpenSSL, SQLite and cmocka (all with headers), Python 3; then run this again."
     else
         warn "Run this as root, through sudo, or have them installed first:"
         warn "    apt-get install --no-install-recommends ${packages[*]}"

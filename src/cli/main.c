@@ -24,6 +24,7 @@ static const struct verb verbs[] = {
     {"page", divvy_cli_verb_page, "show a tenant's shared pages"},
     {"gpus", divvy_cli_verb_gpus, "list the GPUs"},
     {"mig", divvy_cli_verb_mig, "find and reserve slices of GPUs (MIG)"},
+    {"vm", divvy_cli_verb_vm, "the virtual machines behind a relay"},
     {"doctor", divvy_cli_verb_doctor, "tell what would stop divvy from working here"},
     {"help", divvy_cli_verb_help, "explain a verb"},
 };

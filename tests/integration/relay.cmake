@@ -5,3 +5,9 @@ if(PYTHON3 AND TARGET divvy-relay)
         COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/pipeline.py $<TARGET_FILE:divvy-relay>)
     set_tests_properties(integration/relay_pipeline PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
+if(PYTHON3 AND TARGET divvy-relay)
+    add_test(NAME integration/relay_admin
+        COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/admin.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_admin PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>")
+endif()

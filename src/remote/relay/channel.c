@@ -2,7 +2,6 @@
 #include "remote/relay/channel.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +300,16 @@ void divvy_relay_vm_close(struct divvy_relay_vm *vm) {
     vm->connect_at_ns = 0;
 }
 
+void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm) {
+    struct divvy_relay_channel *next;
+
+    for (struct divvy_relay_channel *channel = vm->channels; channel; channel = next) {
+        next = channel->next;
+        if (channel->tunnel && vm->config.quarantined)
+            divvy_relay_channel_close(channel);
+    }
+}
+
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns) {
     struct divvy_relay_channel *next;
 
@@ -320,21 +329,4 @@ void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint6
         divvy_relay_channel_offence(channel, "a request that does not go on");
         divvy_relay_channel_close(channel);
     }
-}
-
-int divvy_relay_channels_describe(const struct divvy_relay_vm *vm, struct divvy_relay_bytes *out) {
-    uint64_t now_ns = divvy_core_clock_ns();
-    char line[256];
-
-    for (const struct divvy_relay_channel *c = vm->channels; c; c = c->next) {
-        int length = snprintf(line, sizeof line, "%u\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\n", vm->config.vm_id,
-                              vm->config.name, (now_ns - c->opened_ns) / DIVVY_NS_PER_SECOND, c->rx_bytes, c->tx_bytes,
-                              c->tunnel  ? "frames" :
-                              c->dialect ? c->dialect->name :
-                                           "-");
-
-        if (divvy_relay_bytes_append(out, line, (size_t)length) < 0)
-            return -ENOMEM;
-    }
-    return 0;
 }

@@ -110,7 +110,7 @@ static void link_answer(struct divvy_relay_link *link, size_t end) {
     bool has_line_end = divvy_relay_bytes_length(&link->in) > end;
     struct divvy_relay_bytes in = link->in;
 
-    divvy_relay_worker_answered(link->worker);
+    divvy_relay_worker_answered(link->vm->relay, link->worker);
     link->worker->running--;
     link->job = NULL;
     job->link = NULL;

@@ -4,6 +4,7 @@
 #include "remote/relay/lock.h"
 #include "remote/relay/options.h"
 #include "remote/relay/relay.h"
+#include "remote/relay/store.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +12,8 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
-#define LOCK_PATH "/run/divvy/relay.lock"
+#define LOCK_PATH     "/run/divvy/relay.lock"
+#define STATE_BUSY_MS 50 /* so long the loop may wait for `divvy vm' */
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -19,6 +21,7 @@ struct program {
     struct divvy_relay_options options;
     struct divvy_relay relay; /* first things first: large, so static */
     struct divvy_source signals;
+    struct divvy_relay_admin *admin;
     int lock_fd;
     bool ends;
 };
@@ -30,6 +33,8 @@ static void signals_ready(struct divvy_source *source, uint32_t events) {
     (void)events;
     if (read(source->fd, &info, sizeof info) != (ssize_t)sizeof info)
         return;
+    if (info.ssi_signo == SIGHUP && program->relay.store)
+        (void)divvy_relay_state_load(&program->relay, NULL); /* it logs what is wrong */
     program->ends = program->ends || info.ssi_signo != SIGHUP;
 }
 
@@ -67,6 +72,20 @@ static int begin(struct program *program, struct divvy_error *error) {
     return status;
 }
 
+static int state_begin(struct program *program, struct divvy_error *error) {
+    const struct divvy_relay_options *o = &program->options;
+    const char *admin = o->admin ? o->admin : DIVVY_RELAY_ADMIN_PATH, *state = o->state ? o->state : DIVVY_RELAY_STORE_PATH;
+    int status = 0;
+
+    if (state[0])
+        status = divvy_relay_store_open(state, STATE_BUSY_MS, &program->relay.store, error);
+    if (status == 0 && state[0])
+        status = divvy_relay_state_load(&program->relay, error);
+    if (status == 0 && admin[0])
+        status = divvy_relay_admin_open(&program->relay, admin, &program->admin, error);
+    return status;
+}
+
 static void serve(struct program *program) {
     divvy_log_info("ready: %u workers", program->relay.worker_count);
     while (!program->ends) {
@@ -92,11 +111,15 @@ int main(int argc, char **argv) {
     if (status == 0)
         status = begin(&program, &error);
     if (status == 0)
+        status = state_begin(&program, &error);
+    if (status == 0)
         serve(&program);
     else
         divvy_log_error("%s", error.text);
     divvy_loop_close(&program.relay.loop, &program.signals);
+    divvy_relay_admin_close(program.admin);
     divvy_relay_done(&program.relay);
+    divvy_relay_store_close(program.relay.store);
     divvy_cleanup_close(&program.lock_fd);
     divvy_log_close();
     return status == 0 ? EXIT_OK : EXIT_FAILED;

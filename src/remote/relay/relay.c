@@ -126,8 +126,8 @@ void divvy_relay_job_finish(struct divvy_relay_job *job, const char *json, size_
     vm->config.quarantined = vm->config.quarantined || quarantined;
     if (quarantined)
         divvy_log_warn("VM-%s is under quarantine: too many of its jobs ran beyond the limit", vm->config.name);
-    if (outcome == DIVVY_NODE_VMQ_TIMED_OUT && relay->vm_changed)
-        relay->vm_changed(vm);
+    if (outcome == DIVVY_NODE_VMQ_TIMED_OUT)
+        divvy_relay_state_note(vm);
     divvy_loop_queue(&relay->loop, &relay->schedule);
 }
 
@@ -198,7 +198,8 @@ void divvy_relay_worker_failed(struct divvy_relay *relay, struct divvy_relay_wor
     worker->told_down = true;
 }
 
-void divvy_relay_worker_answered(struct divvy_relay_worker *worker) {
+void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_worker *worker) {
+    relay->resets += worker->told_down;
     if (worker->told_down)
         divvy_log_info("worker %s answers again", worker->endpoint.text);
     worker->told_down = false;
@@ -274,7 +275,7 @@ int divvy_relay_vm_add(struct divvy_relay *relay, const struct divvy_relay_vm_co
     vm->config = *config;
     vm->number = number;
     vm->is_used = true;
-    vm->is_going = vm->is_unregistered = false;
+    vm->is_going = vm->is_unregistered = vm->is_stored = false;
     vm->listener.fd = -1;
     vm->rx_bytes = vm->tx_bytes = 0;
     status = divvy_relay_vm_listen(vm, error);
@@ -310,6 +311,7 @@ void divvy_relay_vm_quarantine(struct divvy_relay_vm *vm, bool quarantined) {
     vm->config.quarantined = quarantined;
     if (!quarantined)
         vm->config.faults = 0;
+    divvy_relay_channels_quarantined(vm);
 }
 
 /* Forgets a VM that is going and has nothing left. */

@@ -33,6 +33,7 @@
 #define DIVVY_RELAY_OUT_BYTES    ((size_t)1 << 20)     /* answers that a VM does not take, before nothing more is read from it */
 
 struct divvy_relay;
+struct divvy_relay_store;
 struct divvy_relay_vm;
 struct divvy_relay_job;
 struct divvy_relay_link;
@@ -73,6 +74,7 @@ struct divvy_relay_vm {
     uint32_t number; /* in vmq and in relay->vms */
     bool is_used, is_going; /* going: forgotten as soon as its jobs are */
     bool is_unregistered;
+    bool is_stored, is_seen; /* it came from the state; while that is read: it is still there */
     struct divvy_source listener;
     uint64_t connect_at_ns; /* next attempt where the relay connects; 0: none wanted */
     struct divvy_relay_channel *channels;
@@ -111,7 +113,8 @@ struct divvy_relay {
     uint64_t bytes;              /* of all VMs */
     uint64_t started_ns;
     uint64_t next_ns;            /* when divvy_relay_tick is to be called */
-    void (*vm_changed)(struct divvy_relay_vm *vm); /* quarantine or faults: to be remembered; NULL is fine */
+    uint64_t resets;             /* workers that went and came back */
+    struct divvy_relay_store *store; /* NULL: nothing is remembered; the program's */
 };
 
 static inline int64_t divvy_relay_now_ns(void) {
@@ -154,7 +157,7 @@ void divvy_relay_job_finish(struct divvy_relay_job *job, const char *json, size_
 /* A worker for the pool of this VM that is up, the least busy, or NULL. */
 struct divvy_relay_worker *divvy_relay_worker_choose(struct divvy_relay_vm *vm);
 void divvy_relay_worker_failed(struct divvy_relay *relay, struct divvy_relay_worker *worker, int status);
-void divvy_relay_worker_answered(struct divvy_relay_worker *worker);
+void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_worker *worker);
 
 /* Deadlines. To be called at relay->next_ns, which it sets anew. */
 void divvy_relay_tick(struct divvy_relay *relay);
@@ -164,13 +167,28 @@ static inline void divvy_relay_deadline(struct divvy_relay *relay, uint64_t at_n
         relay->next_ns = at_ns;
 }
 
+/* --- state.c: what is remembered ------------------------------------------------------------------------------ */
+
+/* Makes the VMs those of the state; those of the command line stay. What cannot be taken is logged and told in `error`. */
+int divvy_relay_state_load(struct divvy_relay *relay, struct divvy_error *error);
+/* Remembers a VM's quarantine and faults. */
+void divvy_relay_state_note(struct divvy_relay_vm *vm);
+
+/* --- admin.c: the socket for administration --------------------------------------------------------------------- */
+
+struct divvy_relay_admin;
+
+int divvy_relay_admin_open(struct divvy_relay *relay, const char *path, struct divvy_relay_admin **ret_admin,
+                           struct divvy_error *error);
+void divvy_relay_admin_close(struct divvy_relay_admin *admin); /* NULL is fine */
+
 /* --- channel.c: sockets of VMs ------------------------------------------------------------------------------ */
 
 int divvy_relay_vm_listen(struct divvy_relay_vm *vm, struct divvy_error *error);
 void divvy_relay_vm_close(struct divvy_relay_vm *vm); /* the listener and all connections */
+/* Ends connections that carry frames when their VM came under quarantine. */
+void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm);
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns);
-/* A line for each connection: VM, age in seconds, bytes received and sent, dialect. */
-int divvy_relay_channels_describe(const struct divvy_relay_vm *vm, struct divvy_relay_bytes *out);
 
 /* --- link.c: connections to workers for jobs ---------------------------------------------------------------- */
 

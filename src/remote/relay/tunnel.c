@@ -185,7 +185,7 @@ static void worker_read(struct divvy_relay_channel *channel) {
     if (got == -EAGAIN)
         return;
     if (got > 0)
-        divvy_relay_worker_answered(tunnel->worker);
+        divvy_relay_worker_answered(channel->vm->relay, tunnel->worker);
     else
         tunnel->worker_ended = true;
 }

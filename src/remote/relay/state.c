@@ -1,0 +1,79 @@
+/* The VMs of the state file become those of the relay: see relay.h. */
+#include "remote/relay/relay.h"
+#include "remote/relay/store.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct reading {
+    struct divvy_relay *relay;
+    struct divvy_error first; /* what went wrong first */
+};
+
+static struct divvy_relay_vm_config config_of(const struct divvy_relay_store_vm *stored) {
+    struct divvy_relay_vm_config config = {.vm_id = stored->vm_id,
+                                           .connects = stored->connects,
+                                           .params = {.pool = (uint32_t)(stored->pool - 'A'),
+                                                      .priority = stored->priority,
+                                                      .weight = stored->weight,
+                                                      .rate = stored->rate,
+                                                      .depth = stored->depth},
+                                           .quarantined = stored->quarantined,
+                                           .faults = stored->error_count};
+
+    memcpy(config.name, stored->name, sizeof config.name);
+    memcpy(config.socket, stored->socket, sizeof config.socket);
+    return config;
+}
+
+static int vm_take(const struct divvy_relay_store_vm *stored, void *data) {
+    struct reading *reading = data;
+    struct divvy_relay_vm_config config = config_of(stored);
+    struct divvy_relay_vm *vm = divvy_relay_vm_by_id(reading->relay, stored->vm_id);
+    struct divvy_error error = {0};
+    int status = divvy_relay_store_check(stored, &error);
+
+    if (status == 0 && vm && vm->config.quarantined != config.quarantined)
+        divvy_relay_vm_quarantine(vm, config.quarantined);
+    if (status == 0)
+        status = vm ? divvy_relay_vm_change(vm, &config, &error) : divvy_relay_vm_add(reading->relay, &config, &vm, &error);
+    if (vm) {
+        vm->is_stored = true;
+        vm->is_seen = true;
+    }
+    if (status < 0) {
+        divvy_log_error("VM-%s: %s", stored->name, error.text);
+        if (reading->first.status == 0)
+            (void)divvy_error_set(&reading->first, status, "VM %s: %s", stored->name, error.text);
+    }
+    return 0;
+}
+
+int divvy_relay_state_load(struct divvy_relay *relay, struct divvy_error *error) {
+    struct reading reading = {.relay = relay};
+    int status;
+
+    for (uint32_t i = 0; i < DIVVY_RELAY_VMS_MAX; i++)
+        relay->vms[i].is_seen = false;
+    status = divvy_relay_store_each(relay->store, vm_take, &reading, &reading.first);
+    for (uint32_t i = 0; i < DIVVY_RELAY_VMS_MAX && status == 0; i++)
+        if (relay->vms[i].is_used && relay->vms[i].is_stored && !relay->vms[i].is_seen)
+            divvy_relay_vm_remove(&relay->vms[i]);
+    if (status < 0)
+        divvy_log_error("%s", reading.first.text);
+    if (reading.first.status < 0)
+        return divvy_error_set(error, reading.first.status, "%s", reading.first.text);
+    return 0;
+}
+
+void divvy_relay_state_note(struct divvy_relay_vm *vm) {
+    struct divvy_error error = {0};
+    struct divvy_node_vmq_stats stats;
+
+    if (divvy_node_vmq_stats(vm->relay->vmq, vm->number, &stats) < 0)
+        return;
+    vm->config.faults = stats.faults;
+    if (vm->relay->store &&
+        divvy_relay_store_faults(vm->relay->store, vm->config.vm_id, stats.quarantined, stats.faults, &error) < 0)
+        divvy_log_error("the faults of VM-%s cannot be remembered: %s", vm->config.name, error.text);
+}
