@@ -87,8 +87,8 @@ static void usage_print(FILE *out) {
                 "  divvy vm register-vm --vm-name web --pool B --socket /run/divvy/web.sock\n"
                 "  divvy vm set-weight web --weight 80\n"
                 "  divvy vm show-metrics\n\n"
-                "`divvy vm WHAT --help' explains one. Changes hold at once where a relay runs, and\n"
-                "survive its restart.\n\n"
+                "`divvy vm WHAT --help' explains one. Changes hold at once where a relay runs,\n"
+                "and survive its restart.\n\n"
                 "Exit status: 0 when it was done, 1 when it was not, 2 for wrong use.\n",
                 out);
 }

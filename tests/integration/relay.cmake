@@ -11,3 +11,7 @@ if(PYTHON3 AND TARGET divvy-relay)
     set_tests_properties(integration/relay_admin PROPERTIES LABELS integration TIMEOUT 300
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>")
 endif()
+if(PYTHON3 AND TARGET divvy-relay)
+    add_test(NAME integration/relay_xen COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/xen.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_xen PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()

@@ -8,11 +8,13 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
 #define LOCK_PATH     "/run/divvy/relay.lock"
+#define XENSTORE_PATH "/run/xenstored/socket"
 #define STATE_BUSY_MS 50 /* so long the loop may wait for `divvy vm' */
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -55,6 +57,12 @@ static int signals_open(struct program *program, struct divvy_error *error) {
     return status < 0 ? divvy_error_set_errno(error, status, "epoll") : 0;
 }
 
+static const char *xenstore_path(const char *given) {
+    const char *set = getenv("XENSTORED_PATH");
+
+    return given[0] ? given : set && set[0] ? set : XENSTORE_PATH;
+}
+
 static int begin(struct program *program, struct divvy_error *error) {
     const struct divvy_relay_options *o = &program->options;
     int status;
@@ -67,6 +75,8 @@ static int begin(struct program *program, struct divvy_error *error) {
         status = signals_open(program, error);
     for (uint32_t i = 0; i < o->worker_count && status == 0; i++)
         status = divvy_relay_worker_add(&program->relay, o->workers[i].endpoint, o->workers[i].pools, error);
+    if (status == 0 && o->xenstore)
+        status = divvy_relay_xen_open(&program->relay, xenstore_path(o->xenstore), error);
     for (uint32_t i = 0; i < o->vm_count && status == 0; i++)
         status = divvy_relay_vm_add(&program->relay, &o->vms[i], NULL, error);
     return status;

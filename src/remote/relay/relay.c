@@ -373,6 +373,7 @@ void divvy_relay_done(struct divvy_relay *relay) {
         if (vm->config.socket[0] && !vm->config.connects)
             (void)unlink(vm->config.socket);
     }
+    divvy_relay_xen_close(relay);
     divvy_loop_turn(&relay->loop, 0); /* what is to be freed after the turn */
     for (uint32_t i = 0; relay->jobs && i < DIVVY_RELAY_JOBS_MAX; i++)
         divvy_relay_bytes_done(&relay->jobs[i].request);
@@ -403,6 +404,8 @@ void divvy_relay_tick(struct divvy_relay *relay) {
         if (vm->is_going)
             vm_sweep(vm);
     }
+    if (relay->xen)
+        divvy_relay_xen_tick(relay->xen, now_ns, &next_ns);
     divvy_log_tick();
     relay->next_ns = next_ns;
 }

@@ -34,6 +34,7 @@
 
 struct divvy_relay;
 struct divvy_relay_store;
+struct divvy_relay_xen;
 struct divvy_relay_vm;
 struct divvy_relay_job;
 struct divvy_relay_link;
@@ -114,6 +115,7 @@ struct divvy_relay {
     uint64_t started_ns;
     uint64_t next_ns;            /* when divvy_relay_tick is to be called */
     uint64_t resets;             /* workers that went and came back */
+    struct divvy_relay_xen *xen;     /* NULL: no XenStore */
     struct divvy_relay_store *store; /* NULL: nothing is remembered; the program's */
 };
 
@@ -181,6 +183,14 @@ struct divvy_relay_admin;
 int divvy_relay_admin_open(struct divvy_relay *relay, const char *path, struct divvy_relay_admin **ret_admin,
                            struct divvy_error *error);
 void divvy_relay_admin_close(struct divvy_relay_admin *admin); /* NULL is fine */
+
+/* --- xen.c: XenStore ----------------------------------------------------------------------------------------------- */
+
+/* Serves domains by the XenStore whose socket this is; if it cannot be reached now, later. 0, or a negative errno for the path. */
+int divvy_relay_xen_open(struct divvy_relay *relay, const char *path, struct divvy_error *error);
+void divvy_relay_xen_tick(struct divvy_relay_xen *xen, uint64_t now_ns, uint64_t *next_ns);
+/* Its jobs are dropped before, with their VMs. */
+void divvy_relay_xen_close(struct divvy_relay *relay);
 
 /* --- channel.c: sockets of VMs ------------------------------------------------------------------------------ */
 
