@@ -46,7 +46,7 @@ class Domain:
         raise AssertionError("no response")
 
     def ask(self, value):
-        self.write(json.dumps(value).encode())
+        self.write(json.dumps(value, ensure_ascii=False).encode())
         return self.receive()
 
 
@@ -74,7 +74,7 @@ def one_domain(program, folder):
     equal(domain.receive()["error"]["code"], 1, "half an object")
     equal(domain.ask({"operation": "melt"})["error"]["code"], 8, "an unknown operation")
     equal(domain.ask(add([1] * 300, [1] * 300)), {"result": [2] * 300}, "close to the largest value")
-    equal(domain.ask(add([111111] * 120, [8888888888888] * 120))["error"]["code"], 2, "an answer that is too large")
+    equal(domain.ask(dict(add([1], [1]), id="\u00e9" * 600))["error"]["code"], 2, "an answer that is too large: its id is written longer")
     worker.close()
     equal(domain.ask(add([1], [1]))["error"]["code"], 3, "no worker")
     relay.stop()
