@@ -25,10 +25,11 @@ static void daemon_spawn(struct node *node) {
     (void)snprintf(program, sizeof program, "%.*s/bin/divvyd", PATH_MAX - 1, node->bench->build);
     (void)snprintf(base, sizeof base, "%s/tenants", node->folder);
     (void)snprintf(log, sizeof log, "%s/log", node->folder);
-    const char *argv[] = {program,      "--gpu", node->bench->gpu == BENCH_SIM ? "sim" : "real",
-                          "--base",     base,    "--socket",
-                          node->socket, NULL};
+    const char *argv[16] = {program,  "--gpu",      node->bench->gpu == BENCH_SIM ? "sim" : "real", "--base", base,
+                            "--socket", node->socket};
 
+    for (size_t i = 0; node->options && node->options[i] && i < 8; i++)
+        argv[7 + i] = node->options[i];
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     (void)posix_spawn_file_actions_adddup2(&actions, 1, 2);

@@ -8,6 +8,7 @@ struct node {
     const struct bench *bench;
     pid_t pid; /* of divvyd, 0 not running */
     char folder[96], socket[128];
+    const char *const *options; /* more of divvyd's, NULL-terminated; NULL: none. Set before it is started */
 };
 
 /* What a tenant asks for; 0 or NULL leaves it out. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MS         INT64_C(1000000)
@@ -151,11 +152,27 @@ void divvy_freezer_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *t
 static bool door_is_known(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant, uint32_t word, bool *ret_came) {
     struct divvy_daemon_held *held = daemon->held[tenant->number];
     uint32_t count = 0;
-    bool all = false;
+    bool all = true;
     int status = divvy_usage_door(&held->usage[0], held->folder.fd, tenant->owner_uid, daemon->own_pidns, word, &all, ret_came,
                                   &count);
 
-    return status == 0 && all && count == tenant->process_count;
+    divvy_remote_door(divvy_lease_remote(daemon->lease), tenant->number, word, &all, ret_came, &count);
+    return (status == 0 || status == -ENOENT) && all && count == tenant->process_count;
+}
+
+/* Those that go by the channel have heard of the door, and said what they know of it. They may not be there any more. */
+static int remote_wait(struct divvy_daemon *daemon, uint32_t number) {
+    struct divvy_remote *remote = divvy_lease_remote(daemon->lease);
+    int64_t until_ns = divvy_daemon_now_ns() + QUIET_NS;
+
+    while (!divvy_remote_has_said(remote, number)) {
+        struct timespec pause = {.tv_nsec = 1000000};
+
+        if (divvy_daemon_now_ns() >= until_ns)
+            return -ETIMEDOUT;
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 /* On a device that a tenant has open nothing is measured; what its utilisation says is the tenant's. */
@@ -203,7 +220,7 @@ void divvy_freezer_look(struct divvy_daemon *daemon, struct divvy_node_tenant *t
     if (rest->phase > DIVVY_FREEZER_WATCHED)
         return;
     if (after_ns == 0 || tenant->frozen || tenant->process_count == 0 || daemon->held[tenant->number]->stepping ||
-        divvy_remote_is_there(divvy_lease_remote(daemon->lease), tenant->number) || is_open_and_busy(daemon, tenant))
+        is_open_and_busy(daemon, tenant))
         rest_wake(daemon, tenant, now_ns);
     else if (rest->phase == DIVVY_FREEZER_AWAKE)
         awake_look(daemon, tenant, rest, after_ns, now_ns);
@@ -239,12 +256,17 @@ static void sleep_end(struct divvy_daemon *daemon, struct divvy_node_tenant *ten
 }
 
 /* Nobody was on the way to the driver when the door was shut. Word of the shut door hides that of the watched one. */
-static int going_check(struct divvy_daemon *daemon, const struct divvy_daemon_stepping *stepping, uint32_t watched,
-                       uint32_t shut) {
+static int going_check(struct divvy_daemon *daemon, const struct divvy_daemon_stepping *stepping, uint32_t number,
+                       uint32_t watched, uint32_t shut) {
     const struct divvy_node_tenant *tenant;
-    bool came = true, stands = true;
-    int status = divvy_quiet_wait(stepping->pids, stepping->count, QUIET_NS);
+    bool came = false, stands = false;
+    int status = remote_wait(daemon, number);
 
+    if (status == 0)
+        status = divvy_quiet_wait(stepping->pids, stepping->count, QUIET_NS);
+    divvy_remote_ask(divvy_lease_remote(daemon->lease), number);
+    if (status == 0)
+        status = remote_wait(daemon, number);
     if (status < 0)
         return status;
     lock(daemon);
@@ -316,7 +338,7 @@ static void save(struct divvy_freezer *freezer, const struct job *job) {
     struct divvy_node_tenant *tenant = job_tenant(daemon, job);
     struct divvy_daemon_stepping stepping;
     struct divvy_error error = {0, ""};
-    uint32_t watched, shut;
+    uint32_t watched, shut, number;
     int status;
 
     if (!tenant || rest_of(daemon, tenant)->phase != DIVVY_FREEZER_GOING)
@@ -329,8 +351,9 @@ static void save(struct divvy_freezer *freezer, const struct job *job) {
     }
     rest_of(daemon, tenant)->knocked = false;
     shut = sleep_begin(daemon, tenant);
+    number = tenant->number;
     unlock(daemon);
-    status = going_check(daemon, &stepping, watched, shut);
+    status = going_check(daemon, &stepping, number, watched, shut);
     if (status == 0)
         status = divvy_daemon_stepping_run(daemon, &stepping, true, &error);
     lock(daemon);

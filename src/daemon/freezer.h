@@ -12,8 +12,9 @@
  * a second, twice that, up to five seconds, since somebody waits. A daemon that finds a tenant asleep (after kill -9) brings it
  * back, one that ends does so before.
  *
- * Left alone are tenants that somebody froze, those without processes, with processes that know of no door (other limiters, those
- * that go by the two-way channel), and all of them where the driver has no checkpoint calls, which one line tells.
+ * Left alone are tenants that somebody froze, those without processes, with processes that know of no door (other limiters), with
+ * stopped ones, and all of them where the driver has no checkpoint calls, which one line tells. Processes that go by the two-way
+ * channel have the door's word from their leases, and report what comes by.
  */
 #ifndef DIVVY_DAEMON_FREEZER_H
 #define DIVVY_DAEMON_FREEZER_H

@@ -161,7 +161,7 @@ static void page_write(struct tenant *tenant, const struct seat *seat,
     divvy_control_lease_write(tenant->info.control, seat->binding.entry, wanted);
     if (!armed)
         __atomic_store_n(&entry->armed, 0, __ATOMIC_SEQ_CST);
-    divvy_remote_lease(tenant->remote, tenant->info.number, seat->binding.entry, wanted, entry);
+    divvy_remote_lease(tenant->remote, tenant->info.number, seat->binding.entry, wanted, tenant->info.control);
 }
 
 static void page_shut(struct tenant *tenant, const struct seat *seat) {
@@ -335,10 +335,12 @@ static void seat_stuck(struct seat *seat, int64_t now_ns) {
     seat->probe_ns = now_ns + seat->probe_step_ns;
 }
 
-static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns) {
-    lease->health.bells++;
+static void tenant_knocked(struct divvy_lease *lease, const struct tenant *tenant) {
     if ((tenant->info.door & DIVVY_CONTROL_DOOR_SHUT) && lease->knock)
         lease->knock(lease->knock_data, tenant->info.number);
+}
+
+static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns) {
     for (uint32_t i = 0; i < tenant->info.binding_count; i++) {
         struct seat *seat = &tenant->seats[i];
 
@@ -346,6 +348,17 @@ static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_
             continue;
         seat_wake(lease, tenant, seat, now_ns);
     }
+}
+
+/* Something was heard of its processes: use, somebody at a gate, or at the door. */
+static void remote_rang(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns) {
+    bool all = true, came = false;
+    uint32_t count = 0;
+
+    divvy_remote_door(tenant->remote, tenant->info.number, tenant->info.door, &all, &came, &count);
+    if (came)
+        tenant_knocked(lease, tenant);
+    tenant_rang(lease, tenant, now_ns);
 }
 
 /* Tenants that have said something over the channel. */
@@ -357,7 +370,7 @@ static void remote_listen(struct divvy_lease *lease, int64_t now_ns) {
 
         if (!tenant)
             continue;
-        tenant_rang(lease, tenant, now_ns);
+        remote_rang(lease, tenant, now_ns);
         for (uint32_t i = 0; i < tenant->info.binding_count; i++)
             if (lease->devices[tenant->seats[i].binding.device].holder == number)
                 lease->devices[tenant->seats[i].binding.device].next_ns = now_ns;
@@ -728,6 +741,8 @@ static void bell_heard(struct divvy_lease *lease, struct tenant *tenant, int64_t
     bell_listen(lease, tenant, false);
     tenant->next_muted = lease->muted;
     lease->muted = tenant;
+    lease->health.bells++;
+    tenant_knocked(lease, tenant);
     tenant_rang(lease, tenant, now_ns);
 }
 

@@ -30,8 +30,8 @@ struct place {
     /* what it is to do */
     struct divvy_control_lease wanted;
     uint64_t memory_bytes;
-    uint32_t permille;
-    bool is_pending;
+    uint32_t permille, door;
+    bool is_pending, is_forced; /* forced: also what it knows */
     /* what it was sent */
     uint64_t sent, answered;
     int64_t sent_ns;
@@ -44,6 +44,7 @@ struct process {
     int32_t pid;
     struct group *group;
     bool is_paged; /* it has a control page, and needs nothing of this */
+    uint64_t door; /* newest word that it has come by, as it says */
     uint32_t place_count;
     struct place places[DIVVY_PAGE_DEVICES];
     int64_t second_ns; /* of the reports that are counted */
@@ -212,12 +213,15 @@ static int group_get(struct divvy_remote *remote, uint32_t tenant, struct group 
     return 0;
 }
 
-static void place_want(struct place *place, const struct divvy_control_lease *lease, const struct divvy_control_device *limits) {
+static void place_want(struct place *place, const struct divvy_control_lease *lease, const struct divvy_control *control,
+                       uint32_t entry) {
+    const struct divvy_control_device *limits = &control->devices[entry];
     uint64_t bytes = __atomic_load_n(&limits->limit_bytes, __ATOMIC_RELAXED);
 
     place->wanted = *lease;
     place->memory_bytes = bytes == DIVVY_PAGE_UNLIMITED ? 0 : bytes;
     place->permille = __atomic_load_n(&limits->compute_permille, __ATOMIC_RELAXED);
+    place->door = __atomic_load_n(&control->door, __ATOMIC_RELAXED);
     place->is_pending = true;
 }
 
@@ -231,7 +235,7 @@ static void process_begin(struct divvy_remote *remote, struct process *process, 
 
         memcpy(place->uuid, &control->devices[i].uuid, sizeof place->uuid);
         if (divvy_control_lease_read(control, i, &lease))
-            place_want(place, &lease, &control->devices[i]);
+            place_want(place, &lease, control, i);
     }
     queue_add(remote, process);
 }
@@ -385,8 +389,8 @@ static void place_hear(struct divvy_remote *remote, struct process *process, str
         place_answered(remote, process, place, now_ns);
 }
 
-static int process_hear(struct divvy_remote *remote, struct process *process, const struct divvy_remote_told *told,
-                        uint32_t count, int64_t now_ns) {
+static int process_hear(struct divvy_remote *remote, struct process *process, uint64_t door,
+                        const struct divvy_remote_told *told, uint32_t count, int64_t now_ns) {
     if (now_ns >= process->second_ns + SECOND_NS) {
         process->second_ns = now_ns;
         process->reports = 0;
@@ -395,6 +399,7 @@ static int process_hear(struct divvy_remote *remote, struct process *process, co
         remote->figures.flooded++;
         return -EBUSY;
     }
+    process->door = door;
     for (uint32_t i = 0; i < count; i++) {
         struct place *place = place_named(process, told[i].device);
 
@@ -407,23 +412,27 @@ static int process_hear(struct divvy_remote *remote, struct process *process, co
     return 0;
 }
 
-int divvy_remote_report(struct divvy_remote *remote, int32_t pid, const struct divvy_remote_told *told, uint32_t count) {
+int divvy_remote_report(struct divvy_remote *remote, int32_t pid, uint64_t door, const struct divvy_remote_told *told,
+                        uint32_t count) {
     struct process *process;
     int status = -ENOENT;
 
     lock(remote);
     process = process_find(remote, pid);
     if (process && !process->is_paged)
-        status = process_hear(remote, process, told, count, now());
+        status = process_hear(remote, process, door, told, count, now());
     unlock(remote);
     if (status == 0)
         remote->heard(remote->heard_data);
     return status;
 }
 
-static void way_learn(struct group *group, int64_t way_ns) {
+static void way_learn(struct divvy_remote *remote, struct group *group, int64_t way_ns) {
     if (way_ns > WAY_MAX_NS)
         way_ns = WAY_MAX_NS;
+    if (remote->figures.way_ns == 0)
+        remote->figures.way_ns = way_ns;
+    remote->figures.way_ns += (way_ns - remote->figures.way_ns) / 8;
     group->way_ns += (way_ns - group->way_ns) / 8;
 }
 
@@ -431,7 +440,7 @@ static void place_done(struct divvy_remote *remote, struct process *process, str
     struct group *group = process->group;
     int64_t now_ns = now();
 
-    way_learn(group, now_ns - place->sent_ns);
+    way_learn(remote, group, now_ns - place->sent_ns);
     place_answered(remote, process, place, now_ns);
     if (!group->is_forgotten)
         group_heard(remote, group);
@@ -492,6 +501,7 @@ static void order_make(const struct group *group, const struct process *process,
     *ret_order = (struct divvy_remote_order){.pid = process->pid,
                                              .mode = lease->mode,
                                              .budget_ns = lease->budget_ns,
+                                             .door = place->door,
                                              .memory_bytes = place->memory_bytes,
                                              .permille = place->permille};
     memcpy(uuid.bytes, place->uuid, sizeof uuid.bytes);
@@ -509,8 +519,8 @@ static void order_make(const struct group *group, const struct process *process,
 
 /* It is told nothing that it knows: that a lease which is over by itself is over. */
 static bool order_is_needless(const struct place *place, const struct divvy_remote_order *order, int64_t now_ns) {
-    return order_is_shut(order) && place->sent && place->order.mode == DIVVY_CONTROL_LEASED && place->over_ns <= now_ns &&
-           place->order.memory_bytes == order->memory_bytes && place->order.permille == order->permille;
+    return order_is_shut(order) && !place->is_forced && place->sent && place->order.mode == DIVVY_CONTROL_LEASED &&
+           place->over_ns <= now_ns && place->order.door == order->door && place->order.memory_bytes == order->memory_bytes && place->order.permille == order->permille;
 }
 
 /* The next order to be sent, of the processes in the queue; false: none. */
@@ -532,6 +542,7 @@ static bool order_next(struct divvy_remote *remote, struct process **ret_process
             order_make(process->group, process, place, now_ns, &order);
             if (order_is_needless(place, &order, now_ns))
                 continue;
+            place->is_forced = false;
             place->order = order;
             *ret_process = process;
             *ret_place = place;
@@ -690,7 +701,7 @@ bool divvy_remote_usage(struct divvy_remote *remote, uint32_t tenant, uint32_t e
 }
 
 void divvy_remote_lease(struct divvy_remote *remote, uint32_t tenant, uint32_t entry, const struct divvy_control_lease *lease,
-                        const struct divvy_control_device *limits) {
+                        const struct divvy_control *control) {
     struct group *group;
 
     if (!has_group(remote, tenant))
@@ -699,7 +710,7 @@ void divvy_remote_lease(struct divvy_remote *remote, uint32_t tenant, uint32_t e
     group = group_of(remote, tenant);
     for (struct process *process = group ? group->first : NULL; process; process = process->next)
         if (!process->is_paged && entry < process->place_count) {
-            place_want(&process->places[entry], lease, limits);
+            place_want(&process->places[entry], lease, control, entry);
             queue_add(remote, process);
         }
     unlock(remote);
@@ -731,6 +742,60 @@ bool divvy_remote_is_over(struct divvy_remote *remote, uint32_t tenant, uint32_t
             is_over = place_is_over(remote, &process->places[entry], now_ns);
     unlock(remote);
     return is_over;
+}
+
+/* A tenant without devices has no places; a process that uses none of its tenant's says nothing of them. */
+static bool process_has_said(const struct process *process) {
+    bool has_said = true;
+
+    for (uint32_t i = 0; i < process->place_count && has_said; i++) {
+        const struct place *place = &process->places[i];
+
+        has_said = place->is_absent || (!place->is_pending && place->sent && place->told.lease >= place->sent);
+    }
+    return has_said;
+}
+
+void divvy_remote_door(struct divvy_remote *remote, uint32_t tenant, uint32_t word, bool *all, bool *came, uint32_t *count) {
+    if (!has_group(remote, tenant))
+        return;
+    lock(remote);
+    for (const struct process *process = group_of(remote, tenant) ? group_of(remote, tenant)->first : NULL; process;
+         process = process->next) {
+        if (process->is_paged)
+            continue;
+        (*count)++;
+        *all = *all && process->door != 0;
+        *came = *came || process->door == word;
+    }
+    unlock(remote);
+}
+
+void divvy_remote_ask(struct divvy_remote *remote, uint32_t tenant) {
+    if (!has_group(remote, tenant))
+        return;
+    lock(remote);
+    for (struct process *process = group_of(remote, tenant) ? group_of(remote, tenant)->first : NULL; process;
+         process = process->next) {
+        for (uint32_t i = 0; i < process->place_count; i++)
+            process->places[i].is_pending = process->places[i].is_forced = true;
+        if (!process->is_paged)
+            queue_add(remote, process);
+    }
+    unlock(remote);
+}
+
+bool divvy_remote_has_said(struct divvy_remote *remote, uint32_t tenant) {
+    bool has_said = true;
+
+    if (!has_group(remote, tenant))
+        return true;
+    lock(remote);
+    for (const struct process *process = group_of(remote, tenant) ? group_of(remote, tenant)->first : NULL;
+         process && has_said; process = process->next)
+        has_said = process->is_paged || process_has_said(process);
+    unlock(remote);
+    return has_said;
 }
 
 int64_t divvy_remote_way_ns(struct divvy_remote *remote, uint32_t tenant) {

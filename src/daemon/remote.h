@@ -37,6 +37,7 @@ struct divvy_remote_order {
     uint32_t mode;
     uint64_t begin_ns, length_ns; /* from receipt; length 0: no end */
     uint64_t budget_ns;
+    uint32_t door;
     uint64_t memory_bytes; /* 0: no limit */
     uint32_t permille;
 };
@@ -72,8 +73,9 @@ void divvy_remote_went(struct divvy_remote *remote, int32_t pid);
 /* The tenant goes, with all its processes. */
 void divvy_remote_forget(struct divvy_remote *remote, uint32_t tenant);
 
-/* 0 and its tenant; -ENOENT: no such process, or one that has pages; -EBUSY: too many of them in this second. */
-int divvy_remote_report(struct divvy_remote *remote, int32_t pid, const struct divvy_remote_told *told, uint32_t count);
+/* `door`: the newest word that it has come by. 0; -ENOENT: no such process, or one that has pages; -EBUSY: too many in this second. */
+int divvy_remote_report(struct divvy_remote *remote, int32_t pid, uint64_t door, const struct divvy_remote_told *told,
+                        uint32_t count);
 
 /* The order with this number was answered; `why` is the process's reason, NULL: it was taken. */
 void divvy_remote_done(struct divvy_remote *remote, int32_t pid, uint64_t number, const char *why);
@@ -91,10 +93,20 @@ bool divvy_remote_usage(struct divvy_remote *remote, uint32_t tenant, uint32_t e
 
 /* What is in the tenant's control page now is what its processes are to do. */
 void divvy_remote_lease(struct divvy_remote *remote, uint32_t tenant, uint32_t entry, const struct divvy_control_lease *lease,
-                        const struct divvy_control_device *limits);
+                        const struct divvy_control *control);
 
 /* Whether all of them have said that the newest lease is over, or are not there any more. */
 bool divvy_remote_is_over(struct divvy_remote *remote, uint32_t tenant, uint32_t entry);
+
+/*
+ * What the tenant's processes say of its door, as divvy_usage_door does of those with pages, to what is there in the three: whether
+ * all look at it, whether one has come by `word`, how many they are.
+ */
+void divvy_remote_door(struct divvy_remote *remote, uint32_t tenant, uint32_t word, bool *all, bool *came, uint32_t *count);
+/* Tell them all once more what they are to do, so that they say how things are. */
+void divvy_remote_ask(struct divvy_remote *remote, uint32_t tenant);
+/* Whether each has reported since it was told the newest. True without any. */
+bool divvy_remote_has_said(struct divvy_remote *remote, uint32_t tenant);
 
 /* How long an order and its answer take, smoothed: an order counts after this at the latest, mostly. */
 int64_t divvy_remote_way_ns(struct divvy_remote *remote, uint32_t tenant);
@@ -102,6 +114,7 @@ int64_t divvy_remote_way_ns(struct divvy_remote *remote, uint32_t tenant);
 struct divvy_remote_figures {
     uint32_t processes;
     uint64_t orders, refused, reports, flooded, silent;
+    int64_t way_ns; /* as divvy_remote_way_ns, of all of them; 0 none yet */
 };
 void divvy_remote_figures(struct divvy_remote *remote, struct divvy_remote_figures *ret_figures);
 

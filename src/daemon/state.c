@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/sys.h"
 #include "daemon/inside.h"
+#include "daemon/remote.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -200,8 +201,10 @@ static uint64_t rss_bytes(void) {
 
 void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health *ret_health) {
     struct divvy_lease_health lease;
+    struct divvy_remote_figures remote;
 
     divvy_lease_health(daemon->lease, &lease);
+    divvy_remote_figures(divvy_lease_remote(daemon->lease), &remote);
     lock(daemon);
     *ret_health = (struct divvy_daemon_health){
         .ready = daemon->ready,
@@ -215,6 +218,12 @@ void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health
         .wake_late_ns_max = lease.late_ns_max,
         .bells = lease.bells,
         .pages_broken = lease.pages_broken + daemon->pages_broken,
+        .channel_processes = remote.processes,
+        .channel_orders = remote.orders,
+        .channel_reports = remote.reports,
+        .channel_flooded = remote.flooded,
+        .channel_silent = remote.silent,
+        .channel_way_ns = remote.way_ns,
         .cpu_ns = (uint64_t)clock_read(CLOCK_PROCESS_CPUTIME_ID),
         .rss_bytes = rss_bytes(),
     };

@@ -55,6 +55,9 @@ struct divvy_daemon_health {
         wake_late_ns_max;  /* of the lease thread behind its own timer, over the last second */
     uint64_t bells;        /* rung */
     uint64_t pages_broken; /* reads of usage pages that were refused */
+    uint32_t channel_processes; /* that get their leases by the two-way channel */
+    uint64_t channel_orders, channel_reports, channel_flooded, channel_silent;
+    int64_t channel_way_ns; /* an order and its answer, of all of them together, smoothed; 0 none yet */
     uint64_t cpu_ns;       /* of this process */
     uint64_t rss_bytes;
 };

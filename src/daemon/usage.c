@@ -170,11 +170,11 @@ int divvy_usage_door(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, 
                      bool *ret_all, bool *ret_came, uint32_t *ret_count) {
     int error = page_read(usage, folder_fd, owner_uid);
 
-    if (error)
-        return error;
     *ret_all = true;
     *ret_came = false;
     *ret_count = 0;
+    if (error)
+        return error;
     for (uint32_t i = 0; i < usage->slots; i++) {
         const struct divvy_page_slot *slot = &usage->copy->slots[i];
         struct divvy_usage_process process;

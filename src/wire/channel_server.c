@@ -570,7 +570,7 @@ static json_t *order_json(const struct divvy_channel_order *order, uint64_t numb
     json_t *data;
 
     if ((unsigned)order->kind >= DIVVY_CHANNEL_KIND_MAX || order->begin_ns > INT64_MAX || order->length_ns > INT64_MAX ||
-        order->budget_ns > INT64_MAX || order->memory_bytes > INT64_MAX || order->permille > INT64_MAX)
+        order->budget_ns > INT64_MAX || order->door > INT64_MAX || order->memory_bytes > INT64_MAX || order->permille > INT64_MAX)
         return NULL;
     data = json_pack("{s:I, s:s}", "id", (json_int_t)number, "kind", names[order->kind]);
     if (!data || order->kind != DIVVY_CHANNEL_LEASE)
@@ -580,6 +580,7 @@ static json_t *order_json(const struct divvy_channel_order *order, uint64_t numb
         json_object_set_new(data, "begin", json_integer((json_int_t)order->begin_ns)) < 0 ||
         json_object_set_new(data, "length", json_integer((json_int_t)order->length_ns)) < 0 ||
         (order->budget_ns && json_object_set_new(data, "budget", json_integer((json_int_t)order->budget_ns)) < 0) ||
+        (order->door && json_object_set_new(data, "door", json_integer((json_int_t)order->door)) < 0) ||
         (order->has_limits && (json_object_set_new(data, "memory", json_integer((json_int_t)order->memory_bytes)) < 0 ||
                                json_object_set_new(data, "permille", json_integer((json_int_t)order->permille)) < 0))) {
         json_decref(data);
@@ -754,7 +755,8 @@ static bool count_read(const json_t *object, const char *name, uint64_t *ret_val
 static bool report_read(const json_t *object, struct divvy_channel_report *report) {
     const json_t *devices = json_object_get(object, "devices");
 
-    if (!json_is_array(devices) || json_array_size(devices) > DIVVY_CHANNEL_REPORT_DEVICES)
+    if (!json_is_array(devices) || json_array_size(devices) > DIVVY_CHANNEL_REPORT_DEVICES ||
+        !count_read(object, "door", &report->door))
         return false;
     report->count = (uint32_t)json_array_size(devices);
     for (uint32_t i = 0; i < report->count; i++) {

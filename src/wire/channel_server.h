@@ -25,6 +25,7 @@ struct divvy_channel_server;
 
 struct divvy_channel_report {
     const char *client_id;
+    uint64_t door;
     uint32_t count;
     struct {
         char uuid[48];
@@ -88,6 +89,7 @@ struct divvy_channel_order {
     const char *mode;   /* or NULL */
     uint64_t begin_ns, length_ns;
     uint64_t budget_ns; /* 0: none is named */
+    uint64_t door;      /* the same */
     bool has_limits;    /* with these: memory_bytes 0 and permille 1000 stand for none */
     uint64_t memory_bytes, permille;
 };

@@ -76,6 +76,12 @@ VALUE(revoked, v->health->leases_revoked)
 VALUE(handovers, v->health->handovers)
 VALUE(decision_mean, (double)v->health->decision_ns_mean * 1e-9)
 VALUE(decision_max, (double)v->health->decision_ns_max * 1e-9)
+VALUE(channel_processes, v->health->channel_processes)
+VALUE(channel_orders, v->health->channel_orders)
+VALUE(channel_reports, v->health->channel_reports)
+VALUE(channel_flooded, v->health->channel_flooded)
+VALUE(channel_silent, v->health->channel_silent)
+VALUE(channel_way, (double)v->health->channel_way_ns * 1e-9)
 VALUE(late_mean, (double)v->health->wake_late_ns_mean * 1e-9)
 VALUE(late_max, (double)v->health->wake_late_ns_max * 1e-9)
 VALUE(bells, v->health->bells)
@@ -147,6 +153,13 @@ static const struct metric metrics[] = {
     {"divvy_leases_granted_total", "counter", "Leases of GPU time given to tenants.", OF_NODE, granted},
     {"divvy_leases_revoked_total", "counter", "Leases taken back before their end.", OF_NODE, revoked},
     {"divvy_handovers_total", "counter", "Changes of a device from one tenant to another.", OF_NODE, handovers},
+    {"divvy_channel_lease_processes", "gauge", "Processes that get their leases by the two-way channel.", OF_NODE,
+     channel_processes},
+    {"divvy_channel_lease_orders_total", "counter", "Orders about leases that were sent to them.", OF_NODE, channel_orders},
+    {"divvy_channel_lease_way_seconds", "gauge", "Time of an order and its answer, smoothed.", OF_NODE, channel_way},
+    {"divvy_channel_reports_total", "counter", "Reports that were taken from them.", OF_NODE, channel_reports},
+    {"divvy_channel_reports_refused_total", "counter", "Reports beyond the rate that one may send.", OF_NODE, channel_flooded},
+    {"divvy_channel_silent_total", "counter", "Orders that were not answered in time.", OF_NODE, channel_silent},
     {"divvy_scheduler_decision_mean_seconds", "gauge", "Mean time of a decision over the last second.", OF_NODE, decision_mean},
     {"divvy_scheduler_decision_max_seconds", "gauge", "Longest decision of the last second.", OF_NODE, decision_max},
     {"divvy_lease_thread_late_mean_seconds", "gauge",

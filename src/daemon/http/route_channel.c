@@ -145,6 +145,7 @@ static int lease_send(void *context, const struct divvy_remote_order *order, uin
                                           .begin_ns = order->begin_ns,
                                           .length_ns = order->length_ns,
                                           .budget_ns = order->budget_ns,
+                                          .door = order->door,
                                           .has_limits = order->memory_bytes <= INT64_MAX,
                                           .memory_bytes = order->memory_bytes,
                                           .permille = order->permille};
@@ -189,7 +190,8 @@ static int report_take(void *context, const struct divvy_channel_report *report)
                                              .is_over = report->devices[i].is_over};
         memcpy(told[i].device, report->devices[i].uuid, sizeof told[i].device);
     }
-    return divvy_remote_report(divvy_daemon_remote(http->daemon), client_pid(report->client_id), told, report->count);
+    return divvy_remote_report(divvy_daemon_remote(http->daemon), client_pid(report->client_id), report->door, told,
+                               report->count);
 }
 
 int divvy_http_channel_start(struct divvy_http *http, struct divvy_error *error) {

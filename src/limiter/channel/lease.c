@@ -2,8 +2,10 @@
 #include "limiter/channel/lease.h"
 
 #include "core/clock.h"
+#include "core/futex.h"
 #include "core/uuid.h"
 #include "limiter/hook/control.h"
+#include "limiter/hook/door.h"
 
 #include <errno.h>
 #include <string.h>
@@ -36,7 +38,7 @@ static uint32_t mode_of(unsigned device) {
 static void armed_set(unsigned device, uint32_t mode) {
     struct divvy_control_device *entry = &own.devices[device];
     uint32_t permille = __atomic_load_n(&entry->compute_permille, __ATOMIC_RELAXED);
-    bool is_armed = mode == DIVVY_CONTROL_LEASED || mode == DIVVY_CONTROL_FROZEN ||
+    bool is_armed = own.door != 0 || mode == DIVVY_CONTROL_LEASED || mode == DIVVY_CONTROL_FROZEN ||
                     (mode == DIVVY_CONTROL_SELF && permille < DIVVY_PAGE_PERMILLE_UNLIMITED);
 
     __atomic_store_n(&entry->armed, is_armed, __ATOMIC_RELEASE);
@@ -53,6 +55,7 @@ void divvy_channel_lease_device(const struct divvy_page *usage, unsigned device,
     divvy_control_link.devices[device] = &own.devices[device];
     divvy_control_link.ring = ring;
     divvy_control_link.page = &own;
+    divvy_door = &own.door;
 }
 
 void divvy_channel_lease_limits(const struct divvy_page *usage, unsigned device) {
@@ -109,6 +112,14 @@ static void limits_take(unsigned device, const struct divvy_wire_command *comman
     __atomic_store_n(&own.devices[device].compute_permille, permille, __ATOMIC_RELAXED);
 }
 
+/* The door before the leases, as a daemon on this machine would have written them. */
+static void door_take(uint32_t word) {
+    if (own.door == word)
+        return;
+    __atomic_store_n(&own.door, word, __ATOMIC_SEQ_CST);
+    (void)divvy_core_futex_wake(&own.door, INT32_MAX, true);
+}
+
 int divvy_channel_lease_apply(const struct divvy_wire_command *command, uint64_t now_ns) {
     uint64_t end_ns = DIVVY_CONTROL_FOREVER_NS;
     divvy_core_uuid_t uuid = {{0}};
@@ -118,7 +129,7 @@ int divvy_channel_lease_apply(const struct divvy_wire_command *command, uint64_t
     if (!is_own())
         return -EBUSY;
     if (mode_parse(command->mode, &mode) < 0 || command->begin_ns > INT64_MAX - now_ns ||
-        command->length_ns > INT64_MAX - now_ns - command->begin_ns)
+        command->length_ns > INT64_MAX - now_ns - command->begin_ns || command->door > UINT32_MAX)
         return -EINVAL;
     if (command->device[0] && divvy_core_uuid_parse(command->device, strlen(command->device), &uuid, NULL) < 0)
         return -ENODEV;
@@ -134,6 +145,7 @@ int divvy_channel_lease_apply(const struct divvy_wire_command *command, uint64_t
         if (command->number < numbers[device])
             continue;
         numbers[device] = command->number;
+        door_take((uint32_t)command->door);
         limits_take(device, command);
         write_lease(device, mode, now_ns + command->begin_ns, end_ns, command->budget_ns);
     }
@@ -158,7 +170,7 @@ uint64_t divvy_channel_lease_tick(uint64_t now_ns) {
     if (!is_own())
         return UINT64_MAX;
     for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++)
-        if (divvy_control_link.devices[device] && mode_of(device) != DIVVY_CONTROL_SELF) {
+        if (divvy_control_link.devices[device] && (mode_of(device) != DIVVY_CONTROL_SELF || own.door != 0)) {
             __atomic_store_n(&own.heartbeat_ns, (int64_t)now_ns, __ATOMIC_RELEASE);
             return TICK_NS;
         }
@@ -168,6 +180,8 @@ uint64_t divvy_channel_lease_tick(uint64_t now_ns) {
 void divvy_channel_lease_reset(bool keep_frozen) {
     if (!is_own())
         return;
+    if (!keep_frozen)
+        door_take(0);
     for (unsigned device = 0; device < DIVVY_PAGE_DEVICES; device++) {
         uint32_t mode = divvy_control_link.devices[device] ? mode_of(device) : DIVVY_CONTROL_SELF;
 

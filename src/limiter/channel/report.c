@@ -21,10 +21,12 @@ struct look {
 };
 
 static struct look told[DIVVY_PAGE_DEVICES]; /* in the newest report */
+static uint64_t told_door;
 static uint64_t told_ns;                     /* when that was; 0: never */
 
 void divvy_channel_report_reset(void) {
     memset(told, 0, sizeof told);
+    told_door = 0;
     told_ns = 0;
 }
 
@@ -82,9 +84,11 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 
 bool divvy_channel_report_make(const char *client_id, uint64_t now_ns, divvy_core_text_t *body, uint64_t *ret_next_ns) {
     struct look looks[DIVVY_PAGE_DEVICES];
-    bool urgent = false, changed = false, is_first = true;
+    bool urgent, changed = false, is_first = true;
     uint64_t next_ns = REST_NS;
+    uint64_t door = __atomic_load_n(&divvy_process.page->slots[divvy_process.slot].door, __ATOMIC_SEQ_CST);
 
+    urgent = door != told_door;
     for (unsigned i = 0; i < DIVVY_PAGE_DEVICES; i++) {
         if (!divvy_control_link.devices[i])
             continue;
@@ -110,7 +114,8 @@ bool divvy_channel_report_make(const char *client_id, uint64_t now_ns, divvy_cor
         told[i] = looks[i];
         is_first = false;
     }
-    divvy_core_text_add(body, "]}");
+    divvy_core_text_format(body, "],\"door\":%llu}", (unsigned long long)door);
+    told_door = door;
     told_ns = now_ns;
     *ret_next_ns = next_ns;
     return !body->is_cut;

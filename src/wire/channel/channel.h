@@ -28,6 +28,7 @@
  *   "begin":n    ns from the receipt of the command to the begin of the lease, 0: now
  *   "length":n   ns; 0: until another command for the device comes
  *   "budget":n   ns of work in flight at most; absent: as usual
+ *   "door":n     the tenant's door as in page/control.h, absent: open. Of the newest Lease for any device
  *   "memory":n, "permille":n   limits of the device as they are now, both or none; memory 0 and permille 1000: none
  *
  * A Lease with a lower number than one that came before over the same stream is answered with a failure and changes nothing.
@@ -36,11 +37,12 @@
  * way costs shortens or delays the lease by as much. A client whose stream breaks goes on by itself (mode self).
  *
  *   Report      {"client_id":s,"devices":[{"uuid":s,"waiting":n,"busy_ns":n,"used_bytes":n,"launches":n,
- *                "inflight_ns":n,"drain_ns":n,"lease":n,"over":bool}]}
+ *                "inflight_ns":n,"drain_ns":n,"lease":n,"over":bool}],"door":n}
  *
  * says how much the client wants and has used (since its start), as its usage page would; inflight_ns is work that was started
  * and is not known to be done, drain_ns the time from now until it will be, lease the number of the newest Lease for the device,
- * and over that nothing is started by that any more. What is absent counts as 0 and false.
+ * and over that nothing is started by that any more; door is the newest word of the door that somebody has come by. What is
+ * absent counts as 0 and false.
  */
 #ifndef DIVVY_WIRE_CHANNEL_CHANNEL_H
 #define DIVVY_WIRE_CHANNEL_CHANNEL_H

@@ -515,6 +515,7 @@ static int lease_read(divvy_wire_json_t data, struct divvy_wire_command *command
         {"begin", &command->begin_ns, NULL},         {"length", &command->length_ns, NULL},
         {"budget", &command->budget_ns, NULL},       {"memory", &command->memory_bytes, &command->has_limits},
         {"permille", &command->permille, &command->has_limits},
+        {"door", &command->door, NULL},
     };
     bool is_whole = true;
 

@@ -152,6 +152,7 @@ struct divvy_wire_command {
     bool has_limits; /* memory_bytes and permille came with it */
     uint64_t memory_bytes, permille;
     uint64_t budget_ns; /* 0: as usual */
+    uint64_t door;      /* 0: open */
 };
 
 /* From a task's data. -EINVAL: it is no command. */

@@ -110,7 +110,7 @@ static int64_t now(void) {
 static void lease_give(struct divvy_remote *remote, uint32_t tenant, int64_t begin_ns, int64_t end_ns) {
     struct divvy_control_lease lease = {.mode = DIVVY_CONTROL_LEASED, .begin_ns = begin_ns, .end_ns = end_ns};
 
-    divvy_remote_lease(remote, tenant, 0, &lease, &control.devices[0]);
+    divvy_remote_lease(remote, tenant, 0, &lease, &control);
 }
 
 static struct divvy_usage_device usage_of(struct divvy_remote *remote, uint32_t tenant) {
@@ -122,7 +122,7 @@ static struct divvy_usage_device usage_of(struct divvy_remote *remote, uint32_t 
 
 static int say(struct divvy_remote *remote, int32_t pid, struct divvy_remote_told told) {
     memcpy(told.device, device, sizeof device);
-    return divvy_remote_report(remote, pid, &told, 1);
+    return divvy_remote_report(remote, pid, 0, &told, 1);
 }
 
 static void test_life(void **state) {
@@ -213,8 +213,8 @@ static void test_liar(void **state) {
 
     (void)state;
     assert_int_equal(divvy_remote_come(remote, 7, 0, &control), 0);
-    assert_int_equal(divvy_remote_report(remote, 7, &elsewhere, 1), 0);
-    assert_int_equal(divvy_remote_report(remote, 7, &nonsense, 1), 0);
+    assert_int_equal(divvy_remote_report(remote, 7, 0, &elsewhere, 1), 0);
+    assert_int_equal(divvy_remote_report(remote, 7, 0, &nonsense, 1), 0);
     assert_int_equal(usage_of(remote, 0).waiting, 0);
     assert_int_equal(usage_of(remote, 0).charged_ns, 0);
     assert_int_equal(say(remote, 7, (struct divvy_remote_told){.busy_ns = 100}), 0);
@@ -310,7 +310,7 @@ static void test_forget(void **state) {
     assert_int_equal(divvy_remote_come(remote, 7, 2, &control), 0);
     (void)sent(1);
     sender_settle();
-    divvy_remote_lease(remote, 2, 0, &self, &control.devices[0]);
+    divvy_remote_lease(remote, 2, 0, &self, &control);
     divvy_remote_forget(remote, 2);
     assert_false(divvy_remote_is_there(remote, 2));
     assert_false(divvy_remote_heard_next(remote, &number));
