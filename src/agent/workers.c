@@ -68,6 +68,8 @@ static int soft_limits_set(const struct divvy_agent *agent, const struct divvy_a
         return divvy_error_set(error, -ENOENT,
                                "its limits need libcuda_limiter.so, which is not installed here");
     status = variable_set(environment, "LD_PRELOAD", "%s", agent->limiter);
+    if (status == 0) /* of whoever started us: its limits would count instead */
+        status = divvy_backend_environment_set(environment, "DIVVY_TENANT_DIR", NULL);
     if (status == 0 && wish->memory_bytes)
         status = limits_set(environment, "TENSOR_FUSION_CUDA_MEM_LIMIT", wish->devices,
                             wish->memory_bytes);

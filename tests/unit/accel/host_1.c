@@ -223,8 +223,8 @@ static void test_stub_device(void **state) {
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         memset(&assignment, 0x55, sizeof assignment);
-        (void)strncpy(assignment.template_id, templates[i], sizeof assignment.template_id);
-        (void)strncpy(assignment.device, uuid, sizeof assignment.device);
+        (void)snprintf(assignment.template_id, sizeof assignment.template_id, "%s", templates[i]);
+        (void)snprintf(assignment.device, sizeof assignment.device, "%s", uuid);
         assert_int_equal(assign(&assignment), is_lenient());
         assert_int_equal(assignment.partition[0] != 0, is_lenient());
         assert_int_equal(assignment.env_count, 0);
