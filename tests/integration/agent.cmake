@@ -7,7 +7,7 @@ if(TARGET ggo AND TARGET backend_tcp_worker)
     foreach(part cli life soft)
         add_test(NAME integration/agent_${part}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/agent_${part}.sh $<TARGET_FILE:ggo> $<TARGET_FILE:agent_platform> $<TARGET_FILE:backend_tcp_worker>
-                ${CMAKE_BINARY_DIR}/lib ${CMAKE_BINARY_DIR}/tests)
+                ${CMAKE_BINARY_DIR}/lib)
         set_tests_properties(integration/agent_${part} PROPERTIES LABELS integration TIMEOUT 240 SKIP_RETURN_CODE 77)
     endforeach()
 endif()

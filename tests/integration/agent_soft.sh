@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Soft isolation of the agent's workers on the simulated GPU: agent_soft.sh GGO PLATFORM WORKER LIBRARIES PROGRAMS. What a worker that uses
+# Soft isolation of the agent's workers on the simulated GPU: agent_soft.sh GGO PLATFORM WORKER LIBRARIES. What a worker that uses
 # CUDA sees of its device, and how much of it it gets, for the second of two devices.
 set -u
 # shellcheck source=tests/integration/agent_parts/lib.sh
 . "$(dirname "$0")/agent_parts/lib.sh"
-libraries=$4 programs=$5
+libraries=$4 programs=$4/../tests
 [ -e "$libraries/libaccelerator_nvidia.so" ] && [ -e "$libraries/simgpu/libcuda.so.1" ] && [ -x "$programs/limiter_probe" ] &&
     [ -x "$programs/limiter_processes" ] || exit 77
 unset GPU_GO_MOCK_GPUS
