@@ -226,3 +226,13 @@ EXPORT CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int version,
 EXPORT CUresult cuGetProcAddress(const char *symbol, void **pfn, int version, cuuint64_t flags) {
     return cuGetProcAddress_v2(symbol, pfn, version, flags, NULL);
 }
+
+/* --- how parameters lie: one of eight bytes, in every function ---------------------------------------------- */
+
+EXPORT CUresult cuFuncGetParamInfo(CUfunction func, size_t paramIndex, size_t *paramOffset, size_t *paramSize) {
+    if (paramIndex > 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    *paramOffset = 0;
+    *paramSize = 8;
+    return CUDA_SUCCESS;
+}

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,7 +60,7 @@ struct acceptor {
 static void notify(const struct acceptor *acceptor, int what, const char *text) {
     struct notice notice = {.pid = getpid(), .what = what};
 
-    (void)strncpy(notice.text, text, sizeof notice.text - 1);
+    (void)snprintf(notice.text, sizeof notice.text, "%s", text);
     (void)!write(acceptor->notice_fds[1], &notice, sizeof notice);
 }
 

@@ -61,7 +61,8 @@ static int compute(struct divvy_worker_vector *vector, bool is_double, const voi
     void *parameters[] = {&at_a, &at_b, &at_sum, &number};
     unsigned int blocks = (unsigned int)((count + BLOCK_THREADS - 1) / BLOCK_THREADS);
 
-    TRY(cuMemcpyHtoD_v2, at_a, operands, 2 * bytes);
+    /* One wait for the whole job: the copy to the device is staged, and that from it comes last. */
+    TRY(cuMemcpyHtoDAsync_v2, at_a, operands, 2 * bytes, NULL);
     TRY(cuLaunchKernel, is_double ? vector->add_f64 : vector->add_s64, blocks, 1, 1, BLOCK_THREADS,
         1, 1, 0, NULL, parameters, NULL);
     TRY(cuMemcpyDtoH_v2, ret_sum, at_sum, bytes);
