@@ -40,6 +40,7 @@ struct program {
     char folder[PATH_MAX]; /* in which it was started */
     char simulated_dir[PATH_MAX];
     char mig_library[PATH_MAX + sizeof "/libnvidia-ml.so.1"];
+    char mig_kept[PATH_MAX + sizeof "/.mig-allocations.json"];
     char log_path[DIVVY_CONFIG_TEXT_BYTES]; /* of --background where no other is configured */
 
     int ready_fd; /* the waiting parent of --background; -1 none */
@@ -276,6 +277,8 @@ static int start(struct program *program, struct divvy_error *error) {
     divvy_daemon_discover_set(program->daemon, discover, program->monitor);
     driver_tell(program);
     http.mig_library = program->mig_library;
+    (void)snprintf(program->mig_kept, sizeof program->mig_kept, "%s/.mig-allocations.json", program->config.state.base);
+    http.mig_kept = program->mig_kept;
     status = single_start(program, &http, error);
     if (status < 0)
         return status;

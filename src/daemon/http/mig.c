@@ -1,8 +1,10 @@
 /* MIG for the HTTP server: see mig.h. */
 #include "daemon/http/mig.h"
 
+#include "base/json/file.h"
 #include "base/log.h"
 #include "core/clock.h"
+#include "daemon/http/mig_kept.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -19,11 +21,12 @@
 struct entry {
     struct divvy_http_mig_allocation allocation;
     struct divvy_mig_reservation *reservation; /* NULL: under way, the place is kept */
+    bool is_kept; /* of the daemon before: not reserved again yet */
     struct entry *next;
 };
 
 struct divvy_http_mig {
-    char *library, *lock_dir; /* NULL: the default */
+    char *library, *lock_dir, *kept; /* NULL: the default; no file */
     int64_t ttl_ns;
 
     pthread_mutex_t nvml_lock; /* before `lock` */
@@ -142,6 +145,25 @@ static void entry_end(struct divvy_http_mig *mig, struct entry **at) {
     free(entry);
 }
 
+/* lock is held: the file has what there is. Nothing stops because it cannot. */
+static void kept_write(const struct divvy_http_mig *mig) {
+    struct divvy_http_mig_allocation *all;
+    struct divvy_error error = {0};
+    size_t count = 0;
+
+    if (!mig->kept)
+        return;
+    all = calloc(mig->count + 1, sizeof *all);
+    if (!all)
+        return;
+    for (const struct entry *entry = mig->entries; entry; entry = entry->next)
+        if (entry->reservation || entry->is_kept)
+            all[count++] = entry->allocation;
+    if (divvy_http_mig_kept_write(mig->kept, all, count, &error) < 0)
+        divvy_log_warn("mig: allocations are not remembered: %s", error.text);
+    free(all);
+}
+
 /* Keeps a place for a workload, so that it is not allocated to twice at once. */
 static int place_take(struct divvy_http_mig *mig, const struct divvy_http_mig_wish *wish, struct divvy_mig_error *error) {
     struct entry *entry = calloc(1, sizeof *entry);
@@ -170,12 +192,14 @@ static int place_take(struct divvy_http_mig *mig, const struct divvy_http_mig_wi
     return status;
 }
 
-static int reserve(struct divvy_http_mig *mig, const char *profile, struct divvy_mig_reservation **ret_reservation,
-                   struct divvy_mig_error *error) {
+/* uuid NULL: any that fits. */
+static int reserve(struct divvy_http_mig *mig, const char *profile, const char *uuid,
+                   struct divvy_mig_reservation **ret_reservation, struct divvy_mig_error *error) {
     struct divvy_mig_options options = options_of(mig);
     struct divvy_mig_profile wanted;
     int status;
 
+    options.uuid = uuid;
     (void)pthread_mutex_lock(&mig->nvml_lock);
     status = mig->nvml ? 0 : divvy_mig_open(mig->library, &mig->nvml, error);
     if (status == 0)
@@ -194,7 +218,7 @@ int divvy_http_mig_allocate(struct divvy_http_mig *mig, const struct divvy_http_
 
     if (status < 0)
         return status;
-    status = reserve(mig, wish->profile, &reservation, error);
+    status = reserve(mig, wish->profile, NULL, &reservation, error);
     (void)pthread_mutex_lock(&mig->lock);
     at = entry_find(mig, wish->workload); /* nobody else takes a place that is only kept */
     if (status < 0) {
@@ -205,6 +229,7 @@ int divvy_http_mig_allocate(struct divvy_http_mig *mig, const struct divvy_http_
         (*at)->allocation.created_ns = realtime_ns();
         (*at)->allocation.expires_ns = (*at)->allocation.created_ns + wish->timeout_ns;
         *ret_allocation = (*at)->allocation;
+        kept_write(mig);
         (void)pthread_cond_signal(&mig->wake);
     }
     (void)pthread_mutex_unlock(&mig->lock);
@@ -223,6 +248,8 @@ int divvy_http_mig_deallocate(struct divvy_http_mig *mig, const char *workload, 
         status = -EPERM;
     else
         entry_end(mig, at);
+    if (status == 0)
+        kept_write(mig);
     (void)pthread_mutex_unlock(&mig->lock);
     return status;
 }
@@ -266,19 +293,78 @@ int divvy_http_mig_allocations(struct divvy_http_mig *mig, struct divvy_http_mig
     return 0;
 }
 
+/* --- those of the daemon before ------------------------------------------------------------------------------------- */
+
+/* Their places, until the thread has reserved them again. */
+static void kept_places_take(struct divvy_http_mig *mig) {
+    struct divvy_http_mig_allocation *all;
+    struct divvy_error error = {0};
+    char aside[PATH_MAX];
+    size_t count;
+    int status = mig->kept ? divvy_http_mig_kept_read(mig->kept, &all, &count, &error) : -ENOENT;
+
+    if (status < 0 && mig->kept) {
+        divvy_log_error("mig: allocations of the daemon before are lost: %s", error.text);
+        if (divvy_json_file_set_aside(mig->kept, aside, &error) == 0)
+            divvy_log_warn("mig: that file is now %s", aside);
+    }
+    if (status < 0)
+        return;
+    for (size_t i = 0; i < count && i < ALLOCATIONS_MAX; i++) {
+        struct entry *entry = all[i].expires_ns > realtime_ns() && !*entry_find(mig, all[i].workload) ? calloc(1, sizeof *entry) : NULL;
+
+        if (!entry)
+            continue;
+        *entry = (struct entry){.allocation = all[i], .is_kept = true, .next = mig->entries};
+        mig->entries = entry;
+        mig->count++;
+    }
+    free(all);
+}
+
+/* lock is held, and let go for each: nobody else touches an entry that is not reserved. */
+static void kept_reserve(struct divvy_http_mig *mig) {
+    for (struct entry *entry = mig->entries, *next; entry; entry = next) {
+        struct divvy_mig_reservation *reservation = NULL;
+        struct divvy_mig_error error = {0};
+        int status;
+
+        next = entry->next; /* new ones come before, and only this thread takes out those that are kept */
+        if (!entry->is_kept)
+            continue;
+        (void)pthread_mutex_unlock(&mig->lock);
+        status = reserve(mig, "custom.0", entry->allocation.device.uuid, &reservation, &error);
+        (void)pthread_mutex_lock(&mig->lock);
+        entry->is_kept = false;
+        entry->reservation = reservation;
+        if (status == 0) {
+            entry->allocation.device = *divvy_mig_reservation_device(reservation);
+            continue;
+        }
+        divvy_log_warn("mig: the allocation of %s is lost: %s", entry->allocation.workload, error.text);
+        entry_end(mig, entry_find(mig, entry->allocation.workload));
+    }
+    kept_write(mig);
+}
+
 /* --- the thread ----------------------------------------------------------------------------------------------------- */
 
 static void expired_end(struct divvy_http_mig *mig) {
     int64_t now_ns = realtime_ns();
 
+    bool is_changed = false;
+
     for (struct entry **at = &mig->entries; *at;) {
         if ((*at)->reservation && (*at)->allocation.expires_ns <= now_ns) {
             divvy_log_info("mig: the allocation of %s has expired", (*at)->allocation.workload);
             entry_end(mig, at);
+            is_changed = true;
         } else {
             at = &(*at)->next;
         }
     }
+    if (is_changed)
+        kept_write(mig);
 }
 
 static void hearts_beat(struct divvy_http_mig *mig) {
@@ -324,6 +410,8 @@ static void *run(void *data) {
     int64_t look_ns = 0, beat_ns = 0;
 
     (void)pthread_mutex_lock(&mig->lock);
+    if (mig->count > 0)
+        kept_reserve(mig);
     while (!mig->is_stopping) {
         int64_t now_ns = (int64_t)divvy_core_clock_ns(), until_ns;
         struct timespec deadline;
@@ -352,6 +440,7 @@ static void mig_free(struct divvy_http_mig *mig) {
     (void)pthread_mutex_destroy(&mig->nvml_lock);
     free(mig->library);
     free(mig->lock_dir);
+    free(mig->kept);
     free(mig);
 }
 
@@ -360,7 +449,7 @@ static int text_copy(const char *text, char **ret_copy) {
     return text && *text && !*ret_copy ? -ENOMEM : 0;
 }
 
-int divvy_http_mig_start(const char *library, const char *lock_dir, struct divvy_http_mig **ret_mig,
+int divvy_http_mig_start(const char *library, const char *lock_dir, const char *kept, struct divvy_http_mig **ret_mig,
                          struct divvy_error *error) {
     struct divvy_http_mig *mig = calloc(1, sizeof *mig);
     struct divvy_mig_options options = DIVVY_MIG_OPTIONS_INIT;
@@ -381,6 +470,10 @@ int divvy_http_mig_start(const char *library, const char *lock_dir, struct divvy
     status = text_copy(library, &mig->library);
     if (status == 0)
         status = text_copy(lock_dir, &mig->lock_dir);
+    if (status == 0)
+        status = text_copy(kept, &mig->kept);
+    if (status == 0)
+        kept_places_take(mig);
     if (status == 0)
         status = -pthread_create(&mig->thread, NULL, run, mig);
     if (status < 0) {

@@ -1,6 +1,7 @@
 /*
  * MIG for the HTTP server: the instances of this machine, and those that were allocated over HTTP. An allocation is a
- * reservation of the MIG library, held by the daemon: it is taken back at its expiry, and ends with the daemon.
+ * reservation of the MIG library, held by the daemon: it is taken back at its expiry. It ends with the daemon, which takes it again when
+ * it starts anew.
  *
  * Everything may be called by all threads at once. NVML is asked by one at a time; a driver that hangs holds up those who ask
  * it, and not those who want allocations or the last known devices.
@@ -39,12 +40,13 @@ struct divvy_http_mig_device {
 
 /*
  * Starts the thread that keeps heartbeats, ends what has expired, and looks at the devices now and then. library: NVML, NULL for
- * the system's; lock_dir NULL: the library's. NVML need not be there.
+ * the system's; lock_dir NULL: the library's. NVML need not be there. kept: the file that remembers allocations (NULL: none does);
+ * those in it are reserved again by the thread, and what somebody else has by then is told and forgotten.
  */
-int divvy_http_mig_start(const char *library, const char *lock_dir, struct divvy_http_mig **ret_mig,
+int divvy_http_mig_start(const char *library, const char *lock_dir, const char *kept, struct divvy_http_mig **ret_mig,
                          struct divvy_error *error);
 
-/* Gives all allocations back. NULL is fine. */
+/* Lets all reservations go; the file remembers them. NULL is fine. */
 void divvy_http_mig_stop(struct divvy_http_mig *mig);
 
 /*

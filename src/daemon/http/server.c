@@ -181,7 +181,7 @@ static int parts_start(struct divvy_http *http, const struct divvy_http_options 
     if (result == 0)
         result = divvy_http_channel_start(http, error);
     if (result == 0)
-        result = divvy_http_mig_start(options->mig_library, options->mig_lock_dir, &http->mig, error);
+        result = divvy_http_mig_start(options->mig_library, options->mig_lock_dir, options->mig_kept, &http->mig, error);
     if (result == 0)
         result = divvy_http_sleep_start(http, error);
     if (result == 0)

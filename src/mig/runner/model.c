@@ -177,7 +177,7 @@ int divvy_runner_model_read(const char *path, struct divvy_runner_model *ret_mod
         return divvy_error_set_errno(error, -ENOMEM, "%.150s", path);
     length = text_read(path, text, DIVVY_RUNNER_MODEL_BYTES + 1);
     if (length < 0)
-        return divvy_error_set_errno(error, (int)length, "%.150s", path);
+        return divvy_error_set_errno(error, (int)length, "%.150s", path); /* cleanup_free. NOLINT(clang-analyzer-unix.Malloc) */
     if (divvy_runner_model_parse(text, (size_t)length, ret_model, error) == 0)
         return 0;
     (void)divvy_error_prefix(error, "%.100s", path);

@@ -177,7 +177,7 @@ static void others_keep_theirs(void **unused) {
     struct divvy_http_mig *mig = NULL;
 
     (void)unused;
-    assert_int_equal(divvy_http_mig_start(FAKE_NVML, locks, &mig, NULL), 0);
+    assert_int_equal(divvy_http_mig_start(FAKE_NVML, locks, NULL, &mig, NULL), 0);
     assert_int_equal(divvy_http_mig_allocate(mig, &wish, &allocation, &error), 0);
     assert_int_equal(divvy_http_mig_allocate(mig, &wish, &allocation, &error), -EEXIST);
     assert_int_equal(divvy_http_mig_deallocate(mig, "theirs", 4712, false), -EPERM);
@@ -214,6 +214,85 @@ static void in_metrics(void **unused) {
     asked("DELETE", "/api/v1/gpu/deallocate/m", NULL, 200, NULL);
 }
 
+static struct divvy_http_mig *kept_start(const char *kept) {
+    struct divvy_http_mig *mig = NULL;
+    struct divvy_error error = {0};
+
+    if (divvy_http_mig_start(FAKE_NVML, locks, kept, &mig, &error) != 0)
+        fail_msg("%s", error.text);
+    return mig;
+}
+
+/* Whether the workload has its instance (again), within ten seconds. */
+static int found(struct divvy_http_mig *mig, const char *workload, struct divvy_http_mig_allocation *ret_allocation) {
+    int status = -ENOENT;
+
+    for (int tries = 0; tries < 1000 && status < 0; tries++) {
+        status = divvy_http_mig_find(mig, workload, ret_allocation);
+        if (status < 0)
+            usleep(10000);
+    }
+    return status;
+}
+
+/* A daemon that starts anew has what the one before had; what somebody took meanwhile is theirs. */
+static void after_a_restart(void **unused) {
+    struct divvy_http_mig_wish wish = {.workload = "stays", .profile = "2g.20gb", .timeout_ns = INT64_C(60000000000), .uid = 4711};
+    struct divvy_http_mig_allocation before, after, short_one;
+    struct divvy_mig_options options = DIVVY_MIG_OPTIONS_INIT;
+    struct divvy_mig_reservation *reservation = NULL;
+    struct divvy_mig_profile any;
+    struct divvy_mig_error error = {0};
+    struct divvy_mig *nvml = NULL;
+    struct divvy_http_mig *mig;
+    char kept[128], command[256];
+    FILE *file;
+
+    (void)unused;
+    (void)snprintf(kept, sizeof kept, "%s/kept.json", folder);
+    mig = kept_start(kept);
+    assert_int_equal(divvy_http_mig_allocate(mig, &wish, &before, &error), 0);
+    wish.workload = "short";
+    wish.profile = "1g.10gb";
+    wish.timeout_ns = 1;
+    assert_int_equal(divvy_http_mig_allocate(mig, &wish, &short_one, &error), 0);
+    divvy_http_mig_stop(mig);
+    mig = kept_start(kept);
+    assert_int_equal(found(mig, "stays", &after), 0);
+    assert_string_equal(after.device.uuid, before.device.uuid);
+    assert_string_equal(after.device.profile, "2g.20gb");
+    assert_int_equal(after.expires_ns, before.expires_ns);
+    assert_int_equal(after.uid, 4711);
+    assert_int_equal(divvy_http_mig_find(mig, "short", &after), -ENOENT);
+    assert_int_equal(available(), 2);
+    divvy_http_mig_stop(mig);
+
+    options.lock_dir = locks;
+    options.uuid = before.device.uuid;
+    assert_int_equal(divvy_mig_open(FAKE_NVML, &nvml, &error), 0);
+    assert_int_equal(divvy_mig_profile_parse("custom.0", &any, &error), 0);
+    assert_int_equal(divvy_mig_reserve(nvml, &any, &options, &reservation, &error), 0);
+    mig = kept_start(kept);
+    wish.workload = "stays";
+    for (int tries = 0; tries < 1000 && divvy_http_mig_allocate(mig, &wish, &after, &error) == -EEXIST; tries++)
+        usleep(10000); /* until it is forgotten */
+    assert_int_equal(found(mig, "stays", &after), 0);
+    assert_string_not_equal(after.device.uuid, before.device.uuid);
+    divvy_http_mig_stop(mig);
+    assert_int_equal(divvy_mig_release(reservation, &error), 0);
+    divvy_mig_close(nvml);
+
+    file = fopen(kept, "w");
+    assert_non_null(file);
+    (void)fputs("{\"allocations\": [{\"workload_id\": 5}]}", file);
+    (void)fclose(file);
+    mig = kept_start(kept);
+    assert_int_equal(divvy_http_mig_find(mig, "stays", &after), -ENOENT);
+    divvy_http_mig_stop(mig);
+    (void)snprintf(command, sizeof command, "test -e %s.unreadable-1", kept); /* set aside, not lost */
+    assert_int_equal(system(command), 0);
+}
+
 static void without_nvml(void **unused) {
     struct divvy_http_mig_device *devices = NULL;
     struct divvy_mig_error error = {0};
@@ -221,7 +300,7 @@ static void without_nvml(void **unused) {
     size_t count = 7;
 
     (void)unused;
-    assert_int_equal(divvy_http_mig_start("/no/libnvidia-ml.so.1", locks, &mig, NULL), 0);
+    assert_int_equal(divvy_http_mig_start("/no/libnvidia-ml.so.1", locks, NULL, &mig, NULL), 0);
     assert_int_equal(divvy_http_mig_devices(mig, &devices, &count, &error), -ENOENT);
     assert_non_null(strstr(error.text, "no NVML"));
     assert_int_equal(divvy_http_mig_devices_known(mig, &devices, &count), 0);
@@ -235,7 +314,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_life),      cmocka_unit_test(until_there_is_none), cmocka_unit_test(bad_bodies),
         cmocka_unit_test(it_expires),  cmocka_unit_test(others_keep_theirs),  cmocka_unit_test(in_metrics),
-        cmocka_unit_test(without_nvml),
+        cmocka_unit_test(after_a_restart), cmocka_unit_test(without_nvml),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
