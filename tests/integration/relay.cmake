@@ -4,6 +4,9 @@ if(PYTHON3 AND TARGET divvy-relay)
     add_test(NAME integration/relay_pipeline
         COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/pipeline.py $<TARGET_FILE:divvy-relay>)
     set_tests_properties(integration/relay_pipeline PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+    if(DIVVY_SANITIZE) # which keep what was freed
+        set_tests_properties(integration/relay_pipeline PROPERTIES ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;GROWTH_KIB=524288")
+    endif()
 endif()
 if(PYTHON3 AND TARGET divvy-relay)
     add_test(NAME integration/relay_admin
@@ -18,4 +21,9 @@ if(PYTHON3 AND TARGET divvy-relay)
         COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/xen.py $<TARGET_FILE:divvy-relay> tools_of_debian)
     set_tests_properties(integration/relay_xen_tools PROPERTIES LABELS integration TIMEOUT 60 SKIP_RETURN_CODE 77
         ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND TARGET divvy-client AND NOT DIVVY_SANITIZE)
+    add_test(NAME integration/relay_whole COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/whole.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_whole PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin")
 endif()
