@@ -79,6 +79,10 @@ class Pod:
     def word(self, offset, form="Q"):
         return struct.unpack_from("<" + form, self.file.read_bytes(), offset)[0]
 
+    def write(self, offset, data):
+        with open(self.file, "r+b") as file:
+            os.pwrite(file.fileno(), data, offset)
+
     def pids(self):
         data = self.file.read_bytes()
         places = struct.unpack_from("<2048Q", data, 2208)
@@ -95,7 +99,7 @@ def shares(pod):
             share = float(child.stdout.readline())
             print(f"{how}, asked for 40 %: {100 * share:.1f} %")
             check(child.wait() == 0, child.stderr.read())
-        check(0.3 < share < 0.5, share)  # wide: other things run on this machine too
+        check(0.25 < share < 0.5, share)  # wide: other things run on this machine too
         until(lambda: pod.pids() == [], 2, "its pid stays")
 
 
@@ -116,13 +120,8 @@ def memory(pod):
     with Child([pod.build / "tests" / "foreign_work", "hold", str(half)], stdout=subprocess.PIPE, text=True,
                env=pod.environment) as other:
         check(other.stdout.readline() == "ready\n", "the program does not start")
-        data = bytearray(pod.file.read_bytes())
-        struct.pack_into("<Q", data, 2208, other.pid)  # as its hypervisor would
-        struct.pack_into("<Q", data, 18592, 1 << 63)
-        with open(pod.file, "r+b") as file:
-            os.pwrite(file.fileno(), data[2208:2216], 2208)
-            os.pwrite(file.fileno(), data[18592:18600], 18592)
-            os.pwrite(file.fileno(), struct.pack("<Q", 1), 34976)
+        for offset, value in ((2208, other.pid), (18592, 1 << 63), (34976, 1)):  # as its hypervisor would
+            pod.write(offset, struct.pack("<Q", value))
         until(lambda: pod.word(96) >= half, 3, "the hypervisor does not see it")
         result = pod.run("memory", half + 1)
         check(" first 2 " in result[1], ("what others of the pod hold does not count", pod.word(96), result))
@@ -137,18 +136,18 @@ def killed(pod):
         pod.end()
         share = float(child.stdout.readline())
         print(f"without hypervisor, asked for 40 %: {100 * share:.1f} %")
-        check(0.3 < share < 0.5, share)
+        check(0.25 < share < 0.5, share)
         out, err = child.communicate()
         check(child.returncode == 0, out + err)
         check(err.count("\n") == 1 and "no sign of life" in err, err)
     check(pod.run("memory", 512 * MIB + 1)[1].endswith("first 2 second 0\n"), "without hypervisor memory is not limited")
-    for _ in range(3):  # other things run on this machine too
-        with pod.start("share", 2, 4, DIVVY_FAIL_POLICY="open") as child:
+    # A last limit that is far from what even a busy machine can do: one policy keeps it, the other does not.
+    pod.write(72, struct.pack("<I", 4))
+    for policy, least, most in (("closed", 0.01, 0.08), ("open", 0.15, 1.1)):
+        with pod.start("share", 2, 4, DIVVY_FAIL_POLICY=policy) as child:
             check(child.stdout.readline() == "ready\n", "the program does not start")
             share = float(child.stdout.readline())
-        if share > 0.6:
-            break
-    check(share > 0.6, f"policy open: {share}")
+            check(least < share < most, f"policy {policy}, last limit 4 %: {100 * share:.1f} %")
     with pod.start("share", 4, 2) as child:
         check(child.stdout.readline() == "ready\n", "the program does not start")
         time.sleep(1)
@@ -246,8 +245,7 @@ def changing(pod):
         seen = pod.file.read_bytes()
         end = time.monotonic() + 3
         while time.monotonic() < end:
-            with open(pod.file, "r+b") as file:
-                os.pwrite(file.fileno(), os.urandom(35500), 4)
+            pod.write(4, os.urandom(35500))
             time.sleep(0.15)
             pod.file.unlink()
             time.sleep(0.15)
