@@ -111,6 +111,17 @@ package_codespell() { say "codespell"; }
 need_mandoc() { have mandoc; }
 package_mandoc() { say "mandoc"; }
 
+# Only for making .deb, and for a second opinion of them.
+need_debhelper() { have dh && have dpkg-buildpackage; }
+package_debhelper() { say "debhelper dpkg-dev"; }
+
+need_lintian() { have lintian; }
+package_lintian() { say "lintian"; }
+
+# What tests read manifests with.
+need_yaml() { have python3 && python3 -c 'import yaml' 2>/dev/null; }
+package_yaml() { say "python3-yaml"; }
+
 # Only where a test asks a real one what it makes of our metrics.
 need_prometheus() { have prometheus && have promtool; }
 package_prometheus() { say "prometheus"; }

@@ -45,26 +45,56 @@ userland_cached() {
     mv "$folder.part" "$folder"
 }
 
+# Run by a shell in a mount namespace of its own, with the system's folder in $root: private /proc, /dev and /dev/shm.
+# shellcheck disable=SC2016  # expanded there
+USERLAND_MOUNTS='
+    mount -t proc proc "$root/proc"
+    mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
+    for node in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0"; do
+        read -r name major minor <<<"$node"
+        mknod -m 666 "$root/dev/$name" c "$major" "$minor"
+    done
+    ln -s /proc/self/fd "$root/dev/fd"
+    mkdir "$root/dev/shm" "$root/dev/pts"
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+    ln -s pts/ptmx "$root/dev/ptmx"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"'
+
 # in_userland FOLDER COMMAND...: runs a command in the system at FOLDER, in mount and process namespaces of its own: its
-# /proc, /dev and /dev/shm are private, and they and every process left over are gone when the command ends, however it ends.
+# mounts and every process left over are gone when the command ends, however it ends.
 in_userland() {
     local folder=$1
     shift
     unshare --mount --pid --ipc --fork --kill-child -- bash -c '
         set -euo pipefail
         root=$1
-        shift
-        mount -t proc proc "$root/proc"
-        mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
-        for node in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0"; do
-            read -r name major minor <<<"$node"
-            mknod -m 666 "$root/dev/$name" c "$major" "$minor"
-        done
-        ln -s /proc/self/fd "$root/dev/fd"
-        mkdir "$root/dev/shm" "$root/dev/pts"
-        mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
-        ln -s pts/ptmx "$root/dev/ptmx"
-        mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+        eval "$2"
+        shift 2
         exec chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-            HOME=/root TERM="${TERM:-dumb}" "$@"' in_userland "$folder" "$@"
+            HOME=/root TERM="${TERM:-dumb}" "$@"' in_userland "$folder" "$USERLAND_MOUNTS" "$@"
+}
+
+# boot_userland FOLDER: boots the systemd of the system at FOLDER in namespaces of its own, control groups among them, and
+# becomes it: run it in the background. Whoever kills that process ends the system with all that runs in it.
+boot_userland() {
+    exec unshare --mount --pid --ipc --uts --cgroup --fork --kill-child -- bash -c '
+        set -euo pipefail
+        root=$1
+        mount --bind "$root" "$root"
+        eval "$2"
+        mount -t sysfs -o ro sysfs "$root/sys"
+        mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+        mount -t tmpfs -o mode=0755 tmpfs "$root/run"
+        exec chroot "$root" /usr/bin/env -i container=userland PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+            /lib/systemd/systemd --log-target=console --show-status=no systemd.unit=multi-user.target' \
+        boot_userland "$1" "$USERLAND_MOUNTS"
+}
+
+# in_booted PID FOLDER COMMAND...: runs a command in the system that boot_userland made of FOLDER as process PID.
+in_booted() {
+    local child folder=$2
+    child=$(awk '{ print $1 }' "/proc/$1/task/$1/children") && [ -n "$child" ] || return 1
+    shift 2
+    nsenter --target "$child" --mount --pid --ipc --uts --cgroup chroot "$folder" /usr/bin/env -i \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"
 }
