@@ -156,7 +156,7 @@ eventually "and runs again" other_pid new "$new"
 note new
 
 count_of() { grep -slz "^WORKER_ID=$1\$" /proc/[0-9]*/environ | wc -l; }
-count_is() { [ "$(count_of "$1")" = "$2" ]; }
+runs_as_often() { [ "$(count_of "$1")" = "$2" ]; }
 
 # At every step of a worker's life: the agent is killed at an arbitrary moment, and the next one makes the file come true.
 for ((round = 0; round < 12; round++)); do
@@ -174,7 +174,7 @@ for ((round = 0; round < 12; round++)); do
     fi
     note step
     check "round $round: never two" yes "$([ "$(count_of step)" -le 1 ] && echo yes)"
-    eventually "round $round: as many as the file wants" count_is step "$((round % 2))"
+    eventually "round $round: as many as the file wants" runs_as_often step "$((round % 2))"
 done
 
 # SIGTERM leaves the workers to the next agent, SIGINT ends them.
