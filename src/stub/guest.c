@@ -194,8 +194,11 @@ static int bench(struct tool *tool) {
         const unsigned int permille[] = {500, 950, 990, 1000};
 
         qsort(took_ns, tool->count, sizeof *took_ns, ascending);
-        for (int i = 0; i < 4; i++)
-            figures[i] = (double)took_ns[(tool->count - 1) * permille[i] / 1000] / 1e3;
+        for (int i = 0; i < 4; i++) {
+            uint64_t place = (tool->count - 1) * permille[i] / 1000;
+
+            figures[i] = (double)took_ns[place] / 1e3;
+        }
         printf(tool->json ? "{\"count\": %llu, \"p50_us\": %.1f, \"p95_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n"
                           : "%llu requests, doorbell to done: p50 %.1f us, p95 %.1f us, p99 %.1f us, max %.1f us\n",
                (unsigned long long)tool->count, figures[0], figures[1], figures[2], figures[3]);

@@ -72,9 +72,9 @@ static int pool_read(const char *text, struct options *options) {
 static int priority_read(const char *text, struct options *options) {
     static const char *const names[] = {"low", "medium", "high"};
 
-    for (uint8_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(text, names[i]) == 0) {
-            options->settings.identity.priority = i;
+            options->settings.identity.priority = (uint8_t)i;
             return 0;
         }
     return -EINVAL;

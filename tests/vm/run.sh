@@ -25,8 +25,7 @@ relay_stop() {
 
 # wait_console NAME PATTERN: until the VM's console has it, at most a minute.
 wait_console() {
-    local i
-    for i in $(seq 600); do
+    for _ in $(seq 600); do
         ! console "$1" "$2" || return 0
         sleep 0.1
     done

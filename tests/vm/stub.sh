@@ -28,8 +28,7 @@ at_most() {
 relay_start() {
     "$standin" "$@" VM-A="$place/a.sock" >>"$place/relay.log" &
     relay=$!
-    local i
-    for i in $(seq 200); do
+    for _ in $(seq 200); do
         [ ! -S "$place/a.sock" ] || break
         sleep 0.01
     done
@@ -40,13 +39,12 @@ relay_stop() {
     relay=
     rm -f "$place/a.sock"
 }
-# run SCRIPT STUB-OPTION...: sets out, log, status.
+# run SCRIPT STUB-OPTION...: sets out and status; standard error is in $place/log.
 run() {
     local script=$1
     shift
     status=0
     out=$(timeout 60 "$stub" --relay "$place/a.sock" "$@" -- "$qemu" -m 64 "$script" 2>"$place/log") || status=$?
-    log=$(cat "$place/log")
 }
 code() { sed -n "s/^$1: //p" <<<"$out" | tr '\n' ';'; }
 
