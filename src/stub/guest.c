@@ -56,8 +56,9 @@ static int __attribute__((format(printf, 2, 3))) say(int status, const char *for
     return status;
 }
 
-/* Sends a request that is well formed; 0, or the exit status with the reason told. */
-static int request(struct tool *tool, const struct divvy_wire_vgpu_body *body, struct divvy_stub_guest_result *ret_result) {
+/* Sends a request that is well formed; 0, whatever the answer, or the exit status with the reason told. */
+static int request_send(struct tool *tool, const struct divvy_wire_vgpu_body *body,
+                        struct divvy_stub_guest_result *ret_result) {
     uint8_t bytes[DIVVY_WIRE_VGPU_PAYLOAD_BYTES];
     int length = divvy_wire_vgpu_request_write(body, NULL, bytes);
 
@@ -65,9 +66,18 @@ static int request(struct tool *tool, const struct divvy_wire_vgpu_body *body, s
         return say(1, "the request does not fit into the device's buffer");
     if (divvy_stub_guest_submit(&tool->guest, bytes, (uint32_t)length, (uint32_t)length, TIMEOUT_NS, ret_result) < 0)
         return say(1, "%s", tool->guest.fault);
-    if (ret_result->code != DIVVY_WIRE_VGPU_CODE_NONE)
-        return say(1, "the request failed: %s (code %u)", divvy_wire_vgpu_code_text(ret_result->code), ret_result->code);
     return 0;
+}
+
+static int refused(uint32_t code) {
+    return say(1, "the request failed: %s (code %u)", divvy_wire_vgpu_code_text(code), code);
+}
+
+/* The same where only a good answer will do. */
+static int request(struct tool *tool, const struct divvy_wire_vgpu_body *body, struct divvy_stub_guest_result *ret_result) {
+    int status = request_send(tool, body, ret_result);
+
+    return status == 0 && ret_result->code != DIVVY_WIRE_VGPU_CODE_NONE ? refused(ret_result->code) : status;
 }
 
 /* --- info ----------------------------------------------------------------------------------------------- */
@@ -96,16 +106,19 @@ static int info(struct tool *tool) {
                "capabilities  0x%x\n",
                name, version >> 16, version & 0xFFFF, vm_id, (int)pool, priority, caps);
     (void)fflush(stdout);
-    status = request(tool, &body, &result);
-    if (status == 0)
-        text_clean(result.data, result.body.data_bytes);
-    else
-        result.body.data_bytes = result.body.word_count = 0;
+    status = request_send(tool, &body, &result);
+    if (status == 0 && result.code != DIVVY_WIRE_VGPU_CODE_NONE && result.code != DIVVY_WIRE_VGPU_CODE_UNSUPPORTED)
+        status = refused(result.code);
+    if (status != 0)
+        result.body.data_bytes = 0;
+    text_clean(result.data, result.body.data_bytes);
     if (tool->json)
         printf("{\"device\": \"%s\", \"protocol\": \"%u.%u\", \"vm\": %u, \"pool\": \"%c\", \"priority\": %u, "
                "\"capabilities\": %u, \"gpu\": \"%.*s\"}\n",
                name, version >> 16, version & 0xFFFF, vm_id, (int)pool, priority, caps, (int)result.body.data_bytes,
                (const char *)result.data);
+    else if (status == 0 && result.code == DIVVY_WIRE_VGPU_CODE_UNSUPPORTED)
+        printf("gpu           (the relay does not tell)\n");
     else if (status == 0)
         printf("gpu           %.*s\n", (int)result.body.data_bytes, (const char *)result.data);
     return status;

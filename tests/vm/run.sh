@@ -4,8 +4,9 @@
 set -euo pipefail
 bin=${1:?bin of the build} tests=${2:?tests of the build}
 place=$(mktemp -d)
-relay=
+relay='' worker=''
 cleanup() {
+    [ -z "$worker" ] || kill "$worker" 2>/dev/null || true
     [ -z "$relay" ] || kill "$relay" 2>/dev/null || true
     rm -rf "$place"
 }
@@ -77,6 +78,32 @@ check "V4: without a relay: error 3" wait_console a 'without: .*relay unavailabl
 relay_start
 check "V7: with the relay again, without a reboot" wait_console a 'after: good$'
 wait "$first" || true
+
+if [ -x "$bin/divvy-relay" ] && [ -x "$bin/divvy-worker" ]; then
+    echo "== two machines, the real relay, a worker on the simulated GPU"
+    relay_stop
+    DIVVY_SIM_DIR=$place/sim "$bin/divvy-worker" --no-daemon --gpu sim --socket "$place/worker.sock" 2>"$place/worker.log" &
+    worker=$!
+    "$bin/divvy-relay" --worker "$place/worker.sock" --vm A:1="$place/a.sock" --vm B:2="$place/b.sock" --state= --admin= \
+        --lock "$place/lock" 2>"$place/divvy-relay.log" &
+    relay=$!
+    vm_run a 1 "divvy.job=use,many divvy.seed=11" &
+    first=$!
+    vm_run b 2 "divvy.job=many divvy.seed=29" &
+    second=$!
+    wait "$first" || true
+    wait "$second" || true
+    check "V2: [5,7,9] from the worker" console a 'use: GPU Result: \[5, 7, 9\]$'
+    check "V3: every answer of the first is its own" console a 'own answers: 100 of 100$'
+    check "V3: every answer of the second is its own" console b 'own answers: 100 of 100$'
+    check "V3: the relay's log names the machine" grep -q 'Received GPU request from VM-A' "$place/divvy-relay.log"
+    echo "V5, with the real relay: $(sed -n 's/^use: \(1000 requests.*\)/\1/p' "$place/a.console")"
+    relay_stop
+    kill "$worker"
+    wait "$worker" || true
+    worker=
+    relay_start
+fi
 
 echo "== a stub that is killed takes its machine along"
 : >"$place/a.console"
