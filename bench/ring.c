@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
     shared = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         bench_fail(&bench, "no shared memory");
+    memset(shared, 1, SHARED_BYTES); /* pages are there before anything is timed */
     bare_gb = copies_gb(shared, chunks);
     if (divvy_wire_ring_create(shared, SHARED_BYTES, &ring) < 0)
         bench_fail(&bench, "no ring");
@@ -131,7 +132,7 @@ int main(int argc, char **argv) {
         bench_fail(&bench, "no second process");
     round_trips(&bench, &ring, bench.quick ? 1000 : 200000);
     ring_gb = bulk_gb(&ring, chunks);
-    bench_row(&bench, "bulk one way, 512 KiB messages", ring_gb, ring_gb, ring_gb, "GB/s", NULL, BENCH_SHOWN);
+    bench_row(&bench, "bulk one way, 512 KiB messages", ring_gb, ring_gb, ring_gb, "GB/s", "", BENCH_SHOWN);
     bench_row(&bench, "of two bare copies", 100 * ring_gb / bare_gb, 100 * ring_gb / bare_gb, 100 * ring_gb / bare_gb, "%",
               ">= 50", ring_gb >= bare_gb / 2 ? BENCH_MET : BENCH_MISSED);
     send(&ring, BYE, 0);
