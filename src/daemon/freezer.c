@@ -354,6 +354,8 @@ static void save(struct divvy_freezer *freezer, const struct job *job) {
     number = tenant->number;
     unlock(daemon);
     status = going_check(daemon, &stepping, number, watched, shut);
+    if (status == -ETIMEDOUT)
+        (void)divvy_error_set(&error, status, "a process of it is stopped, or gets no processor, or does not answer");
     if (status == 0)
         status = divvy_daemon_stepping_run(daemon, &stepping, true, &error);
     lock(daemon);

@@ -35,6 +35,7 @@ daemon_start() {
         --jwt-unverified --freeze-medium=200ms >>"$work/log" 2>&1 &
     daemon=$!
     until_true 10 answers || fail "the daemon does not start"
+    until_true 10 grep -q 'listening on 127' "$work/log" || fail "the daemon does not listen" # after the unix socket
     port=$(sed -n 's/.*listening on 127.0.0.1:[0-9]* port \([0-9]*\).*/\1/p' "$work/log" | tail -n 1)
 }
 tenant() { api http://localhost/api/v1/tenants/n%2Fp%2Fmain; }

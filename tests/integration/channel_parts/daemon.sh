@@ -35,6 +35,7 @@ daemon_start() { # any free port; then that one again
     "$bin/divvyd" --gpu sim --base "$folder/base" --shm-base "$folder/shm" --socket "$folder/socket" --listen "$listen" --jwt-unverified >>"$folder/log" 2>&1 &
     daemon=$!
     until_true answers
+    until_true grep -q 'listening on 127' "$folder/log" # after the unix socket
     port=$(sed -n 's/.*listening on 127.0.0.1:[0-9]* port \([0-9]*\).*/\1/p' "$folder/log" | tail -n 1)
 }
 answers() { [ "$(api -o "$folder/node" -w '%{http_code}' http://localhost/readyz)" = 200 ]; }

@@ -38,6 +38,7 @@ daemon_start() { # any free port; then that one again
         --listen "127.0.0.1:${port:-0}" --jwt-unverified >>"$folder/log" 2>&1 &
     daemon=$!
     until_true answers
+    until_true grep -q 'listening on 127' "$folder/log" # after the unix socket
     port=$(sed -n 's/.*listening on 127.0.0.1:[0-9]* port \([0-9]*\).*/\1/p' "$folder/log" | tail -n 1)
 }
 tenant() { # ID FIELDS

@@ -325,6 +325,61 @@ static void test_forget(void **state) {
     divvy_remote_free(remote);
 }
 
+static int say_door(struct divvy_remote *remote, int32_t pid, uint64_t door, uint64_t lease) {
+    struct divvy_remote_told told = {.lease = lease, .is_over = true};
+
+    memcpy(told.device, device, sizeof device);
+    return divvy_remote_report(remote, pid, door, &told, 1);
+}
+
+/* The door's word goes with the leases, and what comes by comes with the reports. */
+static void test_door(void **state) {
+    struct divvy_remote *remote = remote_make();
+    bool all = true, came = false;
+    uint32_t count = 0;
+
+    (void)state;
+    assert_true(divvy_remote_has_said(remote, 5)); /* there is nobody */
+    assert_int_equal(divvy_remote_come(remote, 7, 5, &control), 0);
+    assert_int_equal(sent(1).door, 0);
+    sender_settle();
+    assert_false(divvy_remote_has_said(remote, 5));
+    divvy_remote_door(remote, 5, 12, &all, &came, &count);
+    assert_false(all); /* it has not said whether it looks at the door */
+    assert_false(came);
+    assert_int_equal(count, 1);
+    divvy_remote_done(remote, 7, 101, NULL);
+    assert_false(divvy_remote_has_said(remote, 5));
+    assert_int_equal(say_door(remote, 7, DIVVY_CONTROL_DOOR_KNOWN, 101), 0);
+    assert_true(divvy_remote_has_said(remote, 5));
+
+    control.door = 12;
+    lease_give(remote, 5, 0, 0);
+    assert_int_equal(sent(2).door, 12); /* the same lease, but another door */
+    sender_settle();
+    divvy_remote_done(remote, 7, 102, NULL);
+    assert_false(divvy_remote_has_said(remote, 5));
+    assert_int_equal(say_door(remote, 7, 12, 102), 0);
+    all = true;
+    count = 0;
+    divvy_remote_door(remote, 5, 12, &all, &came, &count);
+    assert_true(all);
+    assert_true(came);
+
+    /* Asked again, it is sent what it knows. */
+    sender_settle();
+    assert_int_equal(sent_count(), 2);
+    divvy_remote_ask(remote, 5);
+    assert_false(divvy_remote_has_said(remote, 5));
+    assert_int_equal(sent(3).door, 12);
+    sender_settle();
+    divvy_remote_done(remote, 7, 103, NULL);
+    assert_false(divvy_remote_has_said(remote, 5));
+    assert_int_equal(say_door(remote, 7, 12, 103), 0);
+    assert_true(divvy_remote_has_said(remote, 5));
+    divvy_remote_free(remote);
+}
+
 static uint64_t random_next(uint64_t *random) {
     *random ^= *random << 13;
     *random ^= *random >> 7;
@@ -402,6 +457,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),    cmocka_unit_test(test_liar),   cmocka_unit_test(test_pages),
         cmocka_unit_test(test_answers), cmocka_unit_test(test_forget), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_door),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

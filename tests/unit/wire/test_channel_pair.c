@@ -30,7 +30,7 @@ struct runner {
     struct divvy_wire_client client;
     pthread_t thread;
     char name[32];
-    unsigned handled, connected, disconnected;
+    unsigned handled, connected, disconnected, ticks;
     uint64_t last_number, sum;
 };
 
@@ -54,6 +54,13 @@ static void connected(void *context, bool is_connected) {
     __atomic_add_fetch(is_connected ? &runner->connected : &runner->disconnected, 1, __ATOMIC_RELEASE);
 }
 
+static uint64_t tick(void *context) {
+    struct runner *runner = context;
+
+    __atomic_add_fetch(&runner->ticks, 1, __ATOMIC_RELEASE);
+    return UINT64_MAX; /* only when it is woken, or told something */
+}
+
 static void *run(void *context) {
     struct runner *runner = context;
 
@@ -67,6 +74,8 @@ static void runner_init(struct runner *runner, const char *host, unsigned port, 
         .client_id = runner->name,
         .is_polling = is_polling,
         .can_stop = true,
+        .can_wake = true,
+        .tick = tick,
         .request_ns = 10 * S,
         .connect_ns = 10 * S,
         .pause_ns = 5 * MS,
@@ -671,8 +680,44 @@ static void pause_grows_and_resets(void **state) {
     free(runner);
 }
 
+static bool has_ticked(void *context) {
+    struct runner *runner = ((void **)context)[0];
+
+    return __atomic_load_n(&runner->ticks, __ATOMIC_ACQUIRE) > *(unsigned *)((void **)context)[1];
+}
+
+/* Woken from another thread, it looks again, at once and as often as it is asked; commands go on. */
+static void woken(void **state) {
+    struct channel_host host;
+    struct divvy_channel_outcome outcome;
+    struct runner *runner;
+    unsigned before = 0;
+    void *both[2];
+
+    (void)state;
+    host_start(&host, NULL, 0);
+    runner = runner_new("127.0.0.1", host.port, "sleeper", false);
+    both[0] = runner;
+    both[1] = &before;
+    assert_true(until(has_ticked, both)); /* when the stream was opened */
+    for (int i = 0; i < 20; i++) {
+        before = __atomic_load_n(&runner->ticks, __ATOMIC_ACQUIRE);
+        errno = 4711;
+        divvy_wire_client_wake(&runner->client);
+        assert_int_equal(errno, 4711);
+        assert_true(until(has_ticked, both));
+    }
+    assert_int_equal(command(&host, "sleeper", DIVVY_CHANNEL_HEALTH_CHECK, &outcome, NULL), 0);
+    assert_true(outcome.success);
+    free(outcome.result);
+    free(outcome.error);
+    runner_free(runner);
+    channel_host_stop(&host);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(woken),
         cmocka_unit_test(commands_by_stream_and_poll), cmocka_unit_test(commands_by_unix_socket),
         cmocka_unit_test(no_command),                  cmocka_unit_test(many_at_once),
         cmocka_unit_test(reader_dies),                 cmocka_unit_test(hang_up_is_noticed),

@@ -378,6 +378,16 @@ static void commands(void **state) {
     assert_int_equal(command_of("{\"id\":3,\"kind\":4}", &command), -EINVAL);
     assert_int_equal(command_of("{\"id\":3,\"kind\":\"Lease\",\"begin\":-1}", &command), -EINVAL);
     assert_int_equal(command_of("[]", &command), -EINVAL);
+    assert_int_equal(command_of("{\"id\":3,\"kind\":\"Lease\",\"memory\":8,\"permille\":300,\"door\":12,\"budget\":9}", &command), 0);
+    assert_true(command.has_limits);
+    assert_int_equal(command.memory_bytes, 8);
+    assert_int_equal(command.permille, 300);
+    assert_int_equal(command.door, 12);
+    assert_int_equal(command.budget_ns, 9);
+    assert_int_equal(command_of("{\"id\":3,\"kind\":\"Lease\"}", &command), 0);
+    assert_false(command.has_limits);
+    assert_int_equal(command_of("{\"id\":3,\"kind\":\"Lease\",\"memory\":8}", &command), -EINVAL);
+    assert_int_equal(command_of("{\"id\":3,\"kind\":\"Lease\",\"door\":\"shut\"}", &command), -EINVAL);
 
     memset(message, '\n', sizeof message - 1);
     message[sizeof message - 1] = '\0';
