@@ -51,6 +51,7 @@
 #define HAND_OVER_STEPS     32 /* what one hand-over moves what is known of them by, as a part of it */
 #define LOSS_PERMILLE       10 /* of the device that hand-overs may cost before leases are stretched */
 #define REMOTE_IDLE_NS      (8 * MS) /* two looks of the limiter's end of the channel */
+#define REMOTE_LEAD_MAX_NS  (2 * MS)
 #define REMOTE_WAYS         50       /* so many times the way there and back is a lease long: that is what it costs at most */
 #define EPOLL_BATCH         64
 #define WAKE_EVENT          UINT64_MAX
@@ -104,6 +105,7 @@ struct device {
     int64_t lost_ns;    /* by a hand-over, as a rule */
     int64_t lease_ns;   /* of class medium, as the settings have it */
     int64_t next_ns;    /* when it has to be looked at */
+    int64_t way_ns;     /* that an order takes to one of its tenants; 0: all have pages */
 };
 
 struct divvy_lease {
@@ -350,6 +352,17 @@ static void tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_
     }
 }
 
+static int64_t remote_way_ns(const struct tenant *tenant) {
+    int64_t way_ns = is_remote(tenant) ? divvy_remote_way_ns(tenant->remote, tenant->info.number) : 0;
+
+    return way_ns < REMOTE_LEAD_MAX_NS ? way_ns : REMOTE_LEAD_MAX_NS;
+}
+
+/* How long before its end a lease of a tenant with pages is handed on: early enough for the order, should it be one. */
+static int64_t lead_ns(const struct device *device) {
+    return LEAD_NS + device->way_ns / 2;
+}
+
 /* Something was heard of its processes: use, somebody at a gate, or at the door. */
 static void remote_rang(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns) {
     bool all = true, came = false;
@@ -371,6 +384,8 @@ static void remote_listen(struct divvy_lease *lease, int64_t now_ns) {
         if (!tenant)
             continue;
         remote_rang(lease, tenant, now_ns);
+        for (uint32_t i = 0; i < tenant->info.binding_count; i++)
+            lease->devices[tenant->seats[i].binding.device].way_ns = remote_way_ns(tenant);
         for (uint32_t i = 0; i < tenant->info.binding_count; i++)
             if (lease->devices[tenant->seats[i].binding.device].holder == number)
                 lease->devices[tenant->seats[i].binding.device].next_ns = now_ns;
@@ -710,12 +725,12 @@ static int64_t device_look(struct divvy_lease *lease, uint32_t index, int64_t no
         until_ns = remote_wait_ns(device, tenant, seat, since_ns, now_ns);
         return until_ns > now_ns ? until_ns : device_hand_over(lease, index, tenant, seat, now_ns, now_ns);
     }
-    if (now_ns >= device->end_ns - LEAD_NS)
+    if (now_ns >= device->end_ns - lead_ns(device))
         return device_hand_over(lease, index, tenant, seat, device->end_ns, now_ns);
     if (device->previous != DIVVY_NODE_SCHED_NOBODY)
-        return earlier(device->begin_ns - RECHECK_NS, device->end_ns - LEAD_NS);
+        return earlier(device->begin_ns - RECHECK_NS, device->end_ns - lead_ns(device));
     /* Who does not wait may have nothing to do any more. */
-    return earlier(device->end_ns - LEAD_NS,
+    return earlier(device->end_ns - lead_ns(device),
                    seat->last.waiting ? now_ns + POLL_NS : earlier(now_ns + POLL_NS, since_ns + IDLE_NS));
 }
 

@@ -379,7 +379,7 @@ static void place_hear(struct divvy_remote *remote, struct process *process, str
         place->told.busy_ns = before.busy_ns;
     if (place->told.inflight_ns > (uint64_t)DRAIN_MAX_NS)
         place->told.inflight_ns = (uint64_t)DRAIN_MAX_NS;
-    place->drain_ns = told->inflight_ns ? now_ns + (int64_t)drain_ns : 0;
+    place->drain_ns = drain_ns ? now_ns + (int64_t)drain_ns : 0;
     if (told->inflight_ns || told->waiting || !place->is_known || told->busy_ns != before.busy_ns ||
         told->launches != before.launches)
         place->active_ns = now_ns;

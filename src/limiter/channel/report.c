@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define ENDS_NS    (DIVVY_NS_PER_MS * 3 / 10) /* before the end of a lease: about what the report takes */
 #define LOOK_NS    (4 * DIVVY_NS_PER_MS)   /* inside a lease: is there still something to do? */
 #define REST_NS    (100 * DIVVY_NS_PER_MS) /* otherwise */
 #define PROGRESS_NS (50 * DIVVY_NS_PER_MS) /* between reports that tell of use only */
@@ -17,6 +18,7 @@
 /* Of one device: what decides whether there is news. */
 struct look {
     struct divvy_channel_lease_state lease;
+    bool has_ended; /* it is not only about to */
     uint64_t waiting, busy_ns, inflight_ns, drain_ns, launches;
 };
 
@@ -42,6 +44,12 @@ static struct look look_at(unsigned device, uint64_t now_ns) {
 
     divvy_channel_lease_state(device, now_ns, &look.lease);
     look.drain_ns = look.inflight_ns > 0 && look.drain_ns > now_ns ? look.drain_ns - now_ns : 0;
+    look.has_ended = look.lease.is_over;
+    if (look.lease.is_measured && look.lease.left_ns <= ENDS_NS) {
+        look.lease.is_over = true;
+        if (look.drain_ns < look.lease.left_ns)
+            look.drain_ns = look.lease.left_ns;
+    }
     return look;
 }
 
@@ -53,6 +61,8 @@ static bool is_idle(const struct look *look) {
 static bool is_urgent(const struct look *look, const struct look *before) {
     if (look->lease.number != before->lease.number || look->lease.is_over != before->lease.is_over)
         return look->lease.is_over;
+    if (look->has_ended && !before->has_ended) /* what was still begun is known now */
+        return look->busy_ns != before->busy_ns || look->inflight_ns != before->inflight_ns;
     if (look->waiting > 0 && before->waiting == 0)
         return true;
     return is_idle(look) != is_idle(before);
@@ -95,8 +105,10 @@ bool divvy_channel_report_make(const char *client_id, uint64_t now_ns, divvy_cor
         looks[i] = look_at(i, now_ns);
         urgent = urgent || is_urgent(&looks[i], &told[i]);
         changed = changed || is_changed(&looks[i], &told[i]);
-        if (!looks[i].lease.is_over && looks[i].lease.is_measured)
-            next_ns = earlier(next_ns, earlier(LOOK_NS, looks[i].lease.left_ns));
+        if (!looks[i].has_ended && looks[i].lease.is_measured)
+            next_ns = earlier(next_ns, looks[i].lease.left_ns > ENDS_NS
+                                           ? earlier(LOOK_NS, looks[i].lease.left_ns - ENDS_NS)
+                                           : looks[i].lease.left_ns);
     }
     if (told_ns != 0 && !urgent && !(changed && now_ns - told_ns >= PROGRESS_NS)) {
         *ret_next_ns = next_ns;

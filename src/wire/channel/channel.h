@@ -41,7 +41,7 @@
  *
  * says how much the client wants and has used (since its start), as its usage page would; inflight_ns is work that was started
  * and is not known to be done, drain_ns the time from now until it will be, lease the number of the newest Lease for the device,
- * and over that nothing is started by that any more; door is the newest word of the door that somebody has come by. What is
+ * and over that nothing is started by that any more, or from a moment on that drain_ns is not before; door is the newest word of the door that somebody has come by. What is
  * absent counts as 0 and false.
  */
 #ifndef DIVVY_WIRE_CHANNEL_CHANNEL_H
