@@ -39,7 +39,7 @@
 #define PROBE_NS        (2 * MS)
 #define PROBE_FIRST_NS  (50 * MS)
 #define PROBE_LAST_NS   (1000 * MS)
-#define BUDGET_NS       UINT32_C(1000000)
+#define BUDGET_NS       UINT32_C(2000000)
 #define BUDGET_TIGHT_NS UINT32_C(400000) /* while somebody's waits must be short */
 #define OPEN_LOOK_NS    (100 * MS)
 #define PEACE_NS                                                                                   \
