@@ -17,8 +17,14 @@ command -v curl >/dev/null || { echo "skip: curl is not installed"; exit 77; }
 "$platform" "$place/port" 2>"$place/platform.log" &
 platform_pid=$!
 
+# Workers' ports lie among those that the kernel gives to outgoing connections, which would now and then have them first.
+reserved=/proc/sys/net/ipv4/ip_local_reserved_ports
+reserved_before=$(cat "$reserved" 2>/dev/null)
+[ -w "$reserved" ] && echo "${reserved_before:+$reserved_before,}42352-42552" >"$reserved" 2>/dev/null
+
 finish() {
     local pid
+    [ -w "$reserved" ] && echo "$reserved_before" >"$reserved" 2>/dev/null
     [ -z "$agent_pid" ] || kill -9 "$agent_pid" 2>/dev/null
     # Workers outlive their agent.
     [ ! -e "$place/workers.pids" ] || while IFS= read -r pid; do
