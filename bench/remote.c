@@ -57,6 +57,12 @@ static void base64_add(char *text, size_t room, const char *bytes) {
     }
 }
 
+static void text_add(char *text, size_t room, const char *more) {
+    size_t at = strlen(text);
+
+    (void)snprintf(text + at, room - at, "%s", more);
+}
+
 /* A token that is believed unseen on loopback: what a cluster would have signed. */
 static void token_write(const struct node *node, char ret_path[160]) {
     char text[1024] = "", claims[512];
@@ -66,9 +72,9 @@ static void token_write(const struct node *node, char ret_path[160]) {
                    "{\"exp\":4102444800,\"nbf\":1,\"sub\":\"system:serviceaccount:bench:default\",\"kubernetes.io\":{\"namespace\":"
                    "\"bench\",\"pod\":{\"name\":\"remote\",\"uid\":\"u\"},\"serviceaccount\":{\"name\":\"default\",\"uid\":\"s\"}}}");
     base64_add(text, sizeof text, "{\"alg\":\"none\"}");
-    (void)strcat(text, ".");
+    text_add(text, sizeof text, ".");
     base64_add(text, sizeof text, claims);
-    (void)strcat(text, ".");
+    text_add(text, sizeof text, ".");
     base64_add(text, sizeof text, "none");
     (void)snprintf(ret_path, 160, "%s/token", node->folder);
     file = fopen(ret_path, "w");

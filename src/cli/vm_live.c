@@ -49,10 +49,24 @@ static int read_all(int fd, void *bytes, size_t length, struct divvy_error *erro
     return 0;
 }
 
+/* The text behind the head of a reply: malloc'd, a string. */
+static int text_read(int fd, uint32_t length, char **ret_text, struct divvy_error *error) {
+    char *text = calloc(1, (size_t)length + 1);
+
+    if (!text)
+        return divvy_error_set(error, -ENOMEM, "no memory for the answer");
+    if (read_all(fd, text, length, error) < 0) {
+        free(text);
+        return error->status;
+    }
+    *ret_text = text;
+    return 0;
+}
+
 int divvy_cli_vm_ask(const char *admin, uint32_t command, uint32_t parameter, char **ret_text, struct divvy_error *error) {
     cleanup_close int fd = relay_connect(admin, error);
     uint8_t request[DIVVY_RELAY_ADMIN_REQUEST_BYTES] = {0}, reply[DIVVY_RELAY_ADMIN_REPLY_BYTES];
-    cleanup_free char *text = NULL;
+    char *text = NULL;
     uint32_t length;
 
     if (fd < 0)
@@ -67,19 +81,19 @@ int divvy_cli_vm_ask(const char *admin, uint32_t command, uint32_t parameter, ch
     length = divvy_wire_u32_get(reply + 8);
     if (divvy_wire_u32_get(reply) != DIVVY_RELAY_ADMIN_MAGIC || length > DIVVY_RELAY_ADMIN_TEXT_BYTES)
         return divvy_error_set(error, -EPROTO, "what answers at %.100s is no relay", admin);
-    text = calloc(1, (size_t)length + 1);
-    if (!text)
-        return divvy_error_set(error, -ENOMEM, "no memory for the answer");
-    if (read_all(fd, text, length, error) < 0)
+    if (text_read(fd, length, &text, error) < 0)
         return error->status;
     if (divvy_wire_u32_get(reply + 4) != 0) {
         int status = -(int)(divvy_wire_u32_get(reply + 4) & 0xFFF);
 
-        return text[0] ? divvy_error_set(error, status, "the relay: %.200s", text) :
-                         divvy_error_set_errno(error, status, "the relay refused");
+        if (text[0])
+            (void)divvy_error_set(error, status, "the relay: %.200s", text);
+        else
+            (void)divvy_error_set_errno(error, status, "the relay refused");
+        free(text);
+        return error->status;
     }
     *ret_text = text;
-    text = NULL;
     return 0;
 }
 
@@ -113,7 +127,7 @@ int divvy_cli_vm_reload(const char *what, const struct divvy_cli_vm_arguments *a
 
 static json_t *ask_json(const char *what, const struct divvy_cli_vm_arguments *arguments, uint32_t command) {
     struct divvy_error error = {0};
-    cleanup_free char *text = NULL;
+    char *text = NULL;
     json_t *answer;
 
     if (divvy_cli_vm_ask(arguments->admin, command, 0, &text, &error) < 0) {
@@ -121,6 +135,7 @@ static json_t *ask_json(const char *what, const struct divvy_cli_vm_arguments *a
         return NULL;
     }
     answer = json_loads(text, 0, NULL);
+    free(text);
     if (!answer)
         divvy_cli_complain("vm", "the relay's answer makes no sense");
     return answer;

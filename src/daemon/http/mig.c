@@ -153,7 +153,7 @@ static void kept_write(const struct divvy_http_mig *mig) {
 
     if (!mig->kept)
         return;
-    all = calloc(mig->count + 1, sizeof *all);
+    all = calloc(mig->count ? mig->count : 1, sizeof *all);
     if (!all)
         return;
     for (const struct entry *entry = mig->entries; entry; entry = entry->next)
