@@ -80,7 +80,8 @@ client vector-add 1,2 3 2>"$work/client.log" || status=$?
 
 # ---- clients and processes that are killed hold nothing, and the worker goes on ----
 "$parts/hostile.py" "$work/sock" "$port" || fail "hostile clients"
-base=$(used)
+settled() { base=$(used) && sleep 0.3 && [ "$base" = "$(used)" ]; } # what those before held has come back
+until_true 20 settled || fail "memory of clients that went"
 "$parts/holder.py" "$work/sock" 600 >"$work/holder.log" &
 holder=$!
 until_true 20 grep -q holds "$work/holder.log" || fail "no memory for a client"
