@@ -77,6 +77,13 @@ begin one 5 6
 run_one=$!
 loaded=$(used)
 
+# An event that matches. All is read before it is looked at: who stops reading breaks the pipe.
+told() {
+    local all
+    all=$("$bin/divvy" events)
+    grep -q "$1" <<<"$all"
+}
+
 # --- every call brings it back, with its memory --------------------------------------------------------------------------------
 all=$("$sleeper" list)
 latencies=
@@ -90,8 +97,8 @@ for name in $all; do
 done
 # shellcheck disable=SC2086
 printf '%s\n' $latencies | sort -n | awk '{ v[NR] = $1 } END { printf "back after %.1f ms (median of %d), %.1f at most\n", v[int((NR + 1) / 2)] / 1000, NR, v[NR] / 1000 }'
-"$bin/divvy" events | grep -q 'needed again: back after' || fail "no event"
-"$bin/divvy" events | grep -q 'sleeps, and comes back with its next call' || fail "no event of falling asleep"
+told 'needed again: back after' || fail "no event"
+told 'sleeps, and comes back with its next call' || fail "no event of falling asleep"
 if command -v curl >/dev/null; then
     [ "$(metric divvy_tenant_saved_total)" -ge "$(wc -w <<<"$all")" ] || fail "metric: $(metric divvy_tenant_saved_total)"
     [ -n "$(metric divvy_tenant_return_seconds)" ] || fail "no metric of the return"
@@ -122,7 +129,7 @@ call 5 6 launch
 asleep one
 "$bin/divvy-sim" fault add 'fail:cuCheckpointProcessRestore=2,times=3' >/dev/null
 call 5 6 copy_from
-"$bin/divvy" events | grep -q 'cannot come back yet: cuCheckpointProcessRestore.*OUT_OF_MEMORY' || fail "no event of the full device"
+told 'cannot come back yet: cuCheckpointProcessRestore.*OUT_OF_MEMORY' || fail "no event of the full device"
 "$bin/divvy-sim" fault clear >/dev/null
 
 # --- the driver's caller is killed while it saves, and while it restores --------------------------------------------------------
@@ -232,7 +239,7 @@ done
 call 7 8 launch
 sleep 1.5
 state_is two asleep && fail "asleep without the driver"
-"$bin/divvy" events | grep -q 'idle, but not saved: cuCheckpointProcessCheckpoint' || fail "no event of it"
+told 'idle, but not saved: cuCheckpointProcessCheckpoint' || fail "no event of it"
 call 7 8 fill
 "$bin/divvy-sim" fault clear >/dev/null
 echo quit >&5
