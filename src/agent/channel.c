@@ -134,9 +134,9 @@ bool divvy_agent_channel_done(struct divvy_agent_channel *channel, CURL *curl, C
         lose(channel, &error);
         return true;
     }
-    (void)divvy_core_sys_getrandom(key, sizeof key);
-    channel->ws = divvy_agent_ws_new(channel->host, channel->path, channel->platform->credential,
-                                     key, message_take, channel);
+    if (divvy_core_sys_getrandom(key, sizeof key) == 0)
+        channel->ws = divvy_agent_ws_new(channel->host, channel->path, channel->platform->credential,
+                                         key, message_take, channel);
     channel->fd = fd;
     channel->state = SHAKING;
     channel->due_ns = divvy_core_clock_ns() + HANDSHAKE_NS;

@@ -324,8 +324,8 @@ static int temporary_write(const struct divvy_backend_filestate *state, const ch
     return status < 0 ? divvy_error_set_errno(error, status, "%s cannot be written", state->name) : 0;
 }
 
-/* A file stays under a second name; what is no file, or none of ours, is moved there. */
-static void aside_keep(struct divvy_backend_filestate *state) {
+/* A file stays under a second name; what is no file, or none of ours, is moved there. What cannot be kept is not written over. */
+static int aside_keep(struct divvy_backend_filestate *state, struct divvy_error *error) {
     struct timespec now;
     struct tm utc;
     char time_text[32];
@@ -335,10 +335,14 @@ static void aside_keep(struct divvy_backend_filestate *state) {
     (void)strftime(time_text, sizeof time_text, "%Y%m%dT%H%M%S", &utc);
     (void)snprintf(state->aside, sizeof state->aside, "%s.unreadable-%s.%09u", state->name, time_text,
                    (unsigned int)(now.tv_nsec % 1000000000));
-    if (linkat(state->folder_fd, state->name, state->folder_fd, state->aside, 0) < 0)
-        (void)renameat(state->folder_fd, state->name, state->folder_fd, state->aside);
+    if (linkat(state->folder_fd, state->name, state->folder_fd, state->aside, 0) < 0 &&
+        renameat(state->folder_fd, state->name, state->folder_fd, state->aside) < 0) {
+        state->aside[0] = '\0';
+        return divvy_error_set_errno(error, -errno, "%s can neither be read nor kept under another name, and stays", state->name);
+    }
     divvy_log_error("%s could not be read and was kept as %s; the last content that could be read goes on", state->name,
                     state->aside);
+    return 0;
 }
 
 /* Loads for a change: a file that stays unreadable gives way to the last content that was not. */
@@ -378,17 +382,18 @@ static int replace(struct divvy_backend_filestate *state, char *text, size_t len
             status = 1;
         }
     }
-    if (status == 0 && broken)
-        aside_keep(state);
-    if (status == 0 && renameat(state->folder_fd, temporary, state->folder_fd, state->name) < 0) {
-        status = divvy_error_set_errno(error, -errno, "%s cannot be written", state->name);
-        (void)unlinkat(state->folder_fd, temporary, 0);
+    if (status == 0) {
+        status = broken ? aside_keep(state, error) : 0;
+        if (status == 0 && renameat(state->folder_fd, temporary, state->folder_fd, state->name) < 0)
+            status = divvy_error_set_errno(error, -errno, "%s cannot be written", state->name);
+        if (status != 0)
+            (void)unlinkat(state->folder_fd, temporary, 0);
     }
     if (status != 0) {
         free(text);
         return status;
     }
-    (void)fsync(state->folder_fd);
+    (void)fsync(state->folder_fd); /* where a folder cannot be synced the file system does not need it */
     state->read = identity_now(state);
     last_keep(state, text, length);
     return 0;

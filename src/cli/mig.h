@@ -41,6 +41,8 @@ enum {
 
 /* Takes one of them; ARGP_ERR_UNKNOWN when it is none. */
 error_t divvy_cli_mig_common_take(int key, char *value, struct divvy_cli_mig_common *common);
+/* argp's parser of those that take nothing else; the input is a struct divvy_cli_mig_common. */
+error_t divvy_cli_mig_plain_take(int key, char *value, struct argp_state *state);
 
 /* Options for the library: the environment, and --locks over it; warnings go to stderr. */
 void divvy_cli_mig_options(const struct divvy_cli_mig_common *common, struct divvy_mig_options *ret_options);

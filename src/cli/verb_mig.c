@@ -78,6 +78,14 @@ error_t divvy_cli_mig_common_take(int key, char *value, struct divvy_cli_mig_com
     }
 }
 
+error_t divvy_cli_mig_plain_take(int key, char *value, struct argp_state *state) {
+    if (key == ARGP_KEY_ARG) {
+        argp_error(state, "unexpected argument '%s'", value);
+        return 0;
+    }
+    return divvy_cli_mig_common_take(key, value, state->input);
+}
+
 static void log_line(void *data, int level, const char *line) {
     (void)data;
     if (level <= DIVVY_MIG_LOG_WARN)

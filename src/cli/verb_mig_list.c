@@ -8,21 +8,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static error_t argument_take(int key, char *value, struct argp_state *state) {
-    if (key == ARGP_KEY_ARG) {
-        argp_error(state, "unexpected argument '%s'", value);
-        return 0;
-    }
-    return divvy_cli_mig_common_take(key, value, state->input);
-}
-
 static const struct argp_option options[] = {DIVVY_CLI_MIG_OPTION_ROWS, {0}};
 
 /* --- list ------------------------------------------------------------------------------------------------------- */
 
 static const struct argp list_parser = {
     .options = options,
-    .parser = argument_take,
+    .parser = divvy_cli_mig_plain_take,
     .doc = "List the GPUs and their MIG instances, one line for each: each GPU before its instances.\v"
            "An instance has less memory than its profile is called after. Where NVML does not tell the profile, and for "
            "whole GPUs, the size stands in its place.\n\n"
@@ -89,7 +81,7 @@ int divvy_cli_mig_list(int argc, char **argv) {
 
 static const struct argp profiles_parser = {
     .options = options,
-    .parser = argument_take,
+    .parser = divvy_cli_mig_plain_take,
     .doc = "List the profiles that the GPUs offer: how many instances of each there are and are free, and how many more "
            "could be created now.\v"
            "Exit status: 0; 1 when NVML cannot be used; 2 for wrong use.",

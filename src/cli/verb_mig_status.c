@@ -10,19 +10,11 @@
 #include <stdio.h>
 #include <time.h>
 
-static error_t argument_take(int key, char *value, struct argp_state *state) {
-    if (key == ARGP_KEY_ARG) {
-        argp_error(state, "unexpected argument '%s'", value);
-        return 0;
-    }
-    return divvy_cli_mig_common_take(key, value, state->input);
-}
-
 static const struct argp_option options[] = {DIVVY_CLI_MIG_OPTION_ROWS, {0}};
 
 static const struct argp parser = {
     .options = options,
-    .parser = argument_take,
+    .parser = divvy_cli_mig_plain_take,
     .doc = "Tell who has which MIG instance, by the lock files of this machine.\v"
            "States: free; held, a program has the kernel's lock; named, the lock names a living process, as those do that "
            "`divvy mig reserve' writes for a shell; unsure, the lock does not say whose it is and is young; dead, left "

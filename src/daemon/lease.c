@@ -475,11 +475,9 @@ static void hand_over_learn(struct device *device, int64_t lost_ns) {
     device->lost_ns += lost_ns > device->lost_ns ? 3 * step_ns : -step_ns;
     if (device->lost_ns < 0)
         device->lost_ns = 0;
-    permille = device->lost_ns * 1000 / LOSS_PERMILLE * 1000 / device->lease_ns;
-    divvy_node_sched_stretch(device->sched, device->sensitive || permille < 1000 ? 1000
-                                            : permille > DIVVY_NODE_SCHED_STRETCH_MAX
-                                                ? DIVVY_NODE_SCHED_STRETCH_MAX
-                                                : (uint32_t)permille);
+    permille = device->sensitive ? 0 : device->lost_ns * 1000 / LOSS_PERMILLE * 1000 / device->lease_ns;
+    divvy_node_sched_stretch(device->sched, permille < DIVVY_NODE_SCHED_STRETCH_MAX ? (uint32_t)permille
+                                                                                    : DIVVY_NODE_SCHED_STRETCH_MAX);
 }
 
 /*
@@ -1009,11 +1007,19 @@ static void seat_remove(struct divvy_lease *lease, struct tenant *tenant, struct
         return;
     (void)divvy_node_sched_remove(device->sched, tenant->info.number, now_ns);
     device->seats--;
+    device->way_ns = 0; /* the others say theirs with their next word */
     device->sensitive -= seat->binding.params.qos >= DIVVY_NODE_QOS_HIGH;
     if (device->previous == tenant->info.number)
         device->previous = DIVVY_NODE_SCHED_NOBODY;
     device->next_ns = now_ns;
     seat->present = false;
+}
+
+/* Where somebody's waits must be short, leases are as short as the settings say from now on. */
+static void sensitive_add(struct device *device, const struct divvy_node_tenant_params *params) {
+    device->sensitive += params->qos >= DIVVY_NODE_QOS_HIGH;
+    if (device->sensitive)
+        divvy_node_sched_stretch(device->sched, 1000);
 }
 
 /*
@@ -1039,7 +1045,7 @@ static int seat_add(struct divvy_lease *lease, struct tenant *tenant, struct sea
         return error;
     seat->present = true;
     device->seats++;
-    device->sensitive += seat->binding.params.qos >= DIVVY_NODE_QOS_HIGH;
+    sensitive_add(device, &seat->binding.params);
     if (tenant->info.frozen)
         (void)divvy_node_sched_freeze(device->sched, tenant->info.number, true, now_ns);
     seat->seen_ns = UINT64_MAX;
@@ -1177,7 +1183,7 @@ static int seat_set(struct divvy_lease *lease, struct tenant *tenant, struct sea
     if (error)
         return error;
     device->sensitive -= seat->binding.params.qos >= DIVVY_NODE_QOS_HIGH;
-    device->sensitive += params->qos >= DIVVY_NODE_QOS_HIGH;
+    sensitive_add(device, params);
     seat->binding.params = *params;
     if (device->holder == tenant->info.number) {
         (void)divvy_node_sched_end(device->sched, tenant->info.number, now_ns);
