@@ -28,6 +28,7 @@
 struct shared {
     struct divvy_runner_latency latency;
     struct divvy_runner_proxy_counts counts;
+    uint64_t turns; /* of its loop, each told with its counts */
     int stop;
 };
 
@@ -54,6 +55,7 @@ static void proxy_run(int listen_fd, uint16_t model_port, struct shared *shared)
 
         divvy_loop_turn(&loop, now_ns + 2 * DIVVY_NS_PER_MS);
         divvy_runner_proxy_counts(proxy, &shared->counts);
+        __atomic_fetch_add(&shared->turns, 1, __ATOMIC_RELEASE);
         if (now_ns < tick_ns)
             continue;
         tick_ns = now_ns + DIVVY_NS_PER_SECOND;
@@ -95,6 +97,15 @@ static int stage_down(void **state) {
     return munmap(stage->shared, sizeof *stage->shared);
 }
 
+/* A test's first: the counters as they are when all that earlier tests did is told. The turn that goes on may have read before. */
+static void counts_settle(const struct stage *stage) {
+    uint64_t turns = __atomic_load_n(&stage->shared->turns, __ATOMIC_ACQUIRE);
+
+    for (int i = 0; i < 10000 && __atomic_load_n(&stage->shared->turns, __ATOMIC_ACQUIRE) < turns + 2; i++)
+        (void)usleep(2000);
+    assert_true(__atomic_load_n(&stage->shared->turns, __ATOMIC_ACQUIRE) >= turns + 2);
+}
+
 /* The counters reach us a turn later. */
 static void count_pass(const uint64_t *counter, uint64_t value) {
     for (int i = 0; i < 2000 && __atomic_load_n(counter, __ATOMIC_RELAXED) < value; i++)
@@ -119,9 +130,11 @@ static int model_of(const struct stage *stage) {
 
 static void unchanged(void **state) {
     const struct stage *stage = *state;
-    uint64_t before = stage->shared->latency.count;
+    uint64_t before;
     int client = net_connect(stage->port), model;
 
+    counts_settle(stage);
+    before = stage->shared->latency.count;
     net_say(client, GET);
     model = model_of(stage);
     for (int i = 0; i < 3; i++) {
@@ -215,9 +228,12 @@ static void pipelined(void **state) {
                                           "HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n",
                                           "HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno"};
     const struct stage *stage = *state;
-    uint64_t count = stage->shared->latency.count, errors = stage->shared->counts.errors;
+    uint64_t count, errors;
     int client = net_connect(stage->port), model = -1;
 
+    counts_settle(stage);
+    count = stage->shared->latency.count;
+    errors = stage->shared->counts.errors;
     for (int round = 0; round < 8; round++)
         for (size_t i = 0; i < 5; i++)
             net_say(client, requests[i]);
@@ -255,10 +271,13 @@ static void expectation(void **state) {
 static void tunnel(void **state) {
     static const char head[] = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     const struct stage *stage = *state;
-    uint64_t count = stage->shared->latency.count, requests = stage->shared->counts.requests;
+    uint64_t count, requests;
     char rest[64];
     int client = net_connect(stage->port), model;
 
+    counts_settle(stage);
+    count = stage->shared->latency.count;
+    requests = stage->shared->counts.requests;
     net_say(client, head);
     model = model_of(stage);
     net_expect(model, head);
@@ -341,9 +360,11 @@ static void refused(void **state) {
         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 501 "},
     };
     const struct stage *stage = *state;
-    uint64_t before = stage->shared->counts.refused;
+    uint64_t before;
     char rest[512];
 
+    counts_settle(stage);
+    before = stage->shared->counts.refused;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int client = net_connect(stage->port);
 
@@ -412,9 +433,11 @@ static void bad_models(void **state) {
                                        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
                                        "HTTP/1.1 101 No\r\n\r\n"};
     const struct stage *stage = *state;
-    uint64_t errors = stage->shared->counts.errors;
+    uint64_t errors;
     char rest[512];
 
+    counts_settle(stage);
+    errors = stage->shared->counts.errors;
     for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
         int client = net_connect(stage->port), model;
 
@@ -465,10 +488,12 @@ static void early_answer(void **state) {
 
 static void newcomers(void **state) {
     const struct stage *stage = *state;
-    uint64_t displaced = stage->shared->counts.displaced;
+    uint64_t displaced;
     static int idle[DIVVY_RUNNER_PROXY_CONNECTIONS];
     int client, model;
 
+    counts_settle(stage);
+    displaced = stage->shared->counts.displaced;
     for (size_t i = 0; i < DIVVY_RUNNER_PROXY_CONNECTIONS; i++) {
         idle[i] = net_connect(stage->port);
         net_say(idle[i], "GET / HTTP/1.1\r\nA:");
