@@ -28,8 +28,8 @@ if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND TARGET divvy-clien
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin")
 endif()
 # The same with kills at random moments, and with a QEMU that is played behind the stub.
-if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND TARGET divvy-client AND TARGET vgpu_fake_qemu AND NOT DIVVY_SANITIZE)
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND TARGET divvy-client AND TARGET divvy-vgpu-stub AND NOT DIVVY_SANITIZE)
     add_test(NAME integration/relay_kills COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/kills.py $<TARGET_FILE:divvy-relay>)
     set_tests_properties(integration/relay_kills PROPERTIES LABELS integration TIMEOUT 300
-        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin;DIVVY_FAKE_QEMU=$<TARGET_FILE:vgpu_fake_qemu>")
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin;DIVVY_FAKE_QEMU=${CMAKE_BINARY_DIR}/tests/vgpu_fake_qemu")
 endif()
