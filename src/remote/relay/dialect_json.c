@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COPIED_BYTES     ((size_t)4 << 10)  /* shorter requests leave the channel its buffer, which has room for long ones */
 #define ID_REQUEST_BYTES ((size_t)64 << 10) /* in longer requests no id is looked for, when they are refused */
 
 static json_t *request_id(const struct divvy_relay_bytes *request) {
@@ -42,9 +43,9 @@ static void error_put(struct divvy_relay_channel *channel, const struct divvy_re
     divvy_relay_bytes_done(&line);
 }
 
-/* The first `length` bytes of what came in, as a request; without a copy when they are all. */
+/* The first `length` bytes of what came in, as a request; without a copy when they are all and many. */
 static int request_take(struct divvy_relay_channel *channel, size_t length, struct divvy_relay_bytes *ret_request) {
-    if (length == divvy_relay_bytes_length(&channel->in)) {
+    if (length > COPIED_BYTES && length == divvy_relay_bytes_length(&channel->in)) {
         *ret_request = channel->in;
         channel->in = (struct divvy_relay_bytes){0};
     } else {
@@ -102,8 +103,11 @@ static void answer(struct divvy_relay_front *front, const struct divvy_relay_job
     struct divvy_relay_channel *channel = divvy_relay_channel_of(front);
 
     (void)job;
-    divvy_relay_channel_put(channel, json, length);
-    divvy_relay_channel_put(channel, "\n", 1);
+    /* One system call, and one wake-up of the client, for both. */
+    if (divvy_relay_bytes_append(&channel->out, json, length) < 0)
+        divvy_relay_channel_close(channel);
+    else
+        divvy_relay_channel_put(channel, "\n", 1);
 }
 
 static void refuse(struct divvy_relay_front *front, const struct divvy_relay_job *job, uint32_t code, const char *message) {

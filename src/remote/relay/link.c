@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define READ_BYTES ((size_t)256 << 10)
+#define READ_BYTES ((size_t)64 << 10)
 
 struct divvy_relay_link {
     struct divvy_source source;
@@ -121,7 +121,12 @@ static void link_answer(struct divvy_relay_link *link, size_t end) {
     if (link->serves_once)
         link_close(link);
     divvy_relay_job_finish(job, divvy_relay_bytes_front(&in), end, 0, NULL, DIVVY_NODE_VMQ_DONE);
-    divvy_relay_bytes_done(&in);
+    /* The memory of short answers serves for the next; the link is there until the turn is over, even when it was closed. */
+    divvy_relay_bytes_consume(&in, divvy_relay_bytes_length(&in));
+    if (link->is_closed || link->in.data)
+        divvy_relay_bytes_done(&in);
+    else
+        link->in = in;
 }
 
 static void link_read(struct divvy_relay_link *link) {

@@ -19,7 +19,8 @@
 /* clang-format on */
 
 /* Functions that older drivers lack: NULL there. */
-#define DIVVY_WORKER_OPTIONAL_FUNCTIONS(X) X(cuFuncGetParamInfo) X(cuEventRecordWithFlags)
+#define DIVVY_WORKER_OPTIONAL_FUNCTIONS(X) X(cuFuncGetParamInfo) X(cuEventRecordWithFlags) X(cuMemHostAlloc) \
+    X(cuMemFreeHost) X(cuMemHostGetDevicePointer_v2)
 
 struct divvy_worker_driver {
 #define DIVVY_WORKER_MEMBER(symbol) __typeof__(&symbol) symbol;

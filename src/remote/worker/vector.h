@@ -16,6 +16,9 @@ struct divvy_worker_vector {
     CUfunction add_s64, add_f64;
     CUdeviceptr memory; /* three arrays, kept from job to job */
     size_t memory_bytes;
+    bool near_asked; /* for memory of the host that the device reaches, for small jobs */
+    void *near;      /* NULL: none */
+    CUdeviceptr near_address;
 };
 
 /*
