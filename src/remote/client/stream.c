@@ -1,6 +1,8 @@
 /* Requests out, answers in: see stream.h. */
 #include "remote/client/stream.h"
 
+#include "core/clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -205,6 +207,39 @@ int divvy_client_stream_take(struct divvy_client *client, uint16_t op, uint64_t 
 
 /* --- beginning and end ----------------------------------------------------------------------------------- */
 
+/* One more piece behind what lies in the buffer. */
+static int read_more(struct divvy_client *client) {
+    size_t got = 0;
+    int status;
+
+    memmove(client->in, client->in + client->in_start, client->in_end - client->in_start);
+    client->in_end -= client->in_start;
+    client->in_start = 0;
+    status = read_some(client, client->in + client->in_end, DIVVY_CLIENT_BATCH_BYTES - client->in_end, &got);
+    client->in_end += got;
+    return status;
+}
+
+/*
+ * A serial line outlasts the programs that use it: answers to one that was killed may still be on the way. They are passed over,
+ * up to the answer to the hello with this id, which no other program has chosen.
+ */
+static int line_join(struct divvy_client *client, uint64_t id) {
+    for (;;) {
+        struct divvy_wire_header header;
+        int status = 0;
+
+        while (status == 0 && client->in_end - client->in_start < HEADER_BYTES)
+            status = read_more(client);
+        if (status < 0)
+            return status;
+        if (divvy_wire_header_read(client->in + client->in_start, client->payload_bytes, &header) == 0 &&
+            (header.flags & DIVVY_WIRE_ANSWER) && header.op == DIVVY_WIRE_OP_HELLO && header.id == id)
+            return 0;
+        client->in_start++;
+    }
+}
+
 static int handshake(struct divvy_client *client) {
     const struct divvy_wire_hello_in in = {.version = DIVVY_WIRE_VERSION,
                                            .header_bytes = HEADER_BYTES,
@@ -217,6 +252,8 @@ static int handshake(struct divvy_client *client) {
 
     if (status == 0)
         status = divvy_client_stream_flush(client);
+    if (status == 0 && !client->is_socket)
+        status = line_join(client, id);
     if (status == 0)
         status = divvy_client_stream_take(client, DIVVY_WIRE_OP_HELLO, id, &answer);
     if (status != 0)
@@ -243,6 +280,8 @@ int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_cli
     client->in = malloc(DIVVY_CLIENT_BATCH_BYTES);
     if (client->out && client->in)
         status = client->fd = divvy_client_stream_connect(address, timeout_ms, &client->is_socket);
+    if (status >= 0 && !client->is_socket)
+        client->next_id = (uint64_t)getpid() << 40 ^ divvy_core_clock_ns();
     if (status >= 0)
         status = handshake(client);
     if (status < 0) {

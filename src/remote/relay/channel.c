@@ -1,6 +1,7 @@
 /* Sockets of VMs: see channel.h. */
 #include "remote/relay/channel.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,9 +159,25 @@ static int dialect_find(struct divvy_relay_channel *channel) {
     }
 }
 
+/*
+ * On a line that outlasts the programs of a guest one that speaks frames may come after one that spoke JSON: what the former asked
+ * for and nobody waits for any more is dropped.
+ */
+static void json_leave(struct divvy_relay_channel *channel) {
+    while (divvy_relay_bytes_length(&channel->in) > 0 && isspace((unsigned char)divvy_relay_bytes_front(&channel->in)[0]))
+        divvy_relay_bytes_consume(&channel->in, 1);
+    if (divvy_relay_bytes_length(&channel->in) == 0 || divvy_relay_bytes_front(&channel->in)[0] != 'D')
+        return;
+    divvy_relay_front_leave(channel->vm, &channel->front);
+    channel->outstanding = 0;
+    channel->dialect = NULL;
+}
+
 static void channel_take(struct divvy_relay_channel *channel) {
     int status = 0;
 
+    if (channel->vm->config.connects && channel->dialect == &divvy_relay_dialect_json && channel->looked_at == 0)
+        json_leave(channel);
     if (!channel->dialect && divvy_relay_bytes_length(&channel->in) > 0)
         status = dialect_find(channel);
     if (status == 0 && channel->dialect && !channel->is_closed)
@@ -176,6 +193,12 @@ static void channel_take(struct divvy_relay_channel *channel) {
         divvy_relay_channel_offence(channel, "more at a time than it may");
         divvy_relay_channel_close(channel);
     }
+}
+
+void divvy_relay_channel_begin(struct divvy_relay_channel *channel) {
+    channel->dialect = NULL;
+    channel_take(channel);
+    channel_settle(channel);
 }
 
 static void channel_read(struct divvy_relay_channel *channel) {

@@ -56,6 +56,9 @@ void divvy_relay_vm_sent(struct divvy_relay_vm *vm);
 /* Ends the connection now. The channel's memory lasts until the loop's turn is over. */
 void divvy_relay_channel_close(struct divvy_relay_channel *channel);
 
+/* Finds the dialect of what came in, for a conversation that begins, and takes what is there. */
+void divvy_relay_channel_begin(struct divvy_relay_channel *channel);
+
 /* Sets what the loop watches, by the state of the channel. */
 void divvy_relay_channel_watch(struct divvy_relay_channel *channel);
 

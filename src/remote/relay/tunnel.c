@@ -1,6 +1,9 @@
 /*
  * Frames of a VM's client, passed on to a worker as they are, over a connection of their own. Only headers are looked at, so that a
  * stream that is no stream of frames ends here. Each direction holds at most about a megabyte: who is slow is not read from.
+ *
+ * Where the hypervisor offers a line (virtio-serial), the line lasts while programs in the guest come and go. There a new hello, or
+ * the first byte of another dialect, ends the conversation of the program before: what that one had at the worker is freed.
  */
 #include "remote/relay/channel.h"
 #include "wire/frame.h"
@@ -19,7 +22,9 @@ struct divvy_relay_tunnel {
     struct divvy_later dead;
     struct divvy_relay_channel *channel; /* NULL: closed */
     struct divvy_relay_worker *worker;
+    struct divvy_later again;    /* the next conversation, when all of this one is passed on */
     bool is_connecting, worker_ended, told_end;
+    bool has_begun, is_replaced; /* a frame was seen; the next conversation begins at `known` */
     uint64_t connect_until_ns;
     uint64_t known; /* bytes from the front of what came from the client that are of frames whose header was looked at */
     uint32_t worker_events;
@@ -57,19 +62,38 @@ static int refuse(struct divvy_relay_channel *channel, const struct divvy_wire_h
     return -ECONNREFUSED;
 }
 
+/* Whether somebody else's conversation begins at these bytes, the first ones behind a whole frame. */
+static bool is_another(const struct divvy_relay_channel *channel, const char *bytes, size_t length) {
+    struct divvy_wire_header header;
+
+    if (!channel->vm->config.connects || !channel->tunnel->has_begun || length == 0)
+        return false;
+    if (divvy_wire_json_begins((unsigned char)bytes[0]))
+        return true;
+    return length >= sizeof header && divvy_wire_header_read(bytes, DIVVY_WIRE_PAYLOAD_MAX_BYTES, &header) == 0 &&
+           header.op == DIVVY_WIRE_OP_HELLO;
+}
+
 /* Looks at the headers of what came in. Negative: it is no stream of a client's frames. */
 static int frames_check(struct divvy_relay_channel *channel) {
     struct divvy_relay_tunnel *tunnel = channel->tunnel;
     struct divvy_wire_header header;
 
-    while (tunnel->known + sizeof header <= divvy_relay_bytes_length(&channel->in)) {
-        int status = divvy_wire_header_read(divvy_relay_bytes_front(&channel->in) + tunnel->known, DIVVY_WIRE_PAYLOAD_MAX_BYTES,
-                                            &header);
+    while (!tunnel->is_replaced && tunnel->known < divvy_relay_bytes_length(&channel->in)) {
+        const char *next = divvy_relay_bytes_front(&channel->in) + tunnel->known;
+        size_t there = divvy_relay_bytes_length(&channel->in) - (size_t)tunnel->known;
+        int status;
+
+        tunnel->is_replaced = is_another(channel, next, there);
+        if (tunnel->is_replaced || there < sizeof header)
+            break;
+        status = divvy_wire_header_read(next, DIVVY_WIRE_PAYLOAD_MAX_BYTES, &header);
 
         if (status < 0 || (header.flags & DIVVY_WIRE_ANSWER)) {
             divvy_relay_channel_offence(channel, status == -EMSGSIZE ? "a frame that is too long" : "what is no frame of a client");
             return -EPROTO;
         }
+        tunnel->has_begun = true;
         tunnel->known += sizeof header + header.length;
     }
     return 0;
@@ -135,10 +159,23 @@ static void settle(struct divvy_relay_channel *channel, int status) {
         status = tunnel->worker_ended ? -EPIPE : 0;
     if (status == 0)
         status = backward_send(channel);
-    if (status < 0 || (tunnel->worker_ended && divvy_relay_bytes_length(&channel->out) == 0))
+    if (status == 0 && tunnel->is_replaced && tunnel->known == 0)
+        divvy_loop_queue(loop_of(channel), &tunnel->again);
+    else if (status < 0 || (tunnel->worker_ended && divvy_relay_bytes_length(&channel->out) == 0))
         divvy_relay_channel_close(channel);
     else
         watch(channel);
+}
+
+/* In a turn of the loop of its own: a guest may send any number of these. */
+static void next_begin(struct divvy_later *later) {
+    struct divvy_relay_tunnel *tunnel = (struct divvy_relay_tunnel *)(void *)((char *)later - offsetof(struct divvy_relay_tunnel, again));
+    struct divvy_relay_channel *channel = tunnel->channel;
+
+    if (!channel)
+        return;
+    divvy_relay_tunnel_close(channel);
+    divvy_relay_channel_begin(channel);
 }
 
 void divvy_relay_tunnel_ready(struct divvy_relay_channel *channel, uint32_t events) {
@@ -237,6 +274,7 @@ int divvy_relay_tunnel_open(struct divvy_relay_channel *channel) {
     if (!tunnel)
         return -ENOMEM;
     *tunnel = (struct divvy_relay_tunnel){.source = {.fd = fd, .ready = worker_ready},
+                                          .again = {.run = next_begin},
                                           .channel = channel,
                                           .worker = worker,
                                           .is_connecting = waits,
@@ -255,7 +293,13 @@ int divvy_relay_tunnel_open(struct divvy_relay_channel *channel) {
 
 void divvy_relay_tunnel_tick(struct divvy_relay_channel *channel, uint64_t now_ns, uint64_t *next_ns) {
     const struct divvy_relay_tunnel *tunnel = channel->tunnel;
+    size_t there = divvy_relay_bytes_length(&channel->in);
 
+    if (there > 0 && there < HOLD_BYTES && there < tunnel->known && now_ns >= channel->moved_ns + channel->vm->relay->settings.partial_timeout_ns) {
+        divvy_relay_channel_offence(channel, "a frame that does not go on");
+        divvy_relay_channel_close(channel);
+        return;
+    }
     if (!tunnel->is_connecting)
         return;
     if (now_ns >= tunnel->connect_until_ns)

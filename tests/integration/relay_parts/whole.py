@@ -1,27 +1,14 @@
 """Client, relay and worker as they are built, on the simulated GPU: JSON, frames, two machines at once, a worker that is killed."""
+import json
 import os
-import signal
+import pty
+import socket
 import subprocess
 import threading
+import tty
 
 from play import LIMIT_S, Lines, Relay, check, equal, run, wait
-
-BIN = os.environ["DIVVY_BIN"]
-
-
-class RealWorker:
-    def __init__(self, folder):
-        self.path = folder + "/worker"
-        self.log = open(folder + "/worker.log", "ab")
-        environment = dict(os.environ, XDG_RUNTIME_DIR=folder, DIVVY_SIM_DIR=folder + "/sim")
-        self.process = subprocess.Popen([BIN + "/divvy-worker", "--socket", self.path, "--gpu", "sim", "--no-daemon"],
-                                        stdout=self.log, stderr=self.log, env=environment)
-        wait(lambda: os.path.exists(self.path) or self.process.poll() is not None, "the worker")
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        self.process.wait(LIMIT_S)
-        self.log.close()
+from real import BIN, RealWorker
 
 
 def client(socket_path, *words):
@@ -56,12 +43,12 @@ def end_to_end(program, folder):
         for thread in threads:
             thread.join(60)
         check(not faults, "two machines at once: %s" % faults)
-        worker.end(signal.SIGKILL)
+        worker.kill()
         vm = Lines(folder + "/a")
         # The process that served this machine goes with its parent, but not at the same moment.
         wait(lambda: vm.add([1], [1]).get("error", {}).get("code") == 3, "error 3 without a worker")
         check(client(folder + "/a", "saxpy", "100").returncode == 1, "frames without a worker")
-        worker = RealWorker(folder)
+        worker.start()
         wait(lambda: "result" in vm.add([2], [2]), "the new worker")
         equal(client(folder + "/b", "vector-add", "7", "8").returncode, 0, "divvy-client with the new worker")
         relay.stop()
@@ -69,8 +56,78 @@ def end_to_end(program, folder):
         if relay.process.poll() is None:
             relay.kill()
         if worker.process.poll() is None:
-            worker.end()
+            worker.stop()
+
+
+class Line:
+    """A virtio-serial port: a terminal line for the guest's programs, on the host a socket to which the relay connects."""
+
+    def __init__(self, path):
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        self.server.listen(1)
+        self.host, guest = pty.openpty()
+        tty.setraw(guest)
+        self.guest, self.path = guest, os.ttyname(guest)  # held open, as a port is
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            connection, _ = self.server.accept()
+            back = threading.Thread(target=self.to_guest, args=(connection,), daemon=True)
+            self.connection = connection
+            back.start()
+            back.join()
+
+    def to_guest(self, connection):
+        threading.Thread(target=self.to_host, args=(connection,), daemon=True).start()
+        while data := connection.recv(1 << 16):
+            while data:
+                data = data[os.write(self.host, data):]
+        self.connection = None
+
+    def to_host(self, connection):
+        while self.connection is connection:
+            data = os.read(self.host, 1 << 16)
+            try:
+                (self.connection or connection).sendall(data)
+            except OSError:
+                return
+
+    def add(self, a):
+        os.write(self.guest, json.dumps({"array_a": [a], "array_b": [1], "id": a}).encode() + b"\n")
+        data = b""
+        while not data.endswith(b"\n"):
+            data += os.read(self.guest, 4096)
+        return json.loads(data.splitlines()[-1])
+
+
+def one_line_many_programs(program, folder):
+    """Programs that use the same virtio-serial port one after the other, in either dialect, some of them killed."""
+    worker = RealWorker(folder)
+    line = Line(folder + "/port")
+    relay = Relay(program, folder, "--worker", worker.path, "--vm-connect", "A:1=" + folder + "/port")
+
+    def client_on_line(*arguments):
+        done = subprocess.run([BIN + "/divvy-client", "-w", "serial:" + line.path] + list(arguments), capture_output=True, text=True,
+                              timeout=60, check=False)
+        equal(done.returncode, 0, "divvy-client %s: %s%s" % (" ".join(arguments), done.stdout, done.stderr))
+        return done.stdout
+
+    try:
+        for number in range(3):
+            check("[5, 7, 9]" in client_on_line("vector-add", "1,2,3", "4,5,6"), "a sum by frames")
+            client_on_line("saxpy", "5000")
+            for i in range(3):
+                equal(line.add(number + i), {"result": [number + i + 1], "id": number + i}, "a sum by JSON behind frames")
+        wait(lambda: len(worker.device()["processes"]) <= 1, "what programs before had on the device to be freed")
+        relay.stop()
+    finally:
+        for process in (relay.process, worker.process):
+            if process.poll() is None:
+                process.kill()
+                process.wait(LIMIT_S)
 
 
 if __name__ == "__main__":
-    run([end_to_end])
+    run([end_to_end, one_line_many_programs])
