@@ -58,6 +58,25 @@ static int folders_make(const char *path) {
     return mkdir(part, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+static int no_folder_set(const char *path, struct divvy_error *error) {
+    return divvy_error_set(error, -EPERM, "the folder of state %.150s is a link or no folder", path);
+}
+
+static int open_to_others_set(const char *path, struct divvy_error *error) {
+    return divvy_error_set(error, -EPERM, "others may write to the folder of state %.120s; chmod go-w would end that", path);
+}
+
+int divvy_backend_folder_check(const char *path, struct divvy_error *error) {
+    struct stat found;
+    int status = !path[0] ? -ENOTDIR : lstat(path, &found) < 0 ? -errno : S_ISDIR(found.st_mode) ? 0 : -ENOTDIR;
+
+    if (status == -ENOTDIR)
+        return no_folder_set(path, error);
+    if (status < 0)
+        return status == -ENOENT ? 0 : divvy_error_set_errno(error, status, "the folder of state %.150s cannot be used", path);
+    return found.st_mode & 0022 ? open_to_others_set(path, error) : 0;
+}
+
 int divvy_backend_folder_open(const char *path, struct divvy_error *error) {
     int status = path[0] ? folders_make(path) : -ENOENT;
     cleanup_close int fd = -1;
@@ -66,13 +85,13 @@ int divvy_backend_folder_open(const char *path, struct divvy_error *error) {
     if (status == 0 && (fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         status = -errno;
     if (status == -ENOTDIR || status == -ELOOP)
-        return divvy_error_set(error, -EPERM, "the folder of state %.150s is a link or no folder", path);
+        return no_folder_set(path, error);
     if (status < 0)
         return divvy_error_set_errno(error, status, "the folder of state %.150s cannot be used", path);
     if (fstat(fd, &found) < 0 || found.st_uid != geteuid())
         return divvy_error_set(error, -EPERM, "the folder of state %.120s belongs to another user; name one of your own", path);
     if (found.st_mode & 0022)
-        return divvy_error_set(error, -EPERM, "others may write to the folder of state %.120s; chmod go-w would end that", path);
+        return open_to_others_set(path, error);
     return divvy_cleanup_keep(&fd);
 }
 

@@ -52,6 +52,9 @@ enum divvy_backend_schema {
  */
 int divvy_backend_folder_open(const char *path, struct divvy_error *error);
 
+/* Whether that could be done, without making anything: 0, also where it would be made, or as there. Whose it is is not asked. */
+int divvy_backend_folder_check(const char *path, struct divvy_error *error);
+
 struct divvy_backend_filestate;
 
 /*

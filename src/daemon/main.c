@@ -1,4 +1,5 @@
 /* divvyd: the daemon that shares this machine's GPUs between tenants. Beginning, signals, end. */
+#include "backend/filestate.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "core/clock.h"
@@ -435,6 +436,8 @@ static int command_run(struct program *program, const struct divvy_config_comman
         (void)puts("divvyd " DIVVY_VERSION);
         return EXIT_OK;
     }
+    if (command->check && program->config.single_node && divvy_backend_folder_check(program->config.state_dir, &error) < 0)
+        return complain(&error);
     if (command->check) {
         divvy_config_print(&program->config, stdout);
         return EXIT_OK;

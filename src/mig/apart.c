@@ -5,6 +5,7 @@
 #include "core/sys.h"
 #include "mig/create.h"
 #include "mig/error.h"
+#include "mig/intent.h"
 #include "mig/list.h"
 
 #include <errno.h>
@@ -164,6 +165,17 @@ static const struct divvy_mig_device *destroy_run(const struct task *task, struc
     return NULL;
 }
 
+static const struct divvy_mig_device *settle_run(const struct task *task, struct answer *answer) {
+    struct divvy_mig *mig;
+
+    answer->status = divvy_mig_open(task->library, &mig, &answer->error);
+    if (answer->status < 0)
+        return NULL;
+    answer->status = divvy_mig_intent_settle(mig, task->folder, &answer->error);
+    divvy_mig_close(mig);
+    return NULL;
+}
+
 static void create_undo(const struct task *task, const struct answer *answer, const struct divvy_mig_device *devices) {
     struct divvy_mig *mig;
 
@@ -190,15 +202,27 @@ int divvy_mig_apart_create(const char *library, const struct divvy_mig_folder *f
     return status;
 }
 
-int divvy_mig_apart_destroy(const char *library, const struct divvy_mig_folder *folder, const char *uuid,
-                            struct divvy_mig_error *error) {
-    const struct task task = {.run = destroy_run, .library = library, .folder = folder, .uuid = uuid, .is_finished = true};
+/* One that answers with nothing but a status. */
+static int task_finish(const struct task *task, struct divvy_mig_error *error) {
     struct divvy_mig_list *list;
-    int status = task_run(&task, &list, error);
+    int status = task_run(task, &list, error);
 
     if (status == 0)
         divvy_mig_list_free(list);
     return status;
+}
+
+int divvy_mig_apart_destroy(const char *library, const struct divvy_mig_folder *folder, const char *uuid,
+                            struct divvy_mig_error *error) {
+    const struct task task = {.run = destroy_run, .library = library, .folder = folder, .uuid = uuid, .is_finished = true};
+
+    return task_finish(&task, error);
+}
+
+int divvy_mig_apart_settle(const char *library, const struct divvy_mig_folder *folder, struct divvy_mig_error *error) {
+    const struct task task = {.run = settle_run, .library = library, .folder = folder, .is_finished = true};
+
+    return task_finish(&task, error);
 }
 
 /* --- the interface ------------------------------------------------------------------------------------------------ */

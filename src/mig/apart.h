@@ -30,4 +30,7 @@ int divvy_mig_apart_create(const char *library, const struct divvy_mig_folder *f
 int divvy_mig_apart_destroy(const char *library, const struct divvy_mig_folder *folder, const char *uuid,
                             struct divvy_mig_error *error);
 
+/* What divvy_mig_intent_settle does for such a one. */
+int divvy_mig_apart_settle(const char *library, const struct divvy_mig_folder *folder, struct divvy_mig_error *error);
+
 #endif

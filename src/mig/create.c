@@ -5,6 +5,7 @@
 #include "core/sys.h"
 #include "mig/apart.h"
 #include "mig/error.h"
+#include "mig/intent.h"
 #include "mig/lock.h"
 #include "mig/offers.h"
 
@@ -35,7 +36,7 @@ static void pause_ns(uint64_t duration_ns) {
 
 /* --- the mark ------------------------------------------------------------------------------------------------- */
 
-static int mark_set(const struct divvy_mig_folder *folder, const char *uuid, struct divvy_mig_error *error) {
+int divvy_mig_mark_set(const struct divvy_mig_folder *folder, const char *uuid, struct divvy_mig_error *error) {
     char name[DIVVY_MIG_LOCK_NAME_BYTES];
     int fd, status = divvy_mig_folder_name(uuid, MARK_PREFIX, MARK_ENDING, name);
 
@@ -65,6 +66,14 @@ bool divvy_mig_is_marked(const struct divvy_mig_folder *folder, const char *uuid
 }
 
 /* --- one at a time -------------------------------------------------------------------------------------------- */
+
+bool divvy_mig_turn_is_free(const struct divvy_mig_folder *folder) {
+    int fd = divvy_core_sys_openat(folder->fd, TURN_FILE, O_RDONLY | O_NOFOLLOW, 0);
+    bool is_free = fd == -ENOENT || (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+
+    divvy_core_sys_close(&fd);
+    return is_free;
+}
 
 int divvy_mig_turn_take(const struct divvy_mig_folder *folder, struct divvy_mig_error *error) {
     int fd = divvy_core_sys_openat(folder->fd, TURN_FILE, O_CREAT | O_RDONLY | O_NOFOLLOW, 0644);
@@ -141,55 +150,69 @@ static nvmlReturn_t compute_create(struct divvy_mig *mig, nvmlGpuInstance_t inst
     return NVML_ERROR_NOT_SUPPORTED;
 }
 
-/* The instance that has this id on its GPU, with all that is known of it. */
-static int instance_find(struct divvy_mig *mig, const struct plan *plan, unsigned int id, struct divvy_mig_device *ret_device) {
+int divvy_mig_instance_find(struct divvy_mig *mig, nvmlDevice_t gpu, const struct divvy_mig_device *parent, uint32_t id,
+                            struct divvy_mig_device *ret_device) {
     struct divvy_mig_list scratch = {0};
     unsigned int slots = 0;
 
-    if (DIVVY_MIG_ASK(mig, nvmlDeviceGetMaxMigDeviceCount, plan->gpu, &slots) != NVML_SUCCESS)
+    if (DIVVY_MIG_ASK(mig, nvmlDeviceGetMaxMigDeviceCount, gpu, &slots) != NVML_SUCCESS)
         return -EIO;
     for (uint32_t slot = 0; slot < slots && slot < 64; slot++)
-        if (divvy_mig_list_instance_read(mig, plan->gpu, plan->device, slot, 0, &scratch, ret_device) == 0 &&
+        if (divvy_mig_list_instance_read(mig, gpu, parent, slot, 0, &scratch, ret_device) == 0 &&
             ret_device->gpu_instance == id)
             return 0;
     return -EIO;
 }
 
-static int created_find_and_mark(struct divvy_mig *mig, const struct divvy_mig_folder *folder, const struct plan *plan,
-                                 nvmlGpuInstance_t instance, struct divvy_mig_device *ret_device,
-                                 struct divvy_mig_error *error) {
+/* The driver has made it: now its id is written down, it gets a compute instance, and its mark. */
+static int instance_complete(struct divvy_mig *mig, const struct divvy_mig_folder *folder, const struct plan *plan, int intent_fd,
+                             nvmlGpuInstance_t instance, uint32_t compute_slices, struct divvy_mig_device *ret_device,
+                             struct divvy_mig_error *error) {
+    nvmlComputeInstance_t compute;
     nvmlGpuInstanceInfo_t info = {0};
+    nvmlReturn_t result = DIVVY_MIG_ASK(mig, nvmlGpuInstanceGetInfo, instance, &info);
+    int status;
 
-    if (DIVVY_MIG_ASK(mig, nvmlGpuInstanceGetInfo, instance, &info) != NVML_SUCCESS ||
-        instance_find(mig, plan, info.id, ret_device) < 0)
-        return divvy_mig_error_set(error, -EIO, "the new MIG instance on GPU %u cannot be found", plan->device->gpu_index);
-    return mark_set(folder, ret_device->uuid, error);
+    if (result != NVML_SUCCESS)
+        return divvy_mig_error_set(error, divvy_mig_nvml_errno(result), "the new MIG instance on GPU %u cannot be found",
+                                   plan->device->gpu_index);
+    status = divvy_mig_intent_made(intent_fd, info.id);
+    if (status < 0)
+        return divvy_mig_folder_fail(folder, status, error);
+    result = compute_create(mig, instance, compute_slices ? compute_slices : plan->offer.gpu_slices, &compute);
+    if (result != NVML_SUCCESS)
+        return divvy_mig_error_set(error, divvy_mig_nvml_errno(result), "GPU %u: no compute instance of %s can be created: %s",
+                                   plan->device->gpu_index, plan->offer.profile, mig->nvmlErrorString(result));
+    if (divvy_mig_instance_find(mig, plan->gpu, plan->device, info.id, ret_device) < 0)
+        status = divvy_mig_error_set(error, -EIO, "the new MIG instance on GPU %u cannot be found", plan->device->gpu_index);
+    else
+        status = divvy_mig_mark_set(folder, ret_device->uuid, error);
+    if (status < 0)
+        (void)DIVVY_MIG_ASK(mig, nvmlComputeInstanceDestroy, compute);
+    return status;
 }
 
 static int plan_carry_out(struct divvy_mig *mig, const struct divvy_mig_folder *folder, const struct plan *plan,
                           uint32_t compute_slices, struct divvy_mig_device *ret_device, struct divvy_mig_error *error) {
-    nvmlComputeInstance_t compute;
     nvmlGpuInstance_t instance;
     nvmlReturn_t result;
-    int status;
+    bool is_left = false;
+    int intent_fd, status;
 
+    status = divvy_mig_intent_begin(mig, folder, plan->gpu, plan->device->uuid, plan->offer.profile_id, &intent_fd, error);
+    if (status < 0)
+        return status;
     result = DIVVY_MIG_ASK(mig, nvmlDeviceCreateGpuInstance, plan->gpu, plan->offer.profile_id, &instance);
     if (result != NVML_SUCCESS)
-        return divvy_mig_error_set(error, divvy_mig_nvml_errno(result), "GPU %u: no instance of %s can be created: %s",
-                                   plan->device->gpu_index, plan->offer.profile, mig->nvmlErrorString(result));
-    result = compute_create(mig, instance, compute_slices ? compute_slices : plan->offer.gpu_slices, &compute);
-    if (result != NVML_SUCCESS) {
-        status = divvy_mig_error_set(error, divvy_mig_nvml_errno(result),
-                                     "GPU %u: no compute instance of %s can be created: %s", plan->device->gpu_index,
-                                     plan->offer.profile, mig->nvmlErrorString(result));
-        goto destroy_instance;
-    }
-    status = created_find_and_mark(mig, folder, plan, instance, ret_device, error);
-    if (status == 0)
-        return 0;
-    (void)DIVVY_MIG_ASK(mig, nvmlComputeInstanceDestroy, compute);
-destroy_instance:
-    (void)DIVVY_MIG_ASK(mig, nvmlGpuInstanceDestroy, instance);
+        status = divvy_mig_error_set(error, divvy_mig_nvml_errno(result), "GPU %u: no instance of %s can be created: %s",
+                                     plan->device->gpu_index, plan->offer.profile, mig->nvmlErrorString(result));
+    else
+        status = instance_complete(mig, folder, plan, intent_fd, instance, compute_slices, ret_device, error);
+    if (result == NVML_SUCCESS && status < 0)
+        is_left = DIVVY_MIG_ASK(mig, nvmlGpuInstanceDestroy, instance) != NVML_SUCCESS;
+    divvy_core_sys_close(&intent_fd);
+    if (!is_left) /* else it is for whoever comes next */
+        divvy_mig_intent_end(folder);
     return status;
 }
 
@@ -221,6 +244,7 @@ int divvy_mig_create_instance(struct divvy_mig *mig, const struct divvy_mig_fold
 
     if (mig->is_apart)
         return divvy_mig_apart_create(mig->library, folder, wanted, gpu_uuid, ret_device, error);
+    (void)divvy_mig_intent_settle(mig, folder, NULL);
     status = divvy_mig_list(mig, 0, &list, error);
     if (status < 0)
         return status;
@@ -251,7 +275,9 @@ int divvy_mig_create(struct divvy_mig *mig, struct divvy_mig_folder *folder, con
 
 /* --- destroying ----------------------------------------------------------------------------------------------- */
 
-static nvmlReturn_t instance_destroy(struct divvy_mig *mig, const struct divvy_mig_device *device) {
+static nvmlReturn_t instance_destroy(struct divvy_mig *mig, const struct divvy_mig_folder *folder,
+                                     const struct divvy_mig_device *device) {
+    nvmlGpuInstanceInfo_t info = {0};
     nvmlComputeInstance_t compute;
     nvmlGpuInstance_t instance;
     nvmlDevice_t gpu;
@@ -261,6 +287,8 @@ static nvmlReturn_t instance_destroy(struct divvy_mig *mig, const struct divvy_m
         result = DIVVY_MIG_ASK(mig, nvmlDeviceGetGpuInstanceById, gpu, device->gpu_instance, &instance);
     if (result != NVML_SUCCESS)
         return result;
+    if (DIVVY_MIG_ASK(mig, nvmlGpuInstanceGetInfo, instance, &info) == NVML_SUCCESS)
+        divvy_mig_intent_unmake(folder, device->parent_uuid, info.profileId, device->gpu_instance);
     /* A try before may have got as far as the compute instance. */
     result = DIVVY_MIG_ASK(mig, nvmlGpuInstanceGetComputeInstanceById, instance, device->compute_instance, &compute);
     if (result == NVML_SUCCESS)
@@ -291,12 +319,14 @@ int divvy_mig_destroy(struct divvy_mig *mig, const struct divvy_mig_folder *fold
         return status;
     device = by_uuid(list, uuid);
     for (int tries = 0; device && tries < DESTROY_TRIES; tries++) {
-        result = instance_destroy(mig, device);
+        result = instance_destroy(mig, folder, device);
         if (result != NVML_ERROR_IN_USE)
             break;
         pause_ns(DESTROY_PAUSE_NS);
     }
     divvy_mig_list_free(list);
+    if (result == NVML_SUCCESS || result == NVML_ERROR_IN_USE || result == NVML_ERROR_NO_PERMISSION)
+        divvy_mig_intent_end(folder); /* else it may be half gone */
     if (result != NVML_SUCCESS)
         return divvy_mig_error_set(error, divvy_mig_nvml_errno(result), "MIG instance %s cannot be destroyed: %s", uuid,
                                    mig->nvmlErrorString(result));
@@ -347,6 +377,10 @@ static void stale_marks_remove(const struct divvy_mig_folder *folder, const stru
     (void)closedir(directory);
 }
 
+static int settle(struct divvy_mig *mig, const struct divvy_mig_folder *folder, struct divvy_mig_error *error) {
+    return mig->is_apart ? divvy_mig_apart_settle(mig->library, folder, error) : divvy_mig_intent_settle(mig, folder, error);
+}
+
 int divvy_mig_reap(struct divvy_mig *mig, const char *lock_dir, struct divvy_mig_error *error) {
     struct divvy_mig_folder folder;
     struct divvy_mig_list *list;
@@ -357,7 +391,9 @@ int divvy_mig_reap(struct divvy_mig *mig, const char *lock_dir, struct divvy_mig
     turn = divvy_mig_turn_take(&folder, error);
     divvy_mig_list_free(mig->fresh); /* read before it was our turn */
     mig->fresh = NULL;
-    status = turn < 0 ? turn : divvy_mig_list(mig, 0, &list, error);
+    status = turn < 0 ? turn : settle(mig, &folder, error);
+    if (status == 0)
+        status = divvy_mig_list(mig, 0, &list, error);
     if (status == 0) {
         for (uint32_t i = 0; i < list->count && status >= 0; i++) {
             if (!list->devices[i].is_mig || !divvy_mig_is_marked(&folder, list->devices[i].uuid))

@@ -3,6 +3,7 @@
 #include "core/sys.h"
 #include "mig/create.h"
 #include "mig/error.h"
+#include "mig/intent.h"
 #include "mig/list.h"
 #include "mig/reservation.h"
 
@@ -366,6 +367,9 @@ static int hunt_run(struct hunt *hunt, struct divvy_mig_error *error) {
 
     if (status < 0)
         return status;
+    /* What somebody was making when they were killed is not for use, but taken away. */
+    if (divvy_mig_intent_is_abandoned(&hunt->folder))
+        (void)divvy_mig_reap(hunt->mig, hunt->folder.path, NULL);
     status = candidates_find(hunt, error);
     if (status == 0)
         status = attempt(hunt, true, true, error);

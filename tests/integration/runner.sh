@@ -46,7 +46,13 @@ for bad in '--targe x' '--target' '--profile 9z.1gb --target true' '--profile cu
     run $bad
     check "$bad: status" 2 "$status"
     check "$bad: one line" 1 "$(printf '%s\n' "$log" | wc -l)"
+    check_match "$bad: who says it" '^[^ ]+ error divvy-runner\[[0-9]+\]: ' "$log"
 done
+# Nothing is begun for what cannot run: no address is bound for it.
+start malformed --metrics 0 --profile 9z.1gb --target true
+end_of "$pid"
+check "a bad profile: status with metrics" 2 "$status"
+check "a bad profile: no address is opened before" 0 "$(grep -c 'metrics:' "$place/malformed.log")"
 run --profile 9z.1gb --target true
 check_has "a bad profile is repeated" '9z.1gb' "$log"
 check_has "and those here are shown" '1g.10gb' "$log"
@@ -138,6 +144,28 @@ check "with the slice that became free" "$slice" "$(cat "$place/waits.out")"
 kill "${pids[0]}" "${pids[2]}"
 wait "${pids[@]}" 2>/dev/null
 check "all given back" 0 "$(held)"
+
+# ---- slices on demand ----
+
+if [ -z "$sanitized" ]; then
+    export DIVVY_SIM_DIR=$place/empty DIVVY_SIM_MIG=on
+    start made --metrics off --create --target sh -- -c 'echo $CUDA_VISIBLE_DEVICES; exec sleep 60'
+    soon grep -q MIG "$place/made.out"
+    check_has "created" "created for this run" "$(cat "$place/made.log")"
+    check "nothing is half done" no "$([ -e "$locks/.creating" ] && echo yes || echo no)"
+    # NVML and all that it takes is in processes that have ended: 8 MiB are the most that a runner may have.
+    rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")
+    check "its own memory while it holds what it made ($rss KiB)" yes "$([ "$rss" -le 8192 ] && echo yes || echo no)"
+    # Killed: the instance is left marked, and goes with the next one's start.
+    kill -9 "$pid"
+    wait "$pid" 2>/dev/null
+    check "what the killed one made is marked" 1 "$(find "$locks" -name '.*.made' | wc -l)"
+    run --create --profile 7g.80gb --target true
+    check "and makes room for the next" 0 "$status"
+    check_has "which has one made for it" "created for this run" "$log"
+    check "nothing is left" 0 "$(find "$locks" -name '.*.made' -o -name .creating -o -name '*.lock' | wc -l)"
+    export DIVVY_SIM_DIR=$place/sim DIVVY_SIM_MIG='3*1g.10gb'
+fi
 
 # ---- without a slice ----
 

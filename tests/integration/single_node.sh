@@ -183,6 +183,16 @@ status=0
 "$bin/divvyd" --single-node --state-dir "$work/open" 2>"$work/errors" || status=$?
 [ $status = 1 ] || fail "a folder open to all: status $status"
 grep -q 'others may write' "$work/errors" || fail "$(cat "$work/errors")"
+# The same of a look at the configuration alone, which makes nothing.
+ln -s "$work/state" "$work/link"
+for bad in /dev/null "$work/errors" "$work/errors/below" "$work/link" "$work/open"; do
+    status=0
+    "$bin/divvyd" --single-node --state-dir "$bad" --check-config >"$work/shown" 2>"$work/refused" || status=$?
+    [ $status != 0 ] || fail "--check-config: $bad is taken for a folder of state"
+    [ "$(wc -l <"$work/refused")" = 1 ] && grep -q "$bad" "$work/refused" || fail "--check-config of $bad: $(cat "$work/refused")"
+done
+"$bin/divvyd" --single-node --state-dir "$work/new" --check-config >"$work/shown" || fail "--check-config: a folder that would be made"
+[ ! -e "$work/new" ] || fail "--check-config makes the folder of state"
 
 # --- the example -------------------------------------------------------------------------------------------------------------------
 "$bin/examples/single_node" >"$work/example" || fail "the example: $(cat "$work/example")"

@@ -271,13 +271,13 @@ static const char *library_of(const struct divvy_runner_plan *plan, char ret_pat
     return ret_path;
 }
 
-static int slice_take(struct runner *r, struct divvy_error *error) {
+static struct divvy_runner_wish wish_of(const struct runner *r, const char *library) {
     const struct divvy_runner_plan *plan = r->plan;
-    char library[PATH_MAX];
-    struct divvy_runner_wish wish = {
+
+    return (struct divvy_runner_wish){
         .profile = plan->profile,
         .lock_dir = plan->options.lock_dir,
-        .library = library_of(plan, library),
+        .library = library,
         .visible = plan->visible,
         .gpu = plan->visible_is_model ? plan->visible : NULL,
         .wait_ns = plan->options.wait_ns,
@@ -286,11 +286,11 @@ static int slice_take(struct runner *r, struct divvy_error *error) {
         .create = plan->options.create,
         .cancel_fd = r->ending_fd,
     };
-    int status;
+}
 
-    if (plan->options.simulate && !plan->install.simulated_dir[0])
-        return divvy_error_set(error, -ENOENT, "--simulate: the simulated GPU is not installed beside this runner");
-    status = divvy_runner_slice_take(&wish, &r->slice, error);
+static int slice_take(struct runner *r, const struct divvy_runner_wish *wish, struct divvy_error *error) {
+    int status = divvy_runner_slice_take(wish, &r->slice, error);
+
     r->heartbeat_ns = UINT64_MAX;
     if (status == 0 && r->slice.reservation)
         r->heartbeat_ns = divvy_core_clock_ns() + (uint64_t)divvy_mig_heartbeat_interval_ns(r->slice.reservation);
@@ -328,14 +328,21 @@ static void warnings_say(const struct divvy_runner_plan *plan) {
 /* Everything up to the program: 0, or the exit status after a line that says why. */
 static int prepare(struct runner *r, struct divvy_error *error) {
     const struct divvy_node_life_params params = {.delay_ns = RESTART_DELAY_NS};
+    struct divvy_runner_wish wish;
+    char library[PATH_MAX];
     int status;
 
     if ((status = divvy_loop_init(&r->loop)) < 0)
         return divvy_error_set_errno(error, status, "epoll");
+    if (r->plan->options.simulate && !r->plan->install.simulated_dir[0])
+        return divvy_error_set(error, -ENOENT, "--simulate: the simulated GPU is not installed beside this runner");
     files_allow(r);
-    if (signals_begin(r, error) < 0 || divvy_runner_watch_listen(&r->watch, r->plan, &r->loop, error) < 0)
+    if (signals_begin(r, error) < 0)
         return error->status;
-    if ((status = slice_take(r, error)) < 0)
+    wish = wish_of(r, library_of(r->plan, library));
+    if (divvy_runner_slice_check(&wish, error) < 0 || divvy_runner_watch_listen(&r->watch, r->plan, &r->loop, error) < 0)
+        return error->status;
+    if ((status = slice_take(r, &wish, error)) < 0)
         return status;
     if (divvy_alone_open(r->plan->instance, &r->folder, error) < 0 ||
         divvy_runner_watch_begin(&r->watch, &r->slice, r->folder.path, error) < 0)
@@ -369,7 +376,9 @@ int divvy_runner_run(const struct divvy_runner_plan *plan) {
 
     r.plan = plan;
     r.folder = (struct divvy_alone){.fd = -1, .base_fd = -1};
-    r.cgroup.procs_fd = r.ending_fd = -1;
+    r.cgroup.procs_fd = r.ending_fd = r.signals.fd = -1;
+    /* What a failure before it is begun finds. */
+    r.watch = (struct divvy_runner_watch){.plan = plan, .loop = &r.loop, .meminfo_fd = -1, .datagrams = {.fd = -1}};
     warnings_say(plan);
     status = prepare(&r, &error);
     if (status == 0)

@@ -182,6 +182,20 @@ static int wish_serve(struct attempt *attempt, int open_status, struct divvy_mig
     return status < 0 ? failure_judge(attempt, status, reason->text, slice, error) : 0;
 }
 
+int divvy_runner_slice_check(const struct divvy_runner_wish *wish, struct divvy_error *error) {
+    struct divvy_mig_profile profile;
+    struct divvy_mig_error fault;
+    struct divvy_mig *mig = NULL;
+    int status;
+
+    if (!wish->profile[0] || divvy_mig_profile_parse(wish->profile, &profile, NULL) == 0)
+        return 0;
+    (void)divvy_mig_open_apart(wish->library, &mig, NULL); /* those of this machine show how they are written */
+    status = divvy_mig_profile_read(mig, wish->profile, &profile, &fault);
+    divvy_mig_close(mig);
+    return status < 0 ? divvy_error_set(error, -EINVAL, "%s", fault.text) : 0;
+}
+
 int divvy_runner_slice_take(const struct divvy_runner_wish *wish, struct divvy_runner_slice *ret_slice,
                             struct divvy_error *error) {
     struct attempt attempt = {.wish = wish};

@@ -36,6 +36,12 @@ struct divvy_runner_slice {
 };
 
 /*
+ * Whether the wish's profile can be one at all: 0, or -EINVAL with the profiles of this machine, for which NVML is asked then. Before
+ * anything is begun for a program that will not run.
+ */
+int divvy_runner_slice_check(const struct divvy_runner_wish *wish, struct divvy_error *error);
+
+/*
  * 0 also where there is no slice but the program may run. -EINVAL: the profile is none. -EBUSY, -ETIMEDOUT: it may not run now
  * (exit status DIVVY_RUNNER_BUSY). -ECANCELED: cancel_fd. To be given back by _give, whatever came.
  */

@@ -11,12 +11,14 @@
  *   FAKE_MIG_LEGACY set: UUIDs of instances as MIG-GPU-…/GI/CI
  *   FAKE_MIG_STATE  a file that processes share, so that what one creates is seen by all
  *   FAKE_MIG_SLOW   microseconds that each call takes
+ *   FAKE_MIG_KILL   number of the call, from when this was set, at which the process is killed before anything of it is done
  *   FAKE_MIG_CALLS  a file to which the number of calls is written at nvmlShutdown
  */
 #include "cuda/nvml.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -126,10 +128,22 @@ static void failures_read(const char *text) {
     }
 }
 
+static void kill_when_due(void) {
+    static unsigned long last, since;
+    const char *text = getenv("FAKE_MIG_KILL");
+    unsigned long at = text ? strtoul(text, NULL, 10) : 0;
+
+    since = at == last ? since + 1 : 1;
+    last = at;
+    if (at != 0 && since == at)
+        (void)raise(SIGKILL);
+}
+
 static nvmlReturn_t step(const char *symbol) {
     const char *slow = getenv("FAKE_MIG_SLOW");
 
     calls++;
+    kill_when_due();
     if (slow)
         (void)usleep((useconds_t)strtoul(slow, NULL, 10));
     for (unsigned int i = 0; i < failure_count; i++) {

@@ -165,6 +165,36 @@ static void test_killed_makers(void **state) {
     test_env("FAKE_MIG_SLOW", NULL);
 }
 
+/* The maker's own child is killed at each call in turn: what it has made goes with the next reservation or clearing. */
+static void test_killed_children(void **state) {
+    struct divvy_mig_reservation *reservation;
+    struct divvy_mig_error error;
+    struct divvy_mig *mig;
+    unsigned int call = 1;
+    int status = -EIO;
+    char text[16];
+
+    (void)state;
+    machine_share("killed-children");
+    mig = open_apart("H100");
+    for (; status < 0 && call < 10000; call++) {
+        (void)snprintf(text, sizeof text, "%u", call);
+        test_env("FAKE_MIG_KILL", text);
+        status = create(mig, "7g.80gb", &reservation, &error);
+        test_env("FAKE_MIG_KILL", NULL);
+        if (status == 0)
+            assert_int_equal(divvy_mig_release(reservation, &error), 0);
+        if (divvy_mig_reap(mig, test_locks, &error) < 0)
+            fail_msg("call %u: %s", call, error.text);
+        assert_int_equal(instances(mig), 0);
+    }
+    assert_true(call > 20);
+    assert_int_equal(create(mig, "7g.80gb", &reservation, &error), 0);
+    assert_int_equal(divvy_mig_release(reservation, &error), 0);
+    divvy_mig_close(mig);
+    test_env("FAKE_MIG_STATE", NULL);
+}
+
 /* Twice: as opening has read it, and read anew. */
 static void test_same_list(void **state) {
     static const char devices[] = "A100-40:!,1g.5gb,-,3g.20gb;H200:off;H100";
@@ -204,7 +234,7 @@ static void test_failures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserve_apart), cmocka_unit_test(test_create_apart),
-                                       cmocka_unit_test(test_killed_makers),
+                                       cmocka_unit_test(test_killed_makers), cmocka_unit_test(test_killed_children),
                                        cmocka_unit_test(test_same_list), cmocka_unit_test(test_failures)};
 
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);

@@ -204,6 +204,127 @@ static void test_after_death(void **state) {
     assert_int_equal(status, 0);
 }
 
+/* A maker that is killed at the call-th call of NVML; 7g.80gb: nothing else fits beside it. 0, or the signal that ended it. */
+static int made_until(unsigned int call, const char *state_file) {
+    struct divvy_mig_options options = create_options();
+    struct divvy_mig_reservation *reservation = NULL;
+    struct divvy_mig_error error = {0};
+    char text[16];
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)snprintf(text, sizeof text, "%u", call);
+        test_env("FAKE_MIG_KILL", text);
+        test_env("FAKE_MIG_STATE", state_file);
+        if (test_reserve("7g.80gb", &options, &reservation, &error) < 0)
+            _exit(1);
+        _exit(divvy_mig_release(reservation, NULL) < 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+/* What the next one finds, in a process that sees the same machine. 0, or the number of what is wrong. */
+static int found_after(const char *state_file, bool is_by_reservation) {
+    struct divvy_mig_options options = test_options();
+    struct divvy_mig_reservation *reservation = NULL;
+    struct divvy_mig_error error = {0};
+    struct divvy_mig *mig;
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        test_env("FAKE_MIG_STATE", state_file);
+        mig = test_open(NULL);
+        /* One that makes nothing itself clears away too, what has no mark yet included. */
+        if (is_by_reservation && test_reserve("7g.80gb", &options, &reservation, &error) != -ENXIO)
+            _exit(1);
+        if (divvy_mig_reap(mig, test_locks, &error) < 0)
+            _exit(2);
+        if (instances() != 0)
+            _exit(3);
+        _exit(room("1g.10gb") != 7 ? 4 : 0); /* half an instance takes room as well */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Killed before each call in turn: whatever the driver had made by then is found and goes. */
+static void test_killed_at_each_call(void **state) {
+    char state_file[256], intent[sizeof test_locks + 16];
+    unsigned int call = 1, with_intent = 0;
+    int ended = SIGKILL;
+
+    (void)state;
+    machine("H100");
+    (void)snprintf(state_file, sizeof state_file, "%s/nvml-state", test_folder);
+    (void)snprintf(intent, sizeof intent, "%s/.creating", test_locks);
+    for (; ended == SIGKILL && call < 10000; call++) {
+        bool is_begun;
+        int found;
+
+        ended = made_until(call, state_file);
+        is_begun = test_exists(intent);
+        with_intent += is_begun;
+        found = found_after(state_file, is_begun);
+        if (found != 0)
+            fail_msg("killed at call %u: %d", call, found);
+        assert_false(test_exists(intent));
+    }
+    assert_int_equal(ended, 0);
+    assert_true(call > 50); /* all of it was tried */
+    assert_true(with_intent > 3); /* and deaths between the driver's making and the mark were among them */
+}
+
+static void intent_write(const char *text) {
+    char path[sizeof test_locks + 16];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "%s/.creating", test_locks);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A file that names somebody else's instance, or says nothing, destroys nothing. */
+static void test_intents_of_others(void **state) {
+    static const char *const texts[] = {
+        "", "\n", "gpu=", "gpu=GPU-a0000000-1111-2222-3333-444444444444 profile=19 before=0\n",
+        "gpu=GPU-a0000000-1111-2222-3333-444444444444 profile=19 before=0\nmade=64\n",
+        "gpu=GPU-a0000000-1111-2222-3333-444444444444 profile=14 before=0\nmade=1\n",
+        "gpu=GPU-a0000000-1111-2222-3333-444444444444 profile=19 before=2\nmade=1\n",
+        "gpu=GPU-ffffffff-1111-2222-3333-444444444444 profile=19 before=0\nmade=1\n",
+        "gpu=GPU-a0000000-1111-2222-3333-444444444444 profile=99999999999999999999 before=0\nmade=1\n",
+    };
+    struct divvy_mig_options options = test_options();
+    struct divvy_mig_reservation *reservation = NULL;
+    struct divvy_mig_error error = {0};
+    struct divvy_mig *keep;
+
+    (void)state;
+    machine("H100:1g.10gb");
+    keep = test_open(NULL);
+    assert_int_equal(test_reserve("1g.10gb", &options, &reservation, &error), 0); /* makes the folder */
+    assert_int_equal(divvy_mig_release(reservation, &error), 0);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        intent_write(texts[i]);
+        assert_true(divvy_mig_reap(keep, test_locks, &error) >= 0);
+        if (instances() != 1)
+            fail_msg("'%s' destroyed somebody's instance", texts[i]);
+    }
+    /* What is ours by that, and reserved meanwhile, stays until it is given back. */
+    assert_int_equal(test_reserve("1g.10gb", &options, &reservation, &error), 0);
+    intent_write("gpu=GPU-a0000000-1111-2222-3333-444444444444 profile=19 before=0\nmade=1\n");
+    assert_int_equal(divvy_mig_reap(keep, test_locks, &error), 0);
+    assert_int_equal(instances(), 1);
+    assert_int_equal(divvy_mig_release(reservation, &error), 0);
+    assert_int_equal(divvy_mig_reap(keep, test_locks, &error), 1);
+    assert_int_equal(instances(), 0);
+    divvy_mig_close(keep);
+}
+
 /* Seven processes create on one GPU at once: all are served, none sees another's; the eighth is not. */
 static void test_race(void **state) {
     char state_file[256];
@@ -256,6 +377,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_create_and_destroy), TEST(test_what_is_created), TEST(test_no_room),  TEST(test_each_step_fails),
         TEST(test_not_permitted),      TEST(test_after_death),     TEST(test_race),
+        TEST(test_killed_at_each_call), TEST(test_intents_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
