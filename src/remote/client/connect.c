@@ -82,7 +82,8 @@ static int tcp_connect(const char *text, uint32_t timeout_ms) {
 }
 
 static int serial_open(const char *path) {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    /* A port that nobody listens to on the host would block whoever writes. */
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct termios mode;
 
     if (fd < 0)

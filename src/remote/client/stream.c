@@ -17,6 +17,10 @@
 #define HEAD_BYTES (HEADER_BYTES + DIVVY_WIRE_WORDS_MAX * sizeof(uint64_t))
 #define OUT_BYTES  (DIVVY_CLIENT_BATCH_BYTES + HEAD_BYTES)
 
+/* How often, and how far apart, a line is tried that nobody listens to: a relay may be about to connect. */
+#define HANGUP_TRIES    20
+#define HANGUP_PAUSE_MS 50
+
 static int lost(struct divvy_client *client, int status, const char *text) {
     if (client->fd >= 0)
         (void)close(client->fd);
@@ -34,6 +38,24 @@ static ssize_t vector_send(const struct divvy_client *client, struct iovec *part
     return client->is_socket ? sendmsg(client->fd, &message, MSG_NOSIGNAL) : writev(client->fd, parts, (int)count);
 }
 
+/* Waits until a line takes more; a short while for somebody at its other end. Sockets keep their own time. */
+static int wait_writable(const struct divvy_client *client) {
+    struct pollfd fd = {.fd = client->fd, .events = POLLOUT};
+    int got = 0;
+
+    if (client->is_socket)
+        return -ETIMEDOUT;
+    for (int tries = 0; tries < HANGUP_TRIES; tries++) {
+        got = poll(&fd, 1, client->timeout_ms ? (int)client->timeout_ms : -1);
+        if (got > 0 && !(fd.revents & POLLHUP))
+            return 0;
+        if (got == 0 || (got < 0 && errno != EINTR))
+            break;
+        (void)poll(NULL, 0, HANGUP_PAUSE_MS);
+    }
+    return got > 0 ? -ENOTCONN : -ETIMEDOUT;
+}
+
 /* Sends what is waiting and then `bytes`, without copying those. */
 static int send_both(struct divvy_client *client, const void *bytes, size_t length) {
     struct iovec parts[2] = {{.iov_base = client->out, .iov_len = client->out_length},
@@ -46,8 +68,14 @@ static int send_both(struct divvy_client *client, const void *bytes, size_t leng
 
         if (sent < 0 && errno == EINTR)
             continue;
-        if (sent < 0)
-            return lost(client, errno == EAGAIN ? -ETIMEDOUT : -errno, "the worker does not take requests");
+        if (sent < 0) {
+            int status = errno == EAGAIN ? wait_writable(client) : -errno;
+
+            if (status == 0)
+                continue;
+            return lost(client, status,
+                        status == -ENOTCONN ? "nobody listens at the line's other end" : "the worker does not take requests");
+        }
         for (size_t i = 0; i < 2 && sent > 0; i++) {
             size_t part = (size_t)sent < parts[i].iov_len ? (size_t)sent : parts[i].iov_len;
 
@@ -96,10 +124,10 @@ static int wait_readable(const struct divvy_client *client) {
     int got;
 
     /* Sockets keep their own time. */
-    if (client->is_socket || client->timeout_ms == 0)
+    if (client->is_socket)
         return 0;
     do
-        got = poll(&fd, 1, (int)client->timeout_ms);
+        got = poll(&fd, 1, client->timeout_ms ? (int)client->timeout_ms : -1);
     while (got < 0 && errno == EINTR);
     return got == 0 ? -ETIMEDOUT : 0;
 }

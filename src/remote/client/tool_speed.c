@@ -96,6 +96,7 @@ static int job_once(struct tool *tool) {
 static int trips_measure(struct tool *tool, const char *what, uint64_t count, double *times,
                          int (*once)(struct tool *)) {
     char name[64];
+    double sum_us = 0;
 
     for (uint64_t i = 0; i < count; i++) {
         uint64_t start = divvy_core_clock_ns();
@@ -104,12 +105,17 @@ static int trips_measure(struct tool *tool, const char *what, uint64_t count, do
         if (status != 0)
             return status;
         times[i] = (double)(divvy_core_clock_ns() - start) / 1000;
+        sum_us += times[i];
     }
     qsort(times, count, sizeof *times, compare);
     (void)snprintf(name, sizeof name, "%s median", what);
     figure_print(tool, name, times[count / 2], "us");
+    (void)snprintf(name, sizeof name, "%s p95", what);
+    figure_print(tool, name, times[count * 95 / 100], "us");
     (void)snprintf(name, sizeof name, "%s p99", what);
     figure_print(tool, name, times[count * 99 / 100], "us");
+    (void)snprintf(name, sizeof name, "%s rate", what);
+    figure_print(tool, name, 1e6 * (double)count / sum_us, "/s");
     return 0;
 }
 

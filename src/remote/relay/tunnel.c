@@ -295,7 +295,8 @@ void divvy_relay_tunnel_tick(struct divvy_relay_channel *channel, uint64_t now_n
     const struct divvy_relay_tunnel *tunnel = channel->tunnel;
     size_t there = divvy_relay_bytes_length(&channel->in);
 
-    if (there > 0 && there < HOLD_BYTES && there < tunnel->known && now_ns >= channel->moved_ns + channel->vm->relay->settings.partial_timeout_ns) {
+    if (there > 0 && there < HOLD_BYTES && there < tunnel->known &&
+        now_ns >= channel->moved_ns + channel->vm->relay->settings.partial_timeout_ns) {
         divvy_relay_channel_offence(channel, "a frame that does not go on");
         divvy_relay_channel_close(channel);
         return;
