@@ -4,9 +4,10 @@
 # Exit statuses, signals, bad input, what the tenant is told, what is left behind.
 # shellcheck disable=SC2016 # the inner shells expand what stands in single quotes
 set -u
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 tree=$2
 terminal=$3
-failures=0 checks=0
 
 mkdir -p "$tree/bin" "$tree/real"
 ln -f "$1" "$tree/bin/divvy" 2>/dev/null || cp -f "$1" "$tree/bin/divvy"
@@ -20,25 +21,6 @@ unset LD_PRELOAD LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES DIVVY_TENANT DIVVY_SOCKET
 tenants=$runtime/divvy/alone
 # A sanitized divvy finds leaks in nothing that matters here, but its children must not be slowed down by looking.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0:verify_asan_link_order=0
-
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-check_has() { # WHAT PART TEXT
-    checks=$((checks + 1))
-    case $3 in
-    *"$2"*) ;;
-    *)
-        printf 'FAILED: %s\n  expected to hold: %s\n  got: %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
 
 refused() { # WHAT PART ARGUMENT...: exit 2, one line on stderr with PART, nothing started
     local what=$1 part=$2 errors status=0
@@ -58,20 +40,6 @@ status_of() { # COMMAND...: its exit status, output dropped
 }
 
 left() { find "$tenants" -mindepth 1 2>/dev/null | wc -l; }
-
-eventually() { # WHAT COMMAND...: true within 5 s
-    local what=$1 i
-    shift
-    checks=$((checks + 1))
-    for ((i = 0; i < 100; i++)); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    printf 'FAILED: %s\n' "$what"
-    failures=$((failures + 1))
-}
-
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
 nothing_left() { [ "$(left)" -eq 0 ]; }
 
@@ -334,5 +302,4 @@ rm "$tree/bin/divvyd"
 check "--no-daemon excludes what needs it" 2 "$(status_of "$divvy" run --no-daemon --soft -- true)"
 
 check "nothing is left in the end" 0 "$(left)"
-echo "$checks checks, $failures failed"
-[ "$failures" -eq 0 ]
+summary

@@ -3,10 +3,11 @@
 # What is printed, sent and returned; a daemon that misbehaves; divvy run as a tenant of it.
 # shellcheck disable=SC2016 # the inner shells expand what stands in single quotes
 set -u
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 tree=$2-daemon
 fake=$3
 top_test=$4
-failures=0 checks=0
 
 command -v python3 >/dev/null 2>&1 || {
     echo "skipped: the stand-in for divvyd needs python3"
@@ -31,43 +32,12 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0:verify_asan_link_order=0
 mkdir -m 700 "$runtime/divvy"
 socket=$runtime/divvy/divvyd.sock
 
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-check_has() { # WHAT PART TEXT
-    checks=$((checks + 1))
-    case $3 in
-    *"$2"*) ;;
-    *)
-        printf 'FAILED: %s\n  expected to hold: %s\n  got: %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
 says() { # WHAT STATUS TEXT COMMAND...: exactly this on stdout and stderr together
     local what=$1 expected=$2 text=$3 out status=0
     shift 3
     out=$("$@" 2>&1) || status=$?
     check "$what" "$text" "$out"
     check "$what: status" "$expected" "$status"
-}
-
-eventually() { # WHAT COMMAND...: true within 5 s
-    local what=$1 i
-    shift
-    checks=$((checks + 1))
-    for ((i = 0; i < 100; i++)); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    printf 'FAILED: %s\n' "$what"
-    failures=$((failures + 1))
 }
 
 answers() { "$divvy" ps >/dev/null 2>&1; }
@@ -294,5 +264,4 @@ daemon=$(cat "$runtime/demand-pid")
 daemon_stop
 rm -f "$tree/bin/divvyd"
 
-echo "$checks checks, $failures failed"
-[ "$failures" -eq 0 ]
+summary

@@ -2,11 +2,12 @@
 # The examples on the simulated GPU: alone, and as tenants of divvy run with limits. cli_examples.sh BUILD-FOLDER [SANITIZER]
 # What a limit is worth in time is measured by the benches; here each of them must hold and show at all.
 set -u
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 build=$1
 sanitizer=${2-}
 divvy=$build/bin/divvy
 examples=$build/bin/examples
-failures=0 checks=0
 
 scratch=$(mktemp -d)
 chmod 700 "$scratch"
@@ -16,25 +17,6 @@ export DIVVY_SIM_DIR=$scratch/sim XDG_RUNTIME_DIR=$scratch LC_ALL=C
 unset LD_PRELOAD LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES DIVVY_TENANT
 # Programs that end early with a message leave to the system what they hold.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
-
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-check_has() { # WHAT PART TEXT
-    checks=$((checks + 1))
-    case $3 in
-    *"$2"*) ;;
-    *)
-        printf 'FAILED: %s\n  expected to hold: %s\n  got: %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
 
 succeeds() { # WHAT PART COMMAND...: status 0 and PART in the output
     local what=$1 part=$2 out status=0

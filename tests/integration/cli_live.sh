@@ -3,10 +3,12 @@
 # Tenants are seen, steered, survive their daemon, and go. What shares are worth is measured by the benches.
 # shellcheck disable=SC2016 # the inner shells expand what stands in single quotes
 set -u
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+explain() { "$divvy" ps --all; }
 build=$1
 divvy=$build/bin/divvy
 work=$build/bin/examples/throughput
-failures=0 checks=0
 
 [ -x "$build/bin/divvyd" ] || {
     echo "skipped: divvyd is not built"
@@ -27,27 +29,6 @@ end() {
     rm -rf "$scratch"
 }
 trap end EXIT
-
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-eventually() { # WHAT COMMAND...: true within 10 s
-    local what=$1 i
-    shift
-    checks=$((checks + 1))
-    for ((i = 0; i < 100; i++)); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    printf 'FAILED: %s\n' "$what"
-    "$divvy" ps --all
-    failures=$((failures + 1))
-}
 
 launches() { # TENANT, which has one device
     "$divvy" ps --json | awk -v name="\"$1\"," '
@@ -108,5 +89,4 @@ wait "$b"
 eventually "the other" is b ""
 check "nothing is left" "" "$(find "$scratch/divvy/tenants" -mindepth 1 -name "[!.]*")"
 
-echo "$checks checks, $failures failed"
-[ "$failures" -eq 0 ]
+summary

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The life of divvyd as its users see it: tests/integration/daemon.sh DIVVYD DIVVY-SIM
 set -euo pipefail
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 divvyd=$1 sim=$2
 command -v curl >/dev/null 2>&1 || { echo "curl is not installed"; exit 77; }
@@ -26,17 +28,8 @@ fail() {
     exit 1
 }
 # until_true SECONDS COMMAND...
-until_true() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
-    done
-}
 ask() { curl -s --max-time 5 --unix-socket "$socket" "http://divvyd$1"; }
 answers() { [ "$(curl -s -o "$work/answer" -w '%{http_code}' --max-time 5 --unix-socket "$socket" http://divvyd/healthz)" = 200 ]; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
 stop() {
     local pid
     pid=$(daemon_pid)

@@ -2,6 +2,8 @@
 # Idle tenants are saved by divvyd and come back by themselves: tests/integration/idle.sh BIN-FOLDER SLEEPER
 # After each call that there is, with each side killed at each moment, and where the driver cannot.
 set -euo pipefail
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 bin=$1 sleeper=$2
 work=$(mktemp -d)
@@ -25,21 +27,12 @@ fail() {
     tail -n 20 "$work"/*.err "$work/run/divvy/divvyd.log" 2>/dev/null || true
     exit 1
 }
-until_true() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.02
-    done
-}
 used() { "$bin/divvy-sim" busy --json | grep -o '"used_bytes": *[0-9]*' | head -n 1 | grep -o '[0-9]*$'; }
 used_is() { [ "$(used)" = "$1" ]; }
 # All that it had is there; a pool may keep some more for a while.
 holds() { [ "$(used)" -ge "$1" ]; }
 state() { "$bin/divvy" ps --json | tr -d ' \n' | grep -o "\"id\":\"$1\",[^}]*" | grep -o '"state":"[a-z]*"' | head -n 1 | cut -d'"' -f4; }
 state_is() { [ "$(state "$1")" = "$2" ]; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
 daemon_start() {
     "$bin/divvyd" --background --idle-exit=1h --freeze-medium=200ms 2>"$work/daemon.err" || fail "the daemon does not start: $(cat "$work/daemon.err")"
 }

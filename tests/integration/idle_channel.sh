@@ -2,6 +2,8 @@
 # Idle tenants whose processes reach divvyd over TCP only: tests/integration/idle_channel.sh BIN LIB SLEEPER
 # They are saved and come back like others, with the daemon killed meanwhile; what PodInfo promises is so.
 set -euo pipefail
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 bin=$1 lib=$2 sleeper=$3
 command -v curl >/dev/null || { echo "curl is not installed"; exit 77; }
@@ -19,14 +21,6 @@ fail() {
     echo "FAIL: $*"
     tail -n 20 "$work"/log "$work"/err 2>/dev/null || true
     exit 1
-}
-until_true() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
-    done
 }
 api() { curl -s -m 10 --unix-socket "$work/socket" "$@"; }
 answers() { [ "$(api -o "$work/node" -w '%{http_code}' http://localhost/readyz)" = 200 ]; }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # divvyd with --single-node as its users see it: tests/integration/single_node.sh BIN WORKER
 set -euo pipefail
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 bin=$1 worker=$2
 command -v curl >/dev/null 2>&1 || { echo "curl is not installed"; exit 77; }
@@ -28,14 +30,6 @@ fail() {
     tail -n 30 "$log" 2>/dev/null || true
     exit 1
 }
-until_true() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
-    done
-}
 ask() { curl -s --max-time 5 --unix-socket "$socket" "http://divvyd$1"; }
 answers() { [ "$(curl -s -o "$work/answer" -w '%{http_code}' --max-time 5 --unix-socket "$socket" http://divvyd/readyz)" = 200 ]; }
 # Of the answer to a question: a Python expression over `a`.
@@ -55,7 +49,6 @@ wish() {
     mv "$work/state/workers.json.mine" "$work/state/workers.json"
 }
 running_pid() { [ -s "$work/state/run/$1.run" ] && cut -d ' ' -f 2 "$work/state/run/$1.run"; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
 is_gone_worker() { [ ! -s "$work/state/run/$1.run" ]; }
 
 # --- devices -----------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 # Snapshot and resume of tenants through divvyd: tests/integration/snapshot.sh BIN-FOLDER WORKER
 # Device memory goes to nothing and comes back with its contents; what fails is undone; kill -9 of either side.
 set -euo pipefail
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 bin=$1 worker=$2
 work=$(mktemp -d)
@@ -25,19 +27,10 @@ fail() {
     tail -n 20 "$work"/*.err "$work/run/divvy/divvyd.log" 2>/dev/null || true
     exit 1
 }
-until_true() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
-    done
-}
 used() { "$bin/divvy-sim" busy --json | grep -o '"used_bytes": *[0-9]*' | head -n 1 | grep -o '[0-9]*$'; }
 used_is() { [ "$(used)" = "$1" ]; }
 state() { "$bin/divvy" ps --json | tr -d ' \n' | grep -o "\"id\":\"$1\",[^}]*" | grep -o '"state":"[a-z]*"' | head -n 1 | cut -d'"' -f4; }
 state_is() { [ "$(state "$1")" = "$2" ]; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
 daemon_start() { "$bin/divvyd" --background --idle-exit=1h 2>"$work/daemon.err" || fail "the daemon does not start"; }
 # begin NAME IN OUT: the worker as tenant NAME, written to by descriptor IN, read by OUT

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # who sources this uses them
 # Shared by agent_cli.sh and agent_life.sh: a platform, folders of its own, checks. Sourced with GGO PLATFORM WORKER in $1 to $3.
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 ggo=$1 platform=$2 worker=$3
-failures=0 checks=0
 place=$(mktemp -d /tmp/divvy-agent-test.XXXXXX)
 export HOME=$place/home GGO_CONFIG_DIR=$place/config TENSOR_FUSION_STATE_DIR=$place/state GPU_GO_MOCK_GPUS=2 LC_ALL=C
 export NO_PROXY='*' no_proxy='*'
@@ -35,25 +36,6 @@ finish() {
 }
 trap finish EXIT
 
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-check_has() { # WHAT PART TEXT
-    checks=$((checks + 1))
-    case $3 in
-    *"$2"*) ;;
-    *)
-        printf 'FAILED: %s\n  expected to hold: %s\n  got: %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
 check_lacks() { # WHAT PART TEXT
     checks=$((checks + 1))
     case $3 in
@@ -62,19 +44,6 @@ check_lacks() { # WHAT PART TEXT
         failures=$((failures + 1))
         ;;
     esac
-}
-
-eventually() { # WHAT COMMAND...: true within 20 s, looked at every 40 ms
-    local what=$1 i
-    shift
-    checks=$((checks + 1))
-    for ((i = 0; i < 500; i++)); do
-        "$@" && return 0
-        sleep 0.04
-    done
-    printf 'FAILED: %s (%s)\n' "$what" "$*"
-    failures=$((failures + 1))
-    return 1
 }
 
 status_of() { # COMMAND...: its exit status, output dropped

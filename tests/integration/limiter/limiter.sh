@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The limiter on the simulated GPU: limiter.sh BUILD-FOLDER CASE
 set -u
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 build=$1
 case_name=$2
-failures=0 checks=0
 tests=$build/tests
 limiter=$build/lib/libcuda_limiter.so
 work=$(mktemp -d)
@@ -13,25 +14,6 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0:verify_asan_link_order=0
 unset LD_PRELOAD CUDA_VISIBLE_DEVICES DIVVY_TENANT DIVVY_TENANT_DIR DIVVY_FAIL_POLICY DIVVY_LOG \
     TENSOR_FUSION_CUDA_MEM_LIMIT TENSOR_FUSION_CUDA_UP_LIMIT
 [ -f "$limiter" ] && [ -f "$build/lib/simgpu/libcuda.so.1" ] || exit 77
-
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-check_has() { # WHAT PART TEXT
-    checks=$((checks + 1))
-    case $3 in
-    *"$2"*) ;;
-    *)
-        printf 'FAILED: %s\n  expected to hold: %s\n  got: %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
 
 limited() { # MEM-LIMIT COMMAND...
     local limit=$1
@@ -299,5 +281,4 @@ NVTOP
 }
 
 "case_$case_name"
-echo "$checks checks, $failures failures"
-[ $failures -eq 0 ]
+summary

@@ -3,8 +3,9 @@
 # arguments RUNNER PROGRAM SANITIZERS.
 # shellcheck disable=SC2034 # used by those who source this
 set -u
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 runner=$1 program=$2 sanitized=${3:-}
-failures=0 checks=0
 place=$(mktemp -d)
 locks=$place/locks/mig # made by the runner, with its parents
 export XDG_RUNTIME_DIR=$place/run DIVVY_SIM_DIR=$place/sim DIVVY_SIM_MODEL=H100 DIVVY_SIM_MIG='3*1g.10gb'
@@ -21,25 +22,6 @@ tidy() {
     rm -rf "$place"
 }
 trap tidy EXIT
-
-check() { # WHAT EXPECTED GOT
-    checks=$((checks + 1))
-    if [ "$2" != "$3" ]; then
-        printf 'FAILED: %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-    fi
-}
-
-check_has() { # WHAT PART TEXT
-    checks=$((checks + 1))
-    case $3 in
-    *"$2"*) ;;
-    *)
-        printf 'FAILED: %s\n  expected to hold: %s\n  got: %s\n' "$1" "$2" "$3"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
 
 check_match() { # WHAT PATTERN TEXT: an extended regular expression for one of the lines
     checks=$((checks + 1))
@@ -67,13 +49,7 @@ start() {
 }
 
 # soon COMMAND...: waits until it succeeds, at most ten seconds.
-soon() {
-    for _ in {1..200}; do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.05
-    done
-    return 1
-}
+soon() { until_true 20 "$@" >/dev/null 2>&1; }
 
 end_of() { # PID: waits for it; how it ended is in $status
     status=0
