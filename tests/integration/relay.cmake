@@ -33,3 +33,8 @@ if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND TARGET divvy-clien
     set_tests_properties(integration/relay_kills PROPERTIES LABELS integration TIMEOUT 300
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin;DIVVY_FAKE_QEMU=${CMAKE_BINARY_DIR}/tests/vgpu_fake_qemu")
 endif()
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND NOT DIVVY_SANITIZE)
+    add_test(NAME integration/relay_load COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/load.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_load PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin")
+endif()

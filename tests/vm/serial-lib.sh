@@ -2,6 +2,8 @@
 # Machines with a vGPU and a virtio-serial port, behind the real relay and a worker on the simulated GPU. Sourced after lib.sh.
 #
 # VM-A and VM-B are the machines' ports (the relay connects to QEMU), A-stub and B-stub their vGPUs.
+# shellcheck disable=SC2034 # worker and relay are the caller's
+place=${place:?a scratch folder} bin=${bin:?bin of the build} vm_cache=${vm_cache:?lib.sh first} vm_here=${vm_here:?lib.sh first}
 
 # Adds virtio's modules, divvy-client and the jobs to the guest.
 serial_initrd() {
@@ -62,5 +64,5 @@ wait_for() {
 # qemu_of NAME: the process of its QEMU.
 qemu_of() { pgrep -f "^qemu-system-x86_64 .*path=$place/$1.port" | head -n 1; }
 
-# Device memory that processes hold, beside the contexts that a worker keeps for the next job of its clients.
-device_processes() { DIVVY_SIM_DIR=$place/sim "$bin/divvy-sim" busy | wc -l; }
+# at_most_processes N: so many hold memory on the device.
+at_most_processes() { [ "$(DIVVY_SIM_DIR=$place/sim "$bin/divvy-sim" busy | wc -l)" -le "$1" ]; }
