@@ -122,6 +122,10 @@ package_lintian() { say "lintian"; }
 need_yaml() { have python3 && python3 -c 'import yaml' 2>/dev/null; }
 package_yaml() { say "python3-yaml"; }
 
+# What a test makes a program of musl with.
+need_musl() { have musl-gcc; }
+package_musl() { say "musl-tools"; }
+
 # Only where a test asks a real one what it makes of our metrics.
 need_prometheus() { have prometheus && have promtool; }
 package_prometheus() { say "prometheus"; }

@@ -25,6 +25,7 @@ static const struct verb verbs[] = {
     {"gpus", divvy_cli_verb_gpus, "list the GPUs"},
     {"mig", divvy_cli_verb_mig, "find and reserve slices of GPUs (MIG)"},
     {"vm", divvy_cli_verb_vm, "the virtual machines behind a relay"},
+    {"bootstrap", divvy_cli_verb_bootstrap, "bring the libraries to containers"},
     {"doctor", divvy_cli_verb_doctor, "tell what would stop divvy from working here"},
     {"help", divvy_cli_verb_help, "explain a verb"},
 };
@@ -37,7 +38,7 @@ static void usage_print(FILE *out) {
                 "\n",
                 out);
     for (size_t i = 0; i < VERB_COUNT; i++)
-        (void)fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].about);
+        (void)fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].about);
     (void)fputs("\n"
                 "For example:\n"
                 "  divvy run --memory 8GiB --compute 30% --name train -- python3 train.py\n"

@@ -109,15 +109,25 @@ def mounts(things):
 
 def tenants(things):
     """The example pods mount what divvyd makes for namespace/pod/container."""
+    daemon = next(thing for thing in things if thing["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    command = daemon["initContainers"][0]["command"]
+    bootstrapped = dict(word.split("=") for word in command[2:])
+    check(command[:2] == ["divvy", "bootstrap"], command)
+    # What it writes to is where the pods look on the host.
+    host = {volume["name"]: volume.get("hostPath", {}).get("path") for volume in daemon["volumes"]}
+    inside = {mount["mountPath"]: host[mount["name"]] for mount in daemon["initContainers"][0]["volumeMounts"]}
     seen = 0
     for pod in [thing for thing in things if thing["kind"] == "Pod"]:
         for container in pod["spec"]["containers"]:
             folder = f"/run/divvy/tenants/{pod['metadata']['namespace']}+{pod['metadata']['name']}+{container['name']}"
             check(folder in [volume["hostPath"]["path"] for volume in pod["spec"]["volumes"]], f"{folder} is not mounted")
             at = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+            paths = {volume["name"]: volume["hostPath"]["path"] for volume in pod["spec"]["volumes"]}
+            check(paths["limiter"] == inside[bootstrapped["--to"]] and paths["loader"] == inside[bootstrapped["--config"]], paths)
             variables = {entry["name"]: entry["value"] for entry in container["env"]}
             check(variables["DIVVY_TENANT_DIR"] == at["tenant"], variables)
-            check(variables["LD_PRELOAD"] == at["limiter"] + "/libcuda_limiter.so", variables)
+            check("LD_PRELOAD" not in variables, "musl's loader would end programs over what it cannot load")
+            check(at["loader"] == "/etc/ld.so.preload" and at["limiter"] == bootstrapped["--as"], at)
             seen += 1
     check(seen == 2, "two tenants")
 
