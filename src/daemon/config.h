@@ -22,7 +22,7 @@
 
 #define DIVVY_CONFIG_TEXT_BYTES 256u
 #define DIVVY_CONFIG_FILE_BYTES 65536u /* a file that is longer is refused */
-#define DIVVY_CONFIG_OPTIONS    64u    /* rows of the table, at most */
+#define DIVVY_CONFIG_OPTIONS    96u    /* rows of the table, at most */
 
 /* Where a value came from. */
 enum divvy_config_origin {
@@ -58,6 +58,9 @@ struct divvy_config {
     char metrics_labels[1024];
 
     char mig_locks[DIVVY_CONFIG_TEXT_BYTES];
+
+    bool cluster; /* pods come from the API server of a cluster */
+    char kubeconfig[DIVVY_CONFIG_TEXT_BYTES], pod_selector[DIVVY_CONFIG_TEXT_BYTES];
 
     bool single_node; /* workers come from a state file */
     char state_dir[DIVVY_CONFIG_TEXT_BYTES];

@@ -15,6 +15,7 @@
     offsetof(struct divvy_config_command, member), sizeof(((struct divvy_config_command *)NULL)->member)
 
 static const char *const gpu_words[] = {"auto", "real", "sim", NULL};
+static const char *const backend_words[] = {"simple", "kubernetes", NULL};
 static const char *const policy_words[] = {"closed", "open", NULL};
 static const char *const format_words[] = {"influx", "json", NULL};
 static const char *const isolation_words[] = {"shared", "soft", "hard", "partitioned", NULL};
@@ -127,6 +128,13 @@ static const struct divvy_config_option table[] = {
      "Labels of pods that become tags: an object {label: tag}", IN(metrics_labels), 0, 0, NULL},
     {"pool", "metrics", DIVVY_CONFIG_TEXT, true, {"TENSOR_FUSION_POOL_NAME", NULL}, NULL, "NAME", "unknown",
      "Tag `pool' of metrics", IN(pool), 0, 0, NULL},
+
+    {"backend", "cluster", DIVVY_CONFIG_WORD, false, {NULL}, "backend-type", "simple|kubernetes", "simple",
+     "kubernetes: give the pods of this node what their annotations ask for", IN(cluster), 0, 0, backend_words},
+    {"kubeconfig", "cluster", DIVVY_CONFIG_PATH, false, {"KUBECONFIG", NULL}, NULL, "FILE", NULL,
+     "How the API server is reached. Not set: as the account of the container that the daemon runs in", IN(kubeconfig), 0, 0, NULL},
+    {"pod-selector", "cluster", DIVVY_CONFIG_TEXT, false, {NULL}, NULL, "SELECTOR", NULL,
+     "Labels of the pods that are looked at, as kubectl's -l. Not set: all of the node", IN(pod_selector), 0, 0, NULL},
 
     {"single-node", "single", DIVVY_CONFIG_BOOL, false, {NULL}, NULL, "yes|no", "no",
      "Take workers from workers.json in the folder of state, give them devices and limits, and run them", IN(single_node), 0, 0, NULL},

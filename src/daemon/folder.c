@@ -150,14 +150,14 @@ static void control_fill(struct divvy_control *control, const struct divvy_node_
 }
 
 #define ABOUT       "about"
-#define ABOUT_BYTES (DIVVY_NODE_ID_BYTES + DIVVY_NODE_LABELS_BYTES + 2)
+#define ABOUT_BYTES (DIVVY_NODE_ID_BYTES + DIVVY_NODE_LABELS_BYTES + DIVVY_NODE_POD_UID_BYTES + 3)
 
 static int about_write(int folder_fd, const struct divvy_node_spec *spec) {
     char text[ABOUT_BYTES];
-    size_t length = (size_t)snprintf(text, sizeof text, "%s\n%s\n", spec->container, spec->labels);
+    size_t length = (size_t)snprintf(text, sizeof text, "%s\n%s\n%s\n", spec->container, spec->labels, spec->pod_uid);
     cleanup_close int fd = -1;
 
-    if (length <= 2) /* nothing to say */
+    if (length <= 3) /* nothing to say */
         return 0;
     fd = openat(folder_fd, ABOUT, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
@@ -168,7 +168,7 @@ static int about_write(int folder_fd, const struct divvy_node_spec *spec) {
 /* The tenant's user can put anything in its place: only a file of ours is believed. */
 static void about_read(int folder_fd, struct divvy_node_spec *spec) {
     cleanup_close int fd = openat(folder_fd, ABOUT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    char text[ABOUT_BYTES + 1], *labels, *end;
+    char text[ABOUT_BYTES + 1], *labels, *end, *uid_end;
     struct stat status;
     ssize_t length;
 
@@ -185,6 +185,12 @@ static void about_read(int folder_fd, struct divvy_node_spec *spec) {
     if (!end || (size_t)(labels - text) >= sizeof spec->container ||
         (size_t)(end - labels) > sizeof spec->labels)
         return;
+    /* Those of older daemons have two lines. */
+    uid_end = strchr(end + 1, '\n');
+    if (uid_end && (size_t)(uid_end - end) <= sizeof spec->pod_uid) {
+        *uid_end = '\0';
+        memcpy(spec->pod_uid, end + 1, (size_t)(uid_end - end));
+    }
     *labels = *end = '\0';
     memcpy(spec->container, text, (size_t)(labels - text) + 1);
     memcpy(spec->labels, labels + 1, (size_t)(end - labels));

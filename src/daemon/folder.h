@@ -3,7 +3,7 @@
  * processes make there. A folder belongs to the tenant's user, so what lies in it is not believed: every name is opened without
  * following links, and a control page that is not the daemon's own is no control page.
  *
- * What the control page has no room for lies in the file `about`: the container's name and the pod's labels, a line each.
+ * What the control page has no room for lies in the file `about`: the container's name, the pod's labels and its UID, a line each.
  *
  * Every folder is locked as long as it is open here. That one daemon uses a base is main's business.
  */

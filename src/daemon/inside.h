@@ -52,6 +52,7 @@ struct divvy_daemon {
     struct divvy_podfiles *podfiles; /* NULL: none are served */
     int64_t podfiles_ns;             /* of the last turn */
     bool pods_known;                 /* the last turn found some */
+    uint32_t cluster_pods;           /* tenants that the cluster has told of, at the last look */
     struct divvy_node_sighting *sightings; /* of processes on the devices */
     size_t sighting_count;
     bool sightings_new; /* no turn has used them yet */
@@ -111,6 +112,10 @@ void divvy_daemon_saved_set(struct divvy_daemon *daemon, struct divvy_node_tenan
 /* Lock held: a word for the tenant's door, with these bits and as none before, and the door written; 0: open. */
 uint32_t divvy_daemon_door_set(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant, uint32_t bits);
 
+/* Make a tenant, under the lock: as divvy_daemon_tenant_create without asking who wants it, and without an event. */
+int divvy_daemon_tenant_make(struct divvy_daemon *daemon, const struct divvy_node_spec *spec,
+                             struct divvy_node_tenant **ret_tenant, struct divvy_error *error);
+
 /* Give the scheduler and the pages a tenant that is in the registry; `folder` is taken over on success. */
 int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
                              struct divvy_folder *folder);
@@ -130,6 +135,8 @@ int divvy_daemon_watch_start(struct divvy_daemon *daemon);
 /* Pod files: made ready and given up by the state, and what the watching thread does for them, ten times a second. */
 int divvy_daemon_pods_new(struct divvy_daemon *daemon);
 void divvy_daemon_pods_free(struct divvy_daemon *daemon);
+/* Processes that the driver sees on the devices and whose cgroups say that they are a pod's are entered. Lock not held. */
+void divvy_daemon_pods_processes(struct divvy_daemon *daemon, const struct divvy_node_sighting *sightings, size_t count);
 void divvy_daemon_pods_turn(struct divvy_daemon *daemon, int64_t now_ns);
 
 #endif

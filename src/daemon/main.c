@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "core/clock.h"
 #include "daemon/checkpoint.h"
+#include "daemon/cluster.h"
 #include "daemon/config.h"
 #include "daemon/http/http.h"
 #include "daemon/liveness.h"
@@ -50,6 +51,7 @@ struct program {
     struct divvy_monitor *monitor;
     struct divvy_http *http;
     struct divvy_single *single;
+    struct divvy_cluster *cluster;
 };
 
 static const char *environment_get(const char *name, void *data) {
@@ -256,6 +258,19 @@ static int single_start(struct program *program, struct divvy_http_options *http
     return 0;
 }
 
+static int cluster_start(struct program *program, struct divvy_http_options *http, struct divvy_error *error) {
+    const struct divvy_config *config = &program->config;
+    const struct divvy_cluster_options options = {
+        .kubeconfig = config->kubeconfig, .node = config->state.node, .selector = config->pod_selector};
+
+    if (!config->cluster)
+        return 0;
+    if (divvy_cluster_start(program->daemon, &options, &program->cluster, error) < 0)
+        return error->status;
+    http->cluster = (struct divvy_http_cluster){program->cluster, divvy_cluster_pods};
+    return 0;
+}
+
 static int start(struct program *program, struct divvy_error *error) {
     struct divvy_monitor_options devices = monitor_options(program);
     struct divvy_http_options http = http_options(program);
@@ -281,6 +296,8 @@ static int start(struct program *program, struct divvy_error *error) {
     (void)snprintf(program->mig_kept, sizeof program->mig_kept, "%s/.mig-allocations.json", program->config.state.base);
     http.mig_kept = program->mig_kept;
     status = single_start(program, &http, error);
+    if (status == 0)
+        status = cluster_start(program, &http, error);
     if (status < 0)
         return status;
     program->passed_fd = -1; /* the server's from here on, whatever it says */
@@ -291,6 +308,7 @@ static void stop(struct program *program) {
     divvy_notify_send("STOPPING=1");
     divvy_http_stop(program->http);
     divvy_single_stop(program->single);
+    divvy_cluster_stop(program->cluster);
     if (program->daemon)
         divvy_daemon_discover_set(program->daemon, NULL, NULL);
     divvy_monitor_stop(program->monitor);

@@ -60,7 +60,7 @@ bool divvy_daemon_processes_wanted(struct divvy_daemon *daemon) {
     bool wanted;
 
     (void)pthread_mutex_lock(&daemon->lock);
-    wanted = daemon->pods_known;
+    wanted = daemon->pods_known || daemon->cluster_pods > 0;
     (void)pthread_mutex_unlock(&daemon->lock);
     return wanted;
 }
@@ -70,6 +70,7 @@ void divvy_daemon_processes_seen(struct divvy_daemon *daemon, const struct divvy
 
     if (count && !copy)
         return;
+    divvy_daemon_pods_processes(daemon, sightings, count);
     if (count)
         memcpy(copy, sightings, count * sizeof *copy);
     (void)pthread_mutex_lock(&daemon->lock);

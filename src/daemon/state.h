@@ -42,6 +42,7 @@ struct divvy_daemon_peer {
     char pod[DIVVY_NODE_ID_BYTES],
         namespace[DIVVY_NODE_ID_BYTES]; /* from a verified token, or empty */
     char pod_uid[64];                   /* from the same token, or empty */
+    char container[DIVVY_NODE_ID_BYTES]; /* what it calls its container; tells processes of one pod apart, no more */
 };
 
 /* Figures of the daemon itself. */
@@ -161,6 +162,23 @@ void divvy_daemon_discover_set(struct divvy_daemon *daemon,
 
 /* The driver's libcuda for checkpoints, a name or a path; libcuda.so.1 until it is set. Copied. */
 void divvy_daemon_driver_set(struct divvy_daemon *daemon, const char *library);
+
+/* --- for the pod watcher (cluster.h) ------------------------------------------------------------------------------- */
+
+struct divvy_kube_pod;
+
+/*
+ * The pod is on this node: its tenant, `namespace/name`, is made, or changed to what the pod asks now. A tenant of another pod of this name goes
+ * first. 0; -EINVAL: it asks for what cannot be; -EOPNOTSUPP: for what cannot change while it lives; -EEXIST: somebody else has made a tenant of
+ * this id; -ENODEV, -EDQUOT, -ENOSPC, -EBUSY and others, which may pass. On failure a tenant that there is stays as it is.
+ */
+int divvy_daemon_pod_set(struct divvy_daemon *daemon, const struct divvy_kube_pod *pod, struct divvy_error *error);
+/* The pod is gone, and its tenant goes, whatever processes it has. 0; -ENOENT: there is none of this pod; -EBUSY: it is saved (later). */
+int divvy_daemon_pod_gone(struct divvy_daemon *daemon, const char *id, const char *uid);
+/* Whether the pod has its tenant. */
+bool divvy_daemon_pod_is_held(struct divvy_daemon *daemon, const char *id, const char *uid);
+/* Tenants of pods that `is_there` says are not there go. How many. Called with the state's lock held: is_there calls nothing of the state. */
+unsigned divvy_daemon_pods_keep(struct divvy_daemon *daemon, bool (*is_there)(void *data, const char *id, const char *uid), void *data);
 
 /* --- for main ------------------------------------------------------------------------------------------------------ */
 

@@ -105,8 +105,8 @@ static int spec_check(const struct divvy_daemon_peer *peer, const struct divvy_n
     return 0;
 }
 
-static int tenant_create_locked(struct divvy_daemon *daemon, const struct divvy_node_spec *spec,
-                                struct divvy_node_tenant **ret_tenant, struct divvy_error *error) {
+int divvy_daemon_tenant_make(struct divvy_daemon *daemon, const struct divvy_node_spec *spec,
+                             struct divvy_node_tenant **ret_tenant, struct divvy_error *error) {
     const struct divvy_node_device *devices[DIVVY_NODE_DEVICES] = {0};
     struct divvy_node_tenant *tenant;
     struct divvy_node_spec whole = *spec;
@@ -147,7 +147,7 @@ int divvy_daemon_tenant_create(struct divvy_daemon *daemon, const struct divvy_d
     if (status < 0)
         return status;
     lock(daemon);
-    status = tenant_create_locked(daemon, spec, &tenant, error);
+    status = divvy_daemon_tenant_make(daemon, spec, &tenant, error);
     if (status == 0) {
         divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_CREATED, tenant->id,
                                   "qos %s, %u device%s", divvy_node_qos_name(tenant->qos),

@@ -21,6 +21,7 @@
 #define DIVVY_NODE_ID_BYTES       128u
 #define DIVVY_NODE_TEXT_BYTES     160u
 #define DIVVY_NODE_LABELS_BYTES   1024u
+#define DIVVY_NODE_POD_UID_BYTES 64u
 #define DIVVY_NODE_UUID_BYTES     48u /* "GPU-…", NUL-terminated */
 #define DIVVY_NODE_EVENTS         4096u /* the newest are kept */
 #define DIVVY_NODE_MEMORY_NONE    UINT64_MAX
@@ -87,6 +88,7 @@ struct divvy_node_tenant {
     char id[DIVVY_NODE_ID_BYTES];
     char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES], container[DIVVY_NODE_ID_BYTES]; /* or empty */
     char labels[DIVVY_NODE_LABELS_BYTES]; /* of the pod: a JSON object {label: value}, or empty; for metrics only */
+    char pod_uid[DIVVY_NODE_POD_UID_BYTES]; /* of a pod that the cluster has told of; else empty */
     enum divvy_node_source source;
     enum divvy_node_tenant_state state;
     enum divvy_node_qos qos;
@@ -125,6 +127,7 @@ struct divvy_node_spec {
     char id[DIVVY_NODE_ID_BYTES];
     char pod[DIVVY_NODE_ID_BYTES], namespace[DIVVY_NODE_ID_BYTES], container[DIVVY_NODE_ID_BYTES];
     char labels[DIVVY_NODE_LABELS_BYTES]; /* as in the tenant; not looked into here */
+    char pod_uid[DIVVY_NODE_POD_UID_BYTES]; /* likewise */
     enum divvy_node_source source;
     enum divvy_node_qos qos;
     uint32_t owner_uid;

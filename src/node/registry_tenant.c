@@ -172,6 +172,8 @@ static void fill(struct divvy_node_tenant *tenant, const struct divvy_node_spec 
     memcpy(tenant->container, spec->container, sizeof tenant->container);
     memcpy(tenant->labels, spec->labels, sizeof tenant->labels);
     tenant->labels[sizeof tenant->labels - 1] = '\0';
+    memcpy(tenant->pod_uid, spec->pod_uid, sizeof tenant->pod_uid);
+    tenant->pod_uid[sizeof tenant->pod_uid - 1] = '\0';
     tenant->source = spec->source;
     tenant->state = DIVVY_NODE_TENANT_IDLE;
     tenant->qos = spec->qos;

@@ -58,6 +58,12 @@ struct divvy_http_options {
         json_t *(*usages)(void *data); /* of workers that are no tenants, for the file of metrics: see divvy_single_usages_json */
     } single;
 
+    /* The pods of a cluster. NULL: the daemon follows none. */
+    struct divvy_http_cluster {
+        void *data;
+        json_t *(*pods)(void *data); /* see divvy_cluster_pods */
+    } cluster;
+
     const char *mig_kept; /* file that remembers allocations of MIG instances; NULL: they end with the daemon */
     const char *mig_lock_dir; /* folder of the lock files of MIG instances; empty: the MIG library's own */
     const char *mig_library;  /* NVML for MIG; empty: the system's */

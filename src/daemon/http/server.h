@@ -50,6 +50,7 @@ struct divvy_http {
     uint32_t connections_max, per_peer, timeout_s;
     bool hide_others, is_pod_aware;
     struct divvy_http_single single;
+    struct divvy_http_cluster cluster;
     int64_t started_ns;
 
     struct divvy_http_listener listeners[DIVVY_HTTP_LISTENERS];

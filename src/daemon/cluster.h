@@ -1,0 +1,44 @@
+/*
+ * The cluster: a thread that follows the pods of this node at the API server (kube/watch.h) and keeps the state's tenants equal to them.
+ * Whatever the cluster does or does not do, the rest of the daemon goes on: failures are told once, in one line, and tried again.
+ *
+ * A pod that cannot have what it asks for gets an Event, which `kubectl describe pod` shows, and is told of by divvy_cluster_pods.
+ */
+#ifndef DIVVY_DAEMON_CLUSTER_H
+#define DIVVY_DAEMON_CLUSTER_H
+
+#include "base/error.h"
+#include "daemon/state.h"
+
+#include <jansson.h>
+
+#define DIVVY_CLUSTER_PODS_MAX   8192u /* that are ours; those beyond are told of and left alone */
+#define DIVVY_CLUSTER_EVENTS_MAX 64u   /* waiting to be sent; those beyond are dropped */
+
+struct divvy_cluster;
+
+/* Strings are borrowed for the call. */
+struct divvy_cluster_options {
+    const char *kubeconfig; /* empty: the container's own account */
+    const char *node;       /* spec.nodeName of our pods */
+    const char *selector;   /* of labels; empty: all pods of the node */
+};
+
+/* Starts the thread. The state must outlive it. -ENOMEM, -EAGAIN. */
+int divvy_cluster_start(struct divvy_daemon *daemon, const struct divvy_cluster_options *options, struct divvy_cluster **ret_cluster,
+                        struct divvy_error *error);
+/* Ends it within a moment, whatever the API server does. Tenants stay. NULL is fine. */
+void divvy_cluster_stop(struct divvy_cluster *cluster);
+
+/*
+ * {"node","in_step","message","pods":[{"namespace","name","uid","state","message"}]}, sorted; state is held, refused or waiting. NULL: no
+ * memory. Any thread.
+ */
+json_t *divvy_cluster_pods(void *cluster);
+
+/* Who a pod's token says that it is of, by the API server's word. */
+struct divvy_cluster_identity {
+    char namespace[DIVVY_NODE_ID_BYTES], pod[DIVVY_NODE_ID_BYTES], pod_uid[DIVVY_NODE_POD_UID_BYTES];
+};
+
+#endif

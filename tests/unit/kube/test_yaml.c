@@ -1,0 +1,82 @@
+/* The YAML of kubeconfig files, and what is beyond it. */
+#include "kube/yaml.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void check(const char *yaml, const char *json) {
+    struct divvy_error error = {0, ""};
+    json_t *read = NULL, *wanted = json_loads(json, JSON_DECODE_ANY, NULL);
+
+    if (divvy_kube_yaml_parse(yaml, strlen(yaml), &read, &error) < 0)
+        fail_msg("%s: %s", yaml, error.text);
+    if (!json_equal(read, wanted)) {
+        char *text = json_dumps(read, JSON_ENCODE_ANY);
+
+        fail_msg("%s is %s, not %s", yaml, text, json);
+    }
+    json_decref(read);
+    json_decref(wanted);
+}
+
+static void test_read(void **state) {
+    (void)state;
+    check("", "null");
+    check("# nothing\n---\n", "null");
+    check("a: b", "{\"a\":\"b\"}");
+    check("a: b # c\nd: 'it''s # not'\ne: \"x\\\"\\n#\" # y\n", "{\"a\":\"b\",\"d\":\"it's # not\",\"e\":\"x\\\"\\n#\"}");
+    check("a:\nb: null\nc: ~\nd: {}\ne: []\nf: \"\"", "{\"a\":null,\"b\":null,\"c\":null,\"d\":{},\"e\":[],\"f\":\"\"}");
+    check("---\nclusters:\n- cluster:\n    server: https://127.0.0.1:6443\n  name: x\n- name: y\n  cluster: {}\nusers: []\r\n",
+          "{\"clusters\":[{\"cluster\":{\"server\":\"https://127.0.0.1:6443\"},\"name\":\"x\"},{\"name\":\"y\",\"cluster\":{}}],\"users\":[]}");
+    check("a:\n  - b: c\n    d:\n      - e\n      - f:g\n  - h\n  -\n", "{\"a\":[{\"b\":\"c\",\"d\":[\"e\",\"f:g\"]},\"h\",null]}");
+    check("'a: b': c\n\"d\": e\n", "{\"a: b\":\"c\",\"d\":\"e\"}");
+    check("- - a\n  - b\n- c\n", "[[\"a\",\"b\"],\"c\"]");
+    check("  a: b\n  c: d\n", "{\"a\":\"b\",\"c\":\"d\"}");
+    check(" {\"a\": [1, {\"b\": null}]}", "{\"a\":[1,{\"b\":null}]}");
+}
+
+static void test_refused(void **state) {
+    static const char *const wrong[] = {
+        "a: b\na: c",     "a: &x b",      "a: *x",       "a: |\n  text", "a: >\n  text", "a: !!str b", "a: [b, c]",   "a: {b: c}",
+        "\ta: b",         "a: b\n   c: d", "a:\n    b: c\n  d: e", "a: 'b", "a: \"b\\q\"", "a: 'b' c",  "a: b\n- c",   "a b\nc: d",
+        ": a",            "{\"a\":",      "a: b\n---\nc: d", "a: \xff",  "- a\nb: c",    "a: @b",      "a: %b",       "a: `b",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct divvy_error error = {0, ""};
+        json_t *json = NULL;
+
+        if (divvy_kube_yaml_parse(wrong[i], strlen(wrong[i]), &json, &error) == 0)
+            fail_msg("'%s' was taken", wrong[i]);
+        assert_true(strstr(error.text, "line ") != NULL);
+    }
+}
+
+static void test_depth(void **state) {
+    char text[400] = "";
+    struct divvy_error error;
+    json_t *json = NULL;
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        strcat(text, "- ");
+    assert_int_equal(divvy_kube_yaml_parse(text, strlen(text), &json, &error), -EINVAL);
+    assert_int_equal(divvy_kube_yaml_parse("a\0b", 3, &json, &error), -EINVAL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_depth),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
