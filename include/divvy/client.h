@@ -3,8 +3,8 @@
  * CUDA driver API. docs/PROTOCOL.md describes what travels.
  *
  * Every function that talks to the worker returns 0; a positive number, the worker's: a CUresult, or 10001 and above as
- * PROTOCOL.md lists them; or a negative errno, when it could not be asked. After a negative errno other than -EINVAL the
- * connection is lost, and all later calls return -ENOTCONN. Out-parameters are untouched on failure.
+ * PROTOCOL.md lists them; or a negative errno, when it could not be asked. After a negative errno other than -EINVAL and
+ * -EOPNOTSUPP the connection is lost, and all later calls return -ENOTCONN. Out-parameters are untouched on failure.
  *
  * Functions said to be one-way do not wait: their requests are collected and sent when 64 KiB are there, with the next call that
  * waits, or by divvy_client_flush. What goes wrong with them is returned, once, by the next divvy_client_*_sync or
@@ -27,8 +27,11 @@ struct divvy_client;
 
 /*
  * Connects and shakes hands. `address`: "unix:PATH" or a path with a slash; "HOST:PORT" or "tcp:HOST:PORT" with a numeric host
- * ("[::1]:5000" for IPv6) or localhost; "serial:PATH" for a character device, as a virtio-serial port. No answer is waited for
- * longer than timeout_ms (0: without end), here and later. *ret_client is to be closed. -EINVAL: the address makes no sense;
+ * ("[::1]:5000" for IPv6) or localhost; "serial:PATH" for a character device, as a virtio-serial port;
+ * "xenstore" or "xenstore:PATH" for the XenStore of a Xen guest (without PATH: $XENSTORED_PATH, else /dev/xen/xenbus), which
+ * carries divvy_client_job alone: other calls return -EOPNOTSUPP, and a request longer than 486,400 bytes is answered by error 2.
+ * No answer is waited for longer than timeout_ms (0: without end), here and later. *ret_client is to be closed. -EINVAL: the
+ * address makes no sense;
  * -EPROTO: no worker of this protocol answers; -ETIMEDOUT; others as connect has them. Blocks.
  */
 int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_client **ret_client);

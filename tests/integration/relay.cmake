@@ -16,7 +16,8 @@ if(PYTHON3 AND TARGET divvy-relay)
 endif()
 if(PYTHON3 AND TARGET divvy-relay)
     add_test(NAME integration/relay_xen COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/xen.py $<TARGET_FILE:divvy-relay>)
-    set_tests_properties(integration/relay_xen PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+    set_tests_properties(integration/relay_xen PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_CLIENT=${CMAKE_BINARY_DIR}/bin/divvy-client")
     add_test(NAME integration/relay_xen_tools
         COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/xen.py $<TARGET_FILE:divvy-relay> tools_of_debian)
     set_tests_properties(integration/relay_xen_tools PROPERTIES LABELS integration TIMEOUT 60 SKIP_RETURN_CODE 77

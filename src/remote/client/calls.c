@@ -1,5 +1,6 @@
 /* The functions of divvy/client.h: arguments into words, words into results. */
 #include "remote/client/stream.h"
+#include "remote/client/xenstore.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,9 +17,10 @@
 static int call(struct divvy_client *client, uint16_t op, const void *words, const void *bytes, uint32_t length,
                 struct divvy_client_answer *answer) {
     uint64_t id;
-    int status = divvy_client_stream_put(client, op, words, bytes, length, &id);
+    int status;
 
     client->text[0] = '\0';
+    status = divvy_client_stream_put(client, op, words, bytes, length, &id);
     if (status == 0)
         status = divvy_client_stream_flush(client);
     return status < 0 ? status : divvy_client_stream_take(client, op, id, answer);
@@ -53,12 +55,26 @@ int divvy_client_ping(struct divvy_client *client, const void *bytes, size_t len
     return answer.length == length_bytes && memcmp(bytes, back, length_bytes) == 0 ? 0 : -EPROTO;
 }
 
+static int store_job(struct divvy_client *client, const char *text, size_t length, char **ret_answer, size_t *ret_length) {
+    const char *why = "";
+    int status = divvy_client_xenstore_job(client->store, text, length, ret_answer, ret_length, &why);
+
+    if (status < 0) {
+        (void)strncpy(client->text, why, sizeof client->text - 1);
+        divvy_client_xenstore_close(client->store);
+        client->store = NULL;
+    }
+    return status;
+}
+
 int divvy_client_job(struct divvy_client *client, const char *text, size_t length_bytes, char **ret_answer,
                      size_t *ret_length_bytes) {
     struct divvy_client_answer answer = {.capacity = client->payload_bytes};
     char *bytes;
     int status;
 
+    if (client->store)
+        return store_job(client, text, length_bytes, ret_answer, ret_length_bytes);
     if (length_bytes > client->payload_bytes)
         return -EINVAL;
     bytes = malloc((size_t)client->payload_bytes + 1);

@@ -30,7 +30,8 @@ static void help_print(void) {
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         (void)printf("  %-10s %-10s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].text);
     (void)puts("\n"
-               "  -w, --worker ADDRESS  HOST:PORT with a numeric host, unix:PATH, or serial:PATH\n"
+               "  -w, --worker ADDRESS  HOST:PORT (numeric host), unix:PATH, serial:PATH, or\n"
+               "                        xenstore[:PATH] in a guest of Xen, for jobs alone\n"
                "                        (default: $DIVVY_WORKER, else " USUAL_WORKER ")\n"
                "      --timeout SECONDS wait so long for an answer (default 60; 0: for ever)\n"
                "      --json            print for programs\n"

@@ -1,5 +1,6 @@
 /* Requests out, answers in: see stream.h. */
 #include "remote/client/stream.h"
+#include "remote/client/xenstore.h"
 
 #include "core/clock.h"
 
@@ -89,6 +90,8 @@ static int send_both(struct divvy_client *client, const void *bytes, size_t leng
 }
 
 int divvy_client_stream_flush(struct divvy_client *client) {
+    if (client->store)
+        return 0;
     if (client->fd < 0)
         return -ENOTCONN;
     return client->out_length ? send_both(client, NULL, 0) : 0;
@@ -101,6 +104,10 @@ int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void
         .magic = DIVVY_WIRE_MAGIC, .op = op, .length = (uint32_t)words_bytes + length, .id = client->next_id++};
     char *at = client->out + client->out_length;
 
+    if (client->store) {
+        (void)strncpy(client->text, "XenStore carries jobs only (vector-add, job)", sizeof client->text - 1);
+        return -EOPNOTSUPP;
+    }
     if (client->fd < 0)
         return -ENOTCONN;
     memcpy(at, &header, HEADER_BYTES);
@@ -294,8 +301,19 @@ static int handshake(struct divvy_client *client) {
     return 0;
 }
 
+/* "xenstore" or "xenstore:PATH": the path, or NULL for other addresses. */
+static const char *store_path(const char *address) {
+    static const char name[] = "xenstore";
+
+    if (strncmp(address, name, sizeof name - 1) != 0)
+        return NULL;
+    address += sizeof name - 1;
+    return *address == ':' ? address + 1 : *address == '\0' ? address : NULL;
+}
+
 int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_client **ret_client) {
     struct divvy_client *client = calloc(1, sizeof *client);
+    const char *path = store_path(address);
     int status = -ENOMEM;
 
     if (!client)
@@ -304,6 +322,14 @@ int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_cli
     client->timeout_ms = timeout_ms;
     client->payload_bytes = DIVVY_WIRE_PAYLOAD_HELLO_BYTES;
     client->next_id = 1;
+    if (path) {
+        status = divvy_client_xenstore_open(path, timeout_ms, &client->store);
+        if (status < 0)
+            free(client);
+        else
+            *ret_client = client;
+        return status;
+    }
     client->out = malloc(OUT_BYTES);
     client->in = malloc(DIVVY_CLIENT_BATCH_BYTES);
     if (client->out && client->in)
@@ -325,6 +351,7 @@ void divvy_client_close(struct divvy_client *client) {
         return;
     if (client->fd >= 0)
         (void)close(client->fd);
+    divvy_client_xenstore_close(client->store);
     free(client->out);
     free(client->in);
     free(client);

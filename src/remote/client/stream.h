@@ -11,8 +11,11 @@
 #define DIVVY_CLIENT_BATCH_BYTES (64u << 10) /* one-way requests are sent when so many bytes wait */
 #define DIVVY_CLIENT_TEXT_BYTES  512u
 
+struct divvy_client_xenstore;
+
 struct divvy_client {
-    int fd; /* -1: lost */
+    int fd; /* -1: lost, or jobs go through the store */
+    struct divvy_client_xenstore *store; /* of a connection that carries jobs only, or NULL */
     bool is_socket;
     uint32_t timeout_ms;
     uint32_t payload_bytes; /* longest payload, both ways */

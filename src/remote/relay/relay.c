@@ -131,7 +131,10 @@ void divvy_relay_job_finish(struct divvy_relay_job *job, const char *json, size_
     divvy_loop_queue(&relay->loop, &relay->schedule);
 }
 
-/* Jobs of one VM, or those of one front end: waiting ones go, running ones are answered to nobody. */
+/*
+ * Jobs of one VM, or those of one front end: waiting ones go, running ones are answered to nobody. Sockets have left when their VM goes;
+ * whoever waits behind XenStore is told.
+ */
 static void jobs_drop(struct divvy_relay_vm *vm, const struct divvy_relay_front *front) {
     struct divvy_relay *relay = vm->relay;
 
@@ -140,6 +143,8 @@ static void jobs_drop(struct divvy_relay_vm *vm, const struct divvy_relay_front 
 
         if (job->vm != vm || (front && job->front != front))
             continue;
+        if (!front)
+            job_refuse(job, 3, "the relay serves this VM no more");
         job->front = NULL;
         if (divvy_node_vmq_withdraw(relay->vmq, job->number, divvy_relay_now_ns()) == 0)
             job_free(job);
