@@ -26,6 +26,8 @@ struct divvy_cli_gpu {
     bool mig;       /* split into MIG instances: no program can use it as a whole */
     bool is_instance;   /* a MIG device: index is its GPU's, uuid its own */
     uint32_t instance;  /* its index in its GPU */
+    int64_t temperature_c;      /* -1 when unknown, as the next */
+    int64_t uncorrected_errors; /* of memory, since the GPU was reset */
     char name[96];
     char pci[20];
 };

@@ -50,6 +50,8 @@ struct question {
 /* Those that older drivers lack. */
 #define CUDA_WANTED(X) X(cuDeviceGetUuid_v2) /* MIG devices by their own UUID */
 #define NVML_WANTED(X)                                                                             \
+    X(nvmlDeviceGetTemperature)                                                                    \
+    X(nvmlDeviceGetTotalEccErrors)                                                                 \
     X(nvmlDeviceGetMaxMigDeviceCount)                                                              \
     X(nvmlDeviceGetMigDeviceHandleByIndex)
 
@@ -162,7 +164,8 @@ static void nvml_instances_ask(const struct nvml_functions *nvml, nvmlDevice_t p
         nvml->nvmlDeviceGetMaxMigDeviceCount(parent, &most) != NVML_SUCCESS)
         return;
     for (unsigned int i = 0; i < most && list->count < DIVVY_CLI_GPUS_MAX; i++) {
-        struct divvy_cli_gpu gpu = {.index = whole->index, .is_instance = true, .instance = i};
+        struct divvy_cli_gpu gpu = {.index = whole->index, .is_instance = true, .instance = i,
+                                    .temperature_c = -1, .uncorrected_errors = -1};
         char uuid[96] = "";
         nvmlDevice_t device;
         bool is_mig = false;
@@ -177,6 +180,19 @@ static void nvml_instances_ask(const struct nvml_functions *nvml, nvmlDevice_t p
         memcpy(gpu.pci, whole->pci, sizeof gpu.pci);
         list->gpus[list->count++] = gpu;
     }
+}
+
+/* What wears a GPU out; some have no such memory or do not tell. */
+static void nvml_health_ask(const struct nvml_functions *nvml, nvmlDevice_t device, struct divvy_cli_gpu *gpu) {
+    unsigned int degrees;
+    unsigned long long errors;
+
+    gpu->temperature_c = gpu->uncorrected_errors = -1;
+    if (nvml->nvmlDeviceGetTemperature && nvml->nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU, &degrees) == NVML_SUCCESS)
+        gpu->temperature_c = degrees;
+    if (nvml->nvmlDeviceGetTotalEccErrors &&
+        nvml->nvmlDeviceGetTotalEccErrors(device, NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC, &errors) == NVML_SUCCESS)
+        gpu->uncorrected_errors = errors > INT64_MAX ? INT64_MAX : (int64_t)errors;
 }
 
 static void nvml_device_ask(const struct nvml_functions *nvml, unsigned int index,
@@ -196,6 +212,7 @@ static void nvml_device_ask(const struct nvml_functions *nvml, unsigned int inde
     if (nvml->nvmlDeviceGetName(device, gpu.name, sizeof gpu.name) != NVML_SUCCESS)
         (void)snprintf(gpu.name, sizeof gpu.name, "unknown");
     gpu.memory_bytes = nvml_total(nvml, device);
+    nvml_health_ask(nvml, device, &gpu);
     if (nvml->nvmlDeviceGetPciInfo_v3(device, &pci) == NVML_SUCCESS)
         (void)snprintf(gpu.pci, sizeof gpu.pci, "%.19s", pci.busId);
     if (nvml->nvmlDeviceGetComputeMode(device, &mode) == NVML_SUCCESS)

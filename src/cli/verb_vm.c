@@ -25,6 +25,10 @@ enum {
     OPTION_CONNECTS,
     OPTION_YES,
     OPTION_PROMETHEUS,
+    OPTION_GPU,
+    OPTION_GPU_ID,
+    OPTION_WORKER,
+    OPTION_VMS_MAX,
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +43,10 @@ static const struct argp_option options[] = {
     {"queue-depth", OPTION_DEPTH, "N", 0, "Jobs that may wait; 0: the relay's limit", 0},
     {"socket", OPTION_SOCKET, "PATH", 0, "The unix socket of its channel", 0},
     {"connects", OPTION_CONNECTS, NULL, 0, "The hypervisor listens there, the relay connects", 0},
+    {"gpu-id", OPTION_GPU_ID, "N", 0, "The GPU's number, as scan-gpus lists it", 0},
+    {"worker", OPTION_WORKER, "ADDRESS", 0, "Where the GPU's worker listens: HOST:PORT, PORT or a unix socket", 0},
+    {"max-vms", OPTION_VMS_MAX, "N", 0, "So many VMs may share the GPU (8)", 0},
+    {"gpu", OPTION_GPU, "sim", 0, "Look at the simulated GPUs", 0},
     {"yes", OPTION_YES, NULL, 0, "Do not ask", 0},
     {"prometheus", OPTION_PROMETHEUS, NULL, 0, "Metrics as Prometheus reads them", 0},
     {"state", OPTION_STATE, "FILE", 0, "The relay's state (DIVVY_RELAY_STATE, else " DIVVY_RELAY_STORE_PATH ")", 0},
@@ -66,12 +74,16 @@ static const struct part {
     {"show-rate-limits", divvy_cli_vm_list, "list the VMs with their limits"},
     {"list-pools", divvy_cli_vm_pools, "list the pools"},
     {"show-pool", divvy_cli_vm_pools, "show a pool: --pool-id"},
-    {"status", divvy_cli_vm_status, "pools, VMs and workers"},
+    {"status", divvy_cli_vm_status, "pools, GPUs, VMs and workers"},
     {"quarantine-vm", divvy_cli_vm_quarantine, "put a VM under quarantine"},
     {"clear-quarantine", divvy_cli_vm_clear, "lift it; the VM's faults are zero again"},
     {"show-metrics", divvy_cli_vm_metrics, "what was counted [--prometheus]"},
-    {"show-health", divvy_cli_vm_health, "whether the relay has workers"},
+    {"show-health", divvy_cli_vm_health, "whether there are workers, and how the GPUs are"},
     {"show-connections", divvy_cli_vm_connections, "connections of VMs"},
+    {"scan-gpus", divvy_cli_vm_scan_gpus, "list the GPUs of this host and of the pools"},
+    {"assign-gpu", divvy_cli_vm_assign_gpu, "put a GPU into a pool: --gpu-id --pool A|B|none"},
+    {"scan-vms", divvy_cli_vm_scan, "list the VMs that run on this host"},
+    {"set-hook", divvy_cli_vm_set_hook, "the program that stops and starts VMs, or none"},
     {"reload-config", divvy_cli_vm_reload, "have the relay read its state again"},
 };
 
@@ -106,6 +118,8 @@ static error_t argument_take(int key, char *value, struct argp_state *state) {
         {OPTION_RATE, &a->rate, NULL},         {OPTION_DEPTH, &a->depth, NULL},   {OPTION_SOCKET, &a->socket, NULL},
         {OPTION_JSON, NULL, &a->json},         {OPTION_YES, NULL, &a->yes},       {OPTION_CONNECTS, NULL, &a->connects},
         {OPTION_PROMETHEUS, NULL, &a->prometheus},
+        {OPTION_GPU, &a->gpu, NULL},           {OPTION_GPU_ID, &a->gpu_id, NULL}, {OPTION_WORKER, &a->worker, NULL},
+        {OPTION_VMS_MAX, &a->vms_max, NULL},
     };
 
     if (key == ARGP_KEY_ARG && state->arg_num == 0) {

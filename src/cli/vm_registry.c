@@ -4,8 +4,10 @@
 #include "cli/act.h"
 #include "cli/cli.h"
 #include "cli/vm.h"
+#include "cli/vm_hook.h"
 #include "core/parse.h"
 #include "remote/relay/admin.h"
+#include "remote/relay/ask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -162,10 +164,13 @@ static bool is_asked(const struct divvy_relay_store_vm *old, const struct divvy_
     return old->pool != new->pool || old->priority != new->priority || old->vm_id != new->vm_id;
 }
 
-static bool confirm(void) {
+static bool confirm(const char *name, bool restarts) {
     char line[16];
 
-    (void)fputs("Change it? The VM's own registers show it after its next start. [y/N] ", stdout);
+    if (restarts)
+        (void)printf("VM %s runs: it is stopped, and started again. Change it? [y/N] ", name);
+    else
+        (void)fputs("Change it? The VM's own registers show it after its next start. [y/N] ", stdout);
     (void)fflush(stdout);
     return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
@@ -185,6 +190,53 @@ static const char *option_missing(const char *what, const struct divvy_cli_vm_ar
     return NULL;
 }
 
+/* Writes the new values and tells the relay; around it the VM is stopped and started where that is wanted. The exit status. */
+static int change_do(const char *what, const struct divvy_cli_vm_arguments *a, struct divvy_relay_store *store,
+                     const struct divvy_cli_vm_hook *hook, bool restarts, const struct divvy_relay_store_vm *old,
+                     const struct divvy_relay_store_vm *new) {
+    struct divvy_error error = {0}, again = {0};
+    int status;
+
+    if (restarts && divvy_cli_vm_hook_stop(hook, old, &error) < 0) {
+        (void)divvy_error_prefix(&error, "nothing was changed");
+        return divvy_cli_vm_fail(what, &error);
+    }
+    if (divvy_relay_store_update(store, old->vm_id, new, &error) < 0) {
+        if (restarts && divvy_cli_vm_hook_start(hook, old, false, &again) < 0)
+            (void)fprintf(stderr, "divvy vm %s: the VM was stopped: %s\n", what, again.text);
+        return divvy_cli_vm_fail(what, &error);
+    }
+    status = divvy_cli_vm_push(what, a);
+    if (restarts && divvy_cli_vm_hook_start(hook, new, true, &error) < 0) {
+        (void)divvy_error_prefix(&error, "it is changed, and the VM is stopped");
+        return divvy_cli_vm_fail(what, &error);
+    }
+    return status;
+}
+
+/* Shows what changes, asks where it has to, does it. The exit status. */
+static int change(const char *what, const struct divvy_cli_vm_arguments *a, struct divvy_relay_store *store,
+                  const struct divvy_relay_store_vm *old, const struct divvy_relay_store_vm *new) {
+    struct divvy_cli_vm_hook hook = {""};
+    struct divvy_error error = {0};
+    int runs = 0;
+
+    if (!changes_show(old, new)) {
+        (void)printf("nothing changes\n");
+        return DIVVY_CLI_OK;
+    }
+    if (is_asked(old, new)) {
+        if (divvy_cli_vm_hook_read(store, &hook, &error) < 0 || (runs = divvy_cli_vm_hook_running(&hook, old, &error)) < 0)
+            return divvy_cli_vm_fail(what, &error);
+        if (!a->yes && !confirm(old->name, runs)) {
+            (void)printf("nothing was changed\n");
+            return DIVVY_CLI_OK;
+        }
+    }
+    (void)fflush(stdout);
+    return change_do(what, a, store, &hook, runs, old, new);
+}
+
 int divvy_cli_vm_update(const char *what, const struct divvy_cli_vm_arguments *a) {
     struct divvy_relay_store_vm old = {0}, new;
     struct divvy_relay_store *store;
@@ -202,13 +254,27 @@ int divvy_cli_vm_update(const char *what, const struct divvy_cli_vm_arguments *a
     new = old;
     if (status == DIVVY_CLI_OK && values_take(a, &new, &error) < 0)
         status = divvy_cli_vm_fail(what, &error);
-    if (status == DIVVY_CLI_OK && !changes_show(&old, &new))
-        (void)printf("nothing changes\n");
-    else if (status == DIVVY_CLI_OK && is_asked(&old, &new) && !a->yes && !confirm())
-        (void)printf("nothing was changed\n");
-    else if (status == DIVVY_CLI_OK)
-        status = divvy_relay_store_update(store, old.vm_id, &new, &error) < 0 ? divvy_cli_vm_fail(what, &error) :
-                                                                                divvy_cli_vm_push(what, a);
+    if (status == DIVVY_CLI_OK)
+        status = change(what, a, store, &old, &new);
+    divvy_relay_store_close(store);
+    return status;
+}
+
+int divvy_cli_vm_set_hook(const char *what, const struct divvy_cli_vm_arguments *a) {
+    struct divvy_relay_store *store;
+    struct divvy_error error = {0};
+    bool is_none = a->vm && strcmp(a->vm, "none") == 0;
+    int status;
+
+    if (!a->vm)
+        (void)divvy_error_set(&error, -EINVAL, "give the program's path, or none");
+    if (error.status < 0 || (!is_none && divvy_cli_vm_hook_check(a->vm, &error) < 0))
+        return divvy_cli_vm_fail(what, &error);
+    status = state_open(what, a, &store);
+    if (status != DIVVY_CLI_OK)
+        return status;
+    if (divvy_relay_store_setting_set(store, DIVVY_CLI_VM_HOOK_SETTING, is_none ? NULL : a->vm, &error) < 0)
+        status = divvy_cli_vm_fail(what, &error);
     divvy_relay_store_close(store);
     return status;
 }
@@ -246,7 +312,7 @@ static int quarantine(const char *what, const struct divvy_cli_vm_arguments *a, 
     divvy_relay_store_close(store);
     if (status != DIVVY_CLI_OK)
         return status;
-    status = divvy_cli_vm_ask(a->admin, quarantined ? DIVVY_RELAY_ADMIN_QUARANTINE : DIVVY_RELAY_ADMIN_UNQUARANTINE, vm.vm_id,
+    status = divvy_relay_ask(a->admin, quarantined ? DIVVY_RELAY_ADMIN_QUARANTINE : DIVVY_RELAY_ADMIN_UNQUARANTINE, vm.vm_id,
                               &text, &error);
     free(text);
     return status < 0 && status != -ENOTCONN ? divvy_cli_vm_fail(what, &error) : DIVVY_CLI_OK;
@@ -406,14 +472,4 @@ int divvy_cli_vm_pools(const char *what, const struct divvy_cli_vm_arguments *a)
     json_decref(vms);
     json_decref(pools);
     return status;
-}
-
-int divvy_cli_vm_status(const char *what, const struct divvy_cli_vm_arguments *a) {
-    int status = divvy_cli_vm_pools(what, a);
-
-    if (status != DIVVY_CLI_OK || a->json)
-        return status;
-    (void)putchar('\n');
-    (void)fflush(stdout);
-    return divvy_cli_vm_health(what, a);
 }

@@ -62,6 +62,8 @@ struct divvy_config {
     bool cluster; /* pods come from the API server of a cluster */
     char kubeconfig[DIVVY_CONFIG_TEXT_BYTES], pod_selector[DIVVY_CONFIG_TEXT_BYTES];
 
+    char relay_state[DIVVY_CONFIG_TEXT_BYTES], relay_admin[DIVVY_CONFIG_TEXT_BYTES], vm_sockets[DIVVY_CONFIG_TEXT_BYTES];
+
     bool single_node; /* workers come from a state file */
     char state_dir[DIVVY_CONFIG_TEXT_BYTES];
     char accelerator_lib[DIVVY_CONFIG_TEXT_BYTES], vendor[DIVVY_CONFIG_TEXT_BYTES];

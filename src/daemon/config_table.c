@@ -151,6 +151,13 @@ static const struct divvy_config_option table[] = {
     {"overcommit-compute", "single", DIVVY_CONFIG_PERMILLE, false, {NULL}, NULL, "PERCENT|none", "100%",
      "How much of a device's time may be given out to workers in all", IN(overcommit_compute_permille), 0, 100000, NULL},
 
+    {"relay-state", "vgpu", DIVVY_CONFIG_PATH, false, {"DIVVY_RELAY_STATE", NULL}, NULL, "FILE", "/var/lib/divvy/relay.db",
+     "State of the relay whose VMs /api/v1/vgpu is about", IN(relay_state), 0, 0, NULL},
+    {"relay-admin", "vgpu", DIVVY_CONFIG_PATH, false, {"DIVVY_RELAY_ADMIN", NULL}, NULL, "PATH", "/run/divvy/relay-admin.sock",
+     "Its socket for administration", IN(relay_admin), 0, 0, NULL},
+    {"vm-sockets", "vgpu", DIVVY_CONFIG_PATH, false, {NULL}, NULL, "DIR", "/run/divvy/vm",
+     "Folder of the sockets of VMs that an orchestrator registers", IN(vm_sockets), 0, 0, NULL},
+
     {"log-level", "log", DIVVY_CONFIG_WORD, true, {"DIVVY_LOG", "TF_LOG_LEVEL"}, NULL, "LEVEL", "info",
      "off, error, warn, info, debug or trace", IN(log_level), 0, 0, log_level_words},
     {"log-format", "log", DIVVY_CONFIG_WORD, true, {NULL}, NULL, "FORMAT", "auto",

@@ -124,6 +124,9 @@ static struct divvy_http_options http_options(const struct program *program) {
                                        .metrics_json = config->metrics_format == 1,
                                        .metrics_labels = config->metrics_labels,
                                        .pool = config->pool,
+                                       .vgpu = {.state = config->relay_state,
+                                                .admin = config->relay_admin,
+                                                .sockets = config->vm_sockets},
                                        .mig_lock_dir = config->mig_locks};
 }
 

@@ -39,3 +39,9 @@ if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND NOT DIVVY_SANITIZE
     set_tests_properties(integration/relay_load PROPERTIES LABELS integration TIMEOUT 300
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin")
 endif()
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvyd AND TARGET simgpu_nvml)
+    add_test(NAME integration/relay_agent
+        COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/agent.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_agent PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVYD=$<TARGET_FILE:divvyd>")
+endif()

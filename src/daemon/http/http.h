@@ -64,6 +64,13 @@ struct divvy_http_options {
         json_t *(*pods)(void *data); /* see divvy_cluster_pods */
     } cluster;
 
+    /* The relay of this host (docs/RELAY.md). Borrowed as long as the server lives. */
+    struct divvy_http_vgpu {
+        const char *state;   /* its state file; empty or NULL: there is no relay */
+        const char *admin;   /* its socket for administration */
+        const char *sockets; /* folder of VMs' sockets where an orchestrator names none; empty or NULL: such VMs have none */
+    } vgpu;
+
     const char *mig_kept; /* file that remembers allocations of MIG instances; NULL: they end with the daemon */
     const char *mig_lock_dir; /* folder of the lock files of MIG instances; empty: the MIG library's own */
     const char *mig_library;  /* NVML for MIG; empty: the system's */

@@ -51,6 +51,13 @@ const struct divvy_http_route divvy_http_routes[] = {
      true},
     {"GET", "/api/v1/gpu/devices/status", divvy_http_get_gpu_status, DIVVY_HTTP_FOR_READERS, "getGpuStatus", true},
     {"GET", "/api/v1/health", divvy_http_get_gpu_health, DIVVY_HTTP_FOR_ANYBODY, "getMigHealth", false},
+
+    {"GET", "/api/v1/vgpu/capacity", divvy_http_get_vgpu_capacity, DIVVY_HTTP_FOR_READERS, "getVgpuCapacity", true},
+    {"GET", "/api/v1/vgpu/assignments", divvy_http_get_vgpu_assignments, DIVVY_HTTP_FOR_ADMINS, "listVgpuAssignments", true},
+    {"POST", "/api/v1/vgpu/assignments", divvy_http_post_vgpu_assignment, DIVVY_HTTP_FOR_ADMINS, "createVgpuAssignment", true},
+    {"GET", "/api/v1/vgpu/assignments/{id}", divvy_http_get_vgpu_assignment, DIVVY_HTTP_FOR_ADMINS, "getVgpuAssignment", true},
+    {"DELETE", "/api/v1/vgpu/assignments/{id}", divvy_http_delete_vgpu_assignment, DIVVY_HTTP_FOR_ADMINS, "destroyVgpuAssignment", true},
+    {"GET", "/api/v1/vgpu/usage", divvy_http_get_vgpu_usage, DIVVY_HTTP_FOR_ADMINS, "getVgpuUsage", true},
 };
 
 const size_t divvy_http_route_count = sizeof divvy_http_routes / sizeof divvy_http_routes[0];

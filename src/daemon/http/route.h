@@ -80,6 +80,12 @@ int divvy_http_get_gpu_devices(struct divvy_http_request *request);
 int divvy_http_get_gpu_available(struct divvy_http_request *request);
 int divvy_http_get_gpu_utilization(struct divvy_http_request *request);
 int divvy_http_get_gpu_status(struct divvy_http_request *request);
+int divvy_http_get_vgpu_capacity(struct divvy_http_request *request);
+int divvy_http_get_vgpu_assignments(struct divvy_http_request *request);
+int divvy_http_post_vgpu_assignment(struct divvy_http_request *request);
+int divvy_http_get_vgpu_assignment(struct divvy_http_request *request);
+int divvy_http_delete_vgpu_assignment(struct divvy_http_request *request);
+int divvy_http_get_vgpu_usage(struct divvy_http_request *request);
 int divvy_http_get_gpu_health(struct divvy_http_request *request);
 
 #endif

@@ -213,6 +213,7 @@ int divvy_http_start(struct divvy_daemon *daemon, const struct divvy_http_option
     http->hide_others = options->hide_others;
     http->single = options->single;
     http->cluster = options->cluster;
+    http->vgpu = options->vgpu;
     http->work_last = &http->work_first;
     pthread_rwlock_init(&http->auth_lock, NULL);
     pthread_mutex_init(&http->link_lock, NULL);

@@ -51,6 +51,7 @@ struct divvy_http {
     bool hide_others, is_pod_aware;
     struct divvy_http_single single;
     struct divvy_http_cluster cluster;
+    struct divvy_http_vgpu vgpu;
     int64_t started_ns;
 
     struct divvy_http_listener listeners[DIVVY_HTTP_LISTENERS];

@@ -97,6 +97,8 @@ static int state_begin(struct program *program, struct divvy_error *error) {
 }
 
 static void serve(struct program *program) {
+    if (program->relay.worker_count == 0)
+        divvy_log_warn("there is no worker: give --worker, or assign a GPU with `divvy vm assign-gpu'");
     divvy_log_info("ready: %u workers", program->relay.worker_count);
     while (!program->ends) {
         if (divvy_core_clock_ns() >= program->relay.next_ns)

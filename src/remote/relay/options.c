@@ -9,11 +9,11 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: divvy-relay --worker ADDRESS [OPTION...]\n"
+    "Usage: divvy-relay [--worker ADDRESS] [OPTION...]\n"
     "Takes GPU work from virtual machines that have no GPU, lets it wait in fair\n"
     "queues, has it done by workers (divvy-worker) and brings the answers back.\n"
     "\n"
-    "Workers:\n"
+    "Workers (besides those of `divvy vm assign-gpu'):\n"
     "  --worker ADDRESS[=POOLS]  HOST:PORT, PORT or the path of a unix socket; POOLS\n"
     "                            is A, B or AB (default). May be given again\n"
     "  --parallel N              jobs that a worker is given at a time (1)\n"
@@ -231,7 +231,7 @@ int divvy_relay_options_parse(int argc, char **argv, struct divvy_relay_options 
     }
     if (optind < argc)
         return divvy_error_set(error, -EINVAL, "'%.60s' is no option (`divvy-relay --help' explains)", argv[optind]);
-    if (o->worker_count == 0)
+    if (o->worker_count == 0 && o->state && !o->state[0])
         return divvy_error_set(error, -EINVAL, "no worker: give --worker ADDRESS");
     if (o->settings.vmq.age_medium_ns < o->settings.vmq.age_low_ns)
         return divvy_error_set(error, -EINVAL, "--age-medium must not be less than --age-low");

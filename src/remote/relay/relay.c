@@ -171,12 +171,33 @@ int divvy_relay_worker_add(struct divvy_relay *relay, const char *endpoint, cons
         return divvy_error_set(error, -ENOSPC, "more than %u workers", DIVVY_RELAY_WORKERS_MAX);
     if (divvy_relay_endpoint_parse(endpoint, &worker.endpoint, error) < 0)
         return divvy_error_prefix(error, "worker");
+    worker.given_pools = worker.pools;
     relay->workers[relay->worker_count++] = worker;
     return 0;
 }
 
+int divvy_relay_worker_set(struct divvy_relay *relay, const char *endpoint, uint32_t pools, struct divvy_error *error) {
+    struct divvy_relay_worker worker = {.pools = pools};
+    uint32_t i = 0;
+
+    while (i < relay->worker_count && strcmp(relay->workers[i].endpoint.text, endpoint) != 0)
+        i++;
+    if (i == DIVVY_RELAY_WORKERS_MAX)
+        return divvy_error_set(error, -ENOSPC, "more than %u workers since the relay began", DIVVY_RELAY_WORKERS_MAX);
+    if (i == relay->worker_count) {
+        if (divvy_relay_endpoint_parse(endpoint, &worker.endpoint, error) < 0)
+            return divvy_error_prefix(error, "worker");
+        relay->workers[relay->worker_count++] = worker;
+    }
+    if (relay->workers[i].pools != pools)
+        divvy_log_info("worker %s serves %s", endpoint, pools == 3 ? "pools A and B" : pools == 2 ? "pool B" : pools == 1 ? "pool A" : "no pool any more");
+    relay->workers[i].pools = pools;
+    divvy_loop_queue(&relay->loop, &relay->schedule);
+    return 0;
+}
+
 static bool worker_serves(const struct divvy_relay *relay, const struct divvy_relay_worker *worker, uint32_t pool) {
-    return relay->settings.vmq.single_queue || (worker->pools & (1u << pool));
+    return worker->pools & (relay->settings.vmq.single_queue ? UINT32_MAX : 1u << pool);
 }
 
 struct divvy_relay_worker *divvy_relay_worker_choose(struct divvy_relay_vm *vm) {
@@ -220,7 +241,7 @@ static void schedule_run(struct divvy_later *later) {
     for (uint32_t i = 0; i < relay->worker_count; i++) {
         struct divvy_relay_worker *worker = &relay->workers[i];
 
-        if (worker->down_until_ns > now_ns)
+        if (worker->down_until_ns > now_ns || worker->pools == 0)
             continue;
         up |= relay->settings.vmq.single_queue ? UINT32_MAX : worker->pools;
         while (worker->running < relay->settings.parallel && worker->down_until_ns <= now_ns &&

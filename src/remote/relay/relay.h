@@ -24,7 +24,7 @@
 
 #define DIVVY_RELAY_VMS_MAX      256u
 #define DIVVY_RELAY_JOBS_MAX     16384u
-#define DIVVY_RELAY_WORKERS_MAX  16u
+#define DIVVY_RELAY_WORKERS_MAX  64u
 #define DIVVY_RELAY_CHANNELS_MAX 32u /* connections of one VM */
 #define DIVVY_RELAY_NAME_BYTES   64u
 #define DIVVY_RELAY_PATH_BYTES   108u /* sun_path */
@@ -88,7 +88,8 @@ struct divvy_relay_vm {
 
 struct divvy_relay_worker {
     struct divvy_relay_endpoint endpoint;
-    uint32_t pools; /* bit 0: pool A */
+    uint32_t pools; /* bit 0: pool A; 0: it is not given jobs any more */
+    uint32_t given_pools; /* of the command line: these count where no GPU of the state has this worker */
     uint32_t running;
     uint64_t down_until_ns; /* 0: nothing known against it */
     bool told_down;
@@ -132,6 +133,11 @@ void divvy_relay_done(struct divvy_relay *relay);
 
 /* `pools`: "A", "B" or "AB". 0, -EINVAL, -ENOSPC or what resolving gave. */
 int divvy_relay_worker_add(struct divvy_relay *relay, const char *endpoint, const char *pools, struct divvy_error *error);
+/*
+ * The pools (bits) of a worker from here on, which is added where it is not known. Its place is kept when it has no pools any more. 0,
+ * -ENOSPC or what resolving gave.
+ */
+int divvy_relay_worker_set(struct divvy_relay *relay, const char *endpoint, uint32_t pools, struct divvy_error *error);
 
 /* Adds a VM and opens its socket. 0; -EEXIST: its number or name is taken; -ENOSPC; or a negative errno of the socket. */
 int divvy_relay_vm_add(struct divvy_relay *relay, const struct divvy_relay_vm_config *config, struct divvy_relay_vm **ret_vm,

@@ -49,6 +49,36 @@ static int vm_take(const struct divvy_relay_store_vm *stored, void *data) {
     return 0;
 }
 
+/* Workers serve the pools of the GPUs that they have; those that no GPU names, the pools of the command line. */
+static int workers_load(struct divvy_relay *relay, struct divvy_error *error) {
+    static struct divvy_relay_store_gpu gpus[DIVVY_RELAY_STORE_GPUS_MAX];
+    uint32_t pools[DIVVY_RELAY_WORKERS_MAX] = {0};
+    size_t count;
+    int status = divvy_relay_store_gpus(relay->store, gpus, &count, error), last = 0;
+
+    if (status < 0)
+        return status;
+    for (size_t g = 0; g < count; g++) {
+        uint32_t all = 0;
+
+        if (!gpus[g].worker[0])
+            continue;
+        for (size_t other = 0; other < count; other++)
+            all |= strcmp(gpus[other].worker, gpus[g].worker) == 0 ? 1u << (gpus[other].pool - 'A') : 0;
+        status = divvy_relay_worker_set(relay, gpus[g].worker, all, error);
+        if (status < 0) {
+            divvy_log_error("GPU %u: %s", gpus[g].gpu_id, error->text);
+            last = status;
+        }
+        for (uint32_t i = 0; i < relay->worker_count; i++)
+            pools[i] |= strcmp(relay->workers[i].endpoint.text, gpus[g].worker) == 0 ? all : 0;
+    }
+    for (uint32_t i = 0; i < relay->worker_count; i++)
+        if (pools[i] == 0)
+            (void)divvy_relay_worker_set(relay, relay->workers[i].endpoint.text, relay->workers[i].given_pools, error);
+    return last;
+}
+
 int divvy_relay_state_load(struct divvy_relay *relay, struct divvy_error *error) {
     struct reading reading = {.relay = relay};
     int status;
@@ -61,6 +91,10 @@ int divvy_relay_state_load(struct divvy_relay *relay, struct divvy_error *error)
             divvy_relay_vm_remove(&relay->vms[i]);
     if (status < 0)
         divvy_log_error("%s", reading.first.text);
+    else if (reading.first.status == 0)
+        (void)workers_load(relay, &reading.first);
+    else
+        (void)workers_load(relay, &(struct divvy_error){0});
     if (reading.first.status < 0)
         return divvy_error_set(error, reading.first.status, "%s", reading.first.text);
     return 0;

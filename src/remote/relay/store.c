@@ -1,16 +1,11 @@
 /* Pools and VMs in SQLite: see store.h. */
-#include "remote/relay/store.h"
+#include "remote/relay/store_inside.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-struct divvy_relay_store {
-    sqlite3 *db;
-};
 
 /* The ranges stand here too, so that nobody who writes the file by hand gives the relay what it cannot use. */
 static const char schema[] =
@@ -26,13 +21,18 @@ static const char schema[] =
     " max_queue_depth INTEGER NOT NULL DEFAULT 0 CHECK (max_queue_depth BETWEEN 0 AND 16384),"
     " quarantined INTEGER NOT NULL DEFAULT 0, error_count INTEGER NOT NULL DEFAULT 0 CHECK (error_count BETWEEN 0 AND 1000000000),"
     " socket TEXT NOT NULL DEFAULT '', connects INTEGER NOT NULL DEFAULT 0,"
-    " created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
+    " created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);"
+    "CREATE TABLE IF NOT EXISTS gpus (gpu_id INTEGER PRIMARY KEY CHECK (gpu_id BETWEEN 0 AND 63), uuid TEXT NOT NULL DEFAULT '',"
+    " gpu_name TEXT NOT NULL DEFAULT '', pool_id TEXT NOT NULL REFERENCES pools (pool_id), worker TEXT NOT NULL DEFAULT '',"
+    " max_vms INTEGER NOT NULL DEFAULT 8 CHECK (max_vms BETWEEN 0 AND 256),"
+    " created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);"
+    "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);";
 
 #define COLUMNS                                                                                                                  \
     "vm_id, vm_uuid, vm_name, pool_id, priority, weight, max_jobs_per_sec, max_queue_depth, quarantined, error_count, socket, "  \
     "connects, created_at, updated_at"
 
-static int failed(struct divvy_relay_store *store, const char *what, struct divvy_error *error) {
+int divvy_relay_store_failed(struct divvy_relay_store *store, const char *what, struct divvy_error *error) {
     int code = sqlite3_errcode(store->db);
 
     return divvy_error_set(error,
@@ -72,7 +72,7 @@ void divvy_relay_store_close(struct divvy_relay_store *store) {
     free(store);
 }
 
-static void text_take(sqlite3_stmt *row, int column, char *ret_text, size_t size) {
+void divvy_relay_store_text(sqlite3_stmt *row, int column, char *ret_text, size_t size) {
     const unsigned char *text = sqlite3_column_text(row, column);
 
     (void)snprintf(ret_text, size, "%s", text ? (const char *)text : "");
@@ -89,13 +89,13 @@ static void row_read(sqlite3_stmt *row, struct divvy_relay_store_vm *vm) {
                                         .quarantined = sqlite3_column_int(row, 8) != 0,
                                         .error_count = (uint32_t)sqlite3_column_int64(row, 9),
                                         .connects = sqlite3_column_int(row, 11) != 0};
-    text_take(row, 1, vm->uuid, sizeof vm->uuid);
-    text_take(row, 2, vm->name, sizeof vm->name);
-    text_take(row, 3, pool, sizeof pool);
+    divvy_relay_store_text(row, 1, vm->uuid, sizeof vm->uuid);
+    divvy_relay_store_text(row, 2, vm->name, sizeof vm->name);
+    divvy_relay_store_text(row, 3, pool, sizeof pool);
     vm->pool = pool[0];
-    text_take(row, 10, vm->socket, sizeof vm->socket);
-    text_take(row, 12, vm->created_at, sizeof vm->created_at);
-    text_take(row, 13, vm->updated_at, sizeof vm->updated_at);
+    divvy_relay_store_text(row, 10, vm->socket, sizeof vm->socket);
+    divvy_relay_store_text(row, 12, vm->created_at, sizeof vm->created_at);
+    divvy_relay_store_text(row, 13, vm->updated_at, sizeof vm->updated_at);
 }
 
 int divvy_relay_store_each(struct divvy_relay_store *store, int (*each)(const struct divvy_relay_store_vm *vm, void *data), void *data,
@@ -105,27 +105,29 @@ int divvy_relay_store_each(struct divvy_relay_store *store, int (*each)(const st
     int status = 0, step;
 
     if (sqlite3_prepare_v2(store->db, "SELECT " COLUMNS " FROM vms ORDER BY vm_id", -1, &row, NULL) != SQLITE_OK)
-        return failed(store, "the state", error);
+        return divvy_relay_store_failed(store, "the state", error);
     while ((step = sqlite3_step(row)) == SQLITE_ROW && status == 0) {
         row_read(row, &vm);
         status = each(&vm, data);
     }
     if (status == 0 && step != SQLITE_DONE)
-        status = failed(store, "the state", error);
+        status = divvy_relay_store_failed(store, "the state", error);
     (void)sqlite3_finalize(row);
     return status;
 }
 
-int divvy_relay_store_find(struct divvy_relay_store *store, const char *key, struct divvy_relay_store_vm *ret_vm,
-                           struct divvy_error *error) {
+/* by_id: the key is a number and nothing else counts. */
+static int vm_by_key(struct divvy_relay_store *store, const char *key, bool by_id, struct divvy_relay_store_vm *ret_vm,
+                     struct divvy_error *error) {
     sqlite3_stmt *row;
     int step;
 
     if (sqlite3_prepare_v2(store->db,
-                           "SELECT " COLUMNS " FROM vms WHERE vm_uuid = ?1 COLLATE NOCASE OR vm_name = ?1 OR CAST(vm_id AS TEXT) = ?1"
-                           " ORDER BY vm_name = ?1 DESC LIMIT 1",
+                           by_id ? "SELECT " COLUMNS " FROM vms WHERE vm_id = CAST(?1 AS INTEGER)" :
+                                   "SELECT " COLUMNS " FROM vms WHERE vm_uuid = ?1 COLLATE NOCASE OR vm_name = ?1 OR"
+                                   " CAST(vm_id AS TEXT) = ?1 ORDER BY vm_name = ?1 DESC LIMIT 1",
                            -1, &row, NULL) != SQLITE_OK)
-        return failed(store, "the state", error);
+        return divvy_relay_store_failed(store, "the state", error);
     (void)sqlite3_bind_text(row, 1, key, -1, SQLITE_STATIC);
     step = sqlite3_step(row);
     if (step == SQLITE_ROW)
@@ -134,7 +136,12 @@ int divvy_relay_store_find(struct divvy_relay_store *store, const char *key, str
     if (step == SQLITE_ROW)
         return 0;
     return step == SQLITE_DONE ? divvy_error_set(error, -ENOENT, "no VM is registered as '%.60s'", key) :
-                                 failed(store, "the state", error);
+                                 divvy_relay_store_failed(store, "the state", error);
+}
+
+int divvy_relay_store_find(struct divvy_relay_store *store, const char *key, struct divvy_relay_store_vm *ret_vm,
+                           struct divvy_error *error) {
+    return vm_by_key(store, key, false, ret_vm, error);
 }
 
 static bool is_uuid(const char *text) {
@@ -174,7 +181,7 @@ static int vm_write(struct divvy_relay_store *store, const char *statement, cons
     int step;
 
     if (sqlite3_prepare_v2(store->db, statement, -1, &row, NULL) != SQLITE_OK)
-        return failed(store, "the state", error);
+        return divvy_relay_store_failed(store, "the state", error);
     (void)sqlite3_bind_int64(row, 1, vm->vm_id);
     if (vm->uuid[0])
         (void)sqlite3_bind_text(row, 2, vm->uuid, -1, SQLITE_STATIC);
@@ -191,7 +198,7 @@ static int vm_write(struct divvy_relay_store *store, const char *statement, cons
     (void)sqlite3_bind_int64(row, 13, number);
     step = sqlite3_step(row);
     if (step != SQLITE_DONE)
-        (void)failed(store, "the state", error);
+        (void)divvy_relay_store_failed(store, "the state", error);
     (void)sqlite3_finalize(row);
     if (step == SQLITE_DONE)
         return sqlite3_changes(store->db);
@@ -200,8 +207,33 @@ static int vm_write(struct divvy_relay_store *store, const char *statement, cons
     return error ? error->status : -EIO;
 }
 
-int divvy_relay_store_add(struct divvy_relay_store *store, struct divvy_relay_store_vm *vm, struct divvy_error *error) {
-    int status = divvy_relay_store_check(vm, error);
+/* Whether the pool's GPUs take one more VM: 0, or -EDQUOT. A pool without GPUs has no limit. */
+static int room_check(struct divvy_relay_store *store, char pool, struct divvy_error *error) {
+    struct divvy_relay_store_capacity capacity[DIVVY_RELAY_STORE_POOLS];
+    const struct divvy_relay_store_capacity *c = &capacity[pool - 'A'];
+    int status = divvy_relay_store_capacity(store, capacity, error);
+
+    if (status == 0 && c->gpus > 0 && c->used >= c->total)
+        return divvy_error_set(error, -EDQUOT, "pool %c is full: its GPUs take %u VMs", pool, c->total);
+    return status;
+}
+
+/* What is checked and what is written happen as one. */
+static int begin(struct divvy_relay_store *store, struct divvy_error *error) {
+    return sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? 0 : divvy_relay_store_failed(store, "the state", error);
+}
+
+static int end(struct divvy_relay_store *store, int status, struct divvy_error *error) {
+    if (status >= 0 && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+        return status;
+    if (status >= 0)
+        status = divvy_relay_store_failed(store, "the state", error);
+    (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    return status;
+}
+
+static int vm_insert(struct divvy_relay_store *store, struct divvy_relay_store_vm *vm, struct divvy_error *error) {
+    int status = room_check(store, vm->pool, error);
 
     if (status < 0)
         return status;
@@ -217,17 +249,37 @@ int divvy_relay_store_add(struct divvy_relay_store *store, struct divvy_relay_st
     return 0;
 }
 
-int divvy_relay_store_update(struct divvy_relay_store *store, uint32_t vm_id, const struct divvy_relay_store_vm *vm,
-                             struct divvy_error *error) {
+int divvy_relay_store_add(struct divvy_relay_store *store, struct divvy_relay_store_vm *vm, struct divvy_error *error) {
     int status = divvy_relay_store_check(vm, error);
 
+    if (status == 0)
+        status = begin(store, error);
     if (status < 0)
         return status;
-    status = vm_write(store,
+    status = vm_insert(store, vm, error);
+    return end(store, status, error);
+}
+
+int divvy_relay_store_update(struct divvy_relay_store *store, uint32_t vm_id, const struct divvy_relay_store_vm *vm,
+                             struct divvy_error *error) {
+    struct divvy_relay_store_vm old;
+    char key[16];
+    int status = divvy_relay_store_check(vm, error);
+
+    if (status == 0)
+        status = begin(store, error);
+    if (status < 0)
+        return status;
+    (void)snprintf(key, sizeof key, "%u", vm_id);
+    if (vm_by_key(store, key, true, &old, error) == 0 && old.pool != vm->pool)
+        status = room_check(store, vm->pool, error);
+    if (status == 0)
+        status = vm_write(store,
                       "UPDATE vms SET vm_id = ?1, vm_uuid = ?2, vm_name = ?3, pool_id = ?4, priority = ?5, weight = ?6,"
                       " max_jobs_per_sec = ?7, max_queue_depth = ?8, quarantined = ?9, error_count = ?10, socket = ?11, connects = ?12,"
                       " updated_at = CURRENT_TIMESTAMP WHERE vm_id = ?13",
                       vm, vm_id, error);
+    status = end(store, status, error);
     if (status < 0)
         return status;
     return status > 0 ? 0 : divvy_error_set(error, -ENOENT, "no VM is registered with id %u", vm_id);

@@ -68,7 +68,8 @@ class Daemon:
         self.child = None
         self.words = ["--gpu", "sim", "--socket", self.socket, "--base", str(self.folder / "tenants"), "--listen", "127.0.0.1:0",
                       "--token-file", str(self.tokens), "--tls-key", str(self.key), "--tls-cert", str(self.cert),
-                      "--shm-base", str(self.folder / "shm"), "--mig-locks", str(self.folder / "locks"), "--jwt-key-file", str(public), "--metrics-output-path", str(self.metrics), "--metrics-interval", "1s"]
+                      "--shm-base", str(self.folder / "shm"), "--mig-locks", str(self.folder / "locks"),
+                      "--relay-state", str(self.folder / "relay.db"), "--jwt-key-file", str(public), "--metrics-output-path", str(self.metrics), "--metrics-interval", "1s"]
 
     def __enter__(self):
         environment = {**os.environ, "DIVVY_SIM_DIR": str(self.folder / "sim"), "HOME": str(self.folder),

@@ -3,12 +3,13 @@
  *   fake_server --routes                      the table: method, path, right and operation of each
  *   fake_server --metrics                     the names of all metrics
  *   fake_server SOCKET [NAME=VALUE...]        serves until standard input ends; prints "ready PORT"
- * Names: listen, token_file, jwt_key_file, jwt_unverified, snapshot, tenants, timeout, mig_library, mig_locks.
+ * Names: listen, token_file, jwt_key_file, jwt_unverified, snapshot, tenants, timeout, mig_library, mig_locks, relay_state (made, with a GPU in pool A).
  */
 #include "daemon/http/metrics.h"
 #include "daemon/http/route.h"
 #include "daemon/http/server.h"
 #include "fake_state.h"
+#include "remote/relay/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,19 @@ static int print_tables(const char *which) {
     return 0;
 }
 
+/* A relay's state with a GPU of which nothing is taken. */
+static int relay_make(const char *path, struct divvy_error *error) {
+    const struct divvy_relay_store_gpu gpu = {.pool = 'A', .vms_max = 4, .name = "H100"};
+    struct divvy_relay_store *store;
+    int status = divvy_relay_store_open(path, 1000, &store, error);
+
+    if (status < 0)
+        return status;
+    status = divvy_relay_store_gpu_set(store, &gpu, error);
+    divvy_relay_store_close(store);
+    return status;
+}
+
 int main(int argc, char **argv) {
     const char *timeout = value_of(argc, argv, "timeout"), *tenants = value_of(argc, argv, "tenants");
     struct divvy_http_options options = {.socket_mode = 0666, .socket_fd = -1};
@@ -57,6 +71,12 @@ int main(int argc, char **argv) {
     options.connections_per_peer = 4096;
     options.connections_max = 4096;
     options.request_timeout_s = timeout ? (uint32_t)atoi(timeout) : 0;
+    options.vgpu.state = value_of(argc, argv, "relay_state");
+    options.vgpu.admin = "/nonexistent/admin";
+    if (options.vgpu.state && relay_make(options.vgpu.state, &error) < 0) {
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
     state = fake_new();
     fake_can_snapshot(state, value_of(argc, argv, "snapshot") != NULL);
     fake_tenant_add(state, "prod/web-0/main", "prod", "web-0", "main", DIVVY_NODE_QOS_HIGH, 0, 4242, 1 << 30);

@@ -75,7 +75,7 @@ def examples_check(document):
 def order(entry):
     """Tenants and allocations are made before they are looked at, and removed at the end."""
     method, path, _ = entry
-    made = 0 if path in ("/api/v1/tenants", "/api/v1/gpu/allocate") and method == "POST" else 1
+    made = 0 if path in ("/api/v1/tenants", "/api/v1/gpu/allocate", "/api/v1/vgpu/assignments") and method == "POST" else 1
     last = 1 if method == "DELETE" else 0
     return last, made
 

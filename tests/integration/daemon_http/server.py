@@ -27,6 +27,7 @@ class FakeServer:
         self.folder = tempfile.TemporaryDirectory(prefix="divvy-http-")
         self.socket = os.path.join(self.folder.name, "socket")
         options.setdefault("mig_locks", os.path.join(self.folder.name, "locks"))
+        options.setdefault("relay_state", os.path.join(self.folder.name, "relay.db"))
         if "FAKE_MIG_NVML" in os.environ:
             options.setdefault("mig_library", os.environ["FAKE_MIG_NVML"])
         words = [f"{name}={value}" for name, value in options.items()]

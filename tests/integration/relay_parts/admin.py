@@ -5,6 +5,7 @@ import re
 import socket
 import struct
 import subprocess
+import sys
 
 
 from play import LIMIT_S, Lines, Relay, Worker, check, connect, equal, run, wait
@@ -124,10 +125,118 @@ def metrics_add_up(program, folder):
         elif not line.startswith("#"):
             check(re.split(r"[{ ]", line)[0] in names, "declared first: " + line)
     check('vgpu_vm_jobs_total{vm_id="1",name="one"} 10' in text and "vgpu_jobs_total 20" in text, text)
-    check("no NVML" in node.vm("show-health"), "health without NVML says so")
+    health = json.loads(node.vm("show-health", "--json"))
+    check(health["gpus"] or "NVML" in health["gpu"], "health without NVML says so: %s" % health)
     node.worker.close()
     client.add([1], [1])
     equal(json.loads(node.vm("show-health", "--json"))["healthy"], False, "health without a worker")
+    node.relay.stop()
+
+
+HOOK = """#!/bin/sh
+# A VM is a file. What is asked is written down.
+echo "$@" >> {0}/calls
+case $1 in
+running) test -e {0}/up-$2 ;;
+stop) test -e {0}/deaf || rm -f {0}/up-$2 ;;
+kill) test -e {0}/undead || rm -f {0}/up-$2 ;;
+update) : ;;
+start) test ! -e {0}/broken || {{ echo "no memory for $2" >&2; exit 3; }}; : > {0}/up-$2 ;;
+esac
+"""
+
+
+def hook_around_changes(program, folder):
+    node = Node(program, folder)
+    node.vm("register-vm", "--vm-name", "one", "--socket", folder + "/one")
+    with open(folder + "/hook", "w", encoding="ascii") as hook:
+        hook.write(HOOK.format(folder))
+    os.chmod(folder + "/hook", 0o777)
+    for bad, status in ((folder + "/hook", 1), ("hook", 2), (folder + "/nothing", 1), (folder, 2)):
+        node.vm("set-hook", bad, status=status)
+    os.chmod(folder + "/hook", 0o700)
+    node.vm("set-hook", folder + "/hook")
+
+    def touch(name):
+        open(folder + "/" + name, "w", encoding="ascii").close()
+
+    def calls():
+        with open(folder + "/calls", encoding="ascii") as lines:
+            words = [line.split() for line in lines]
+        os.unlink(folder + "/calls")
+        return words
+
+    node.vm("set-pool", "one", "--pool", "B", "--yes")
+    equal([c[0] for c in calls()], ["running"], "a VM that does not run is left alone")
+    touch("up-one")
+    check("stopped" in node.vm("set-pool", "one", "--pool", "A", answer="n\n"), "told before")
+    equal([c[0] for c in calls()], ["running"], "after no")
+    check(os.path.exists(folder + "/up-one") and node.shown("one")["pool"] == "B", "no changes nothing")
+    check("pool: B -> A" in node.vm("set-pool", "one", "--pool", "A", answer="y\n"), "old and new")
+    done = calls()
+    equal([c[0] for c in done], ["running", "stop", "running", "update", "start"], "stop, update, start")
+    equal(done[-1], ["start", "one", "-", "1", "A", "medium", folder + "/one"], "the new values")
+    touch("deaf")
+    node.vm("set-priority", "one", "--priority", "high", "--yes")
+    check("kill" in [c[0] for c in calls()], "one that does not listen is ended")
+    touch("undead")
+    node.vm("set-priority", "one", "--priority", "low", "--yes", status=1)
+    check("start" not in [c[0] for c in calls()], "one that cannot be ended")
+    equal(node.shown("one")["priority"], "high", "nothing was changed")
+    os.unlink(folder + "/deaf")
+    touch("broken")
+    done = subprocess.run([DIVVY, "vm", "set-vm-id", "one", "--vm-id", "9", "--yes"], capture_output=True, text=True, env=node.environment,
+                          timeout=LIMIT_S, check=False)
+    check(done.returncode == 1 and "no memory for one" in done.stderr and "stopped" in done.stderr, done.stderr)
+    equal(node.shown("one")["vm_id"], 9, "changed all the same, and said so")
+    node.vm("set-hook", "none")
+    os.unlink(folder + "/calls")
+    node.vm("set-pool", "one", "--pool", "B", "--yes")
+    check(not os.path.exists(folder + "/calls"), "no hook any more")
+    node.relay.stop()
+
+
+def machines_that_run(program, folder):
+    node = Node(program, folder)
+    uuid, token = "3430F778-1111-2222-3333-%012d" % os.getpid(), "divvy-test-%d" % os.getpid()
+    node.vm("register-vm", "--vm-name", token + "-a", "--vm-uuid", uuid)
+    nap = ["-c", "import sys; sys.stdin.read()"]
+    words = [["-name", "guest=%s-x,debug-threads=on" % token, "-uuid", uuid], ["-name", token + "-b"], ["-name", "\033[2J" + token],
+             ["-m", "512"]]
+    children = [subprocess.Popen(["/usr/bin/qemu-system-x86_64"] + nap + more, executable=sys.executable, stdin=subprocess.PIPE)
+                for more in words]
+    try:
+        def seen():
+            return [vm for vm in json.loads(node.vm("scan-vms", "--json"))["vms"] if token in vm["name"]]
+
+        wait(lambda: len(seen()) == 3, "the processes")
+        found = {vm["name"]: vm for vm in seen()}
+        equal((found[token + "-x"]["vm_id"], found[token + "-x"]["uuid"]), (1, uuid.lower()), "known by its UUID")
+        equal(found[token + "-b"]["vm_id"], None, "not registered")
+        check("\033" not in node.vm("scan-vms"), "no escape codes on a terminal")
+        status = json.loads(node.vm("status", "--json"))
+        equal(sorted(vm["name"] for vm in status["unregistered"] if token in vm["name"]), sorted([token + "-b", "?[2J".replace("[", "?") + token]),
+              "unregistered in status")
+    finally:
+        for child in children:
+            child.stdin.close()
+            child.wait(LIMIT_S)
+        node.relay.stop()
+
+
+def gpus_of_this_host(program, folder):
+    """Needs the simulated GPU. Hot and broken GPUs are in the unit tests of the rule."""
+    node = Node(program, folder)
+    node.environment.update(DIVVY_SIM_DIR=folder + "/sim")
+    gpus = json.loads(node.vm("scan-gpus", "--gpu", "sim", "--json"))["gpus"]
+    check(gpus and gpus[0]["gpu_id"] == 0 and "pool" not in gpus[0] and gpus[0]["needs_reset"] is False, "found: %s" % gpus)
+    check(0 < gpus[0]["temperature_c"] < 95 and gpus[0]["uncorrected_errors"] == 0, "figures: %s" % gpus)
+    node.vm("assign-gpu", "--gpu", "sim", "--gpu-id", "0", "--pool", "A", "--worker", folder + "/worker")
+    node.vm("assign-gpu", "--gpu-id", "7", "--pool", "B", "--worker", "127.0.0.1:1")
+    found = json.loads(node.vm("scan-gpus", "--gpu", "sim", "--json"))["gpus"]
+    equal([(g["gpu_id"], g["pool"], g["max_vms"]) for g in found if "pool" in g], [(0, "A", 8), (7, "B", 8)], "assigned")
+    equal(found[0]["uuid"], gpus[0]["uuid"], "its UUID")
+    equal(json.loads(node.vm("show-health", "--gpu", "sim", "--json"))["gpus"][0]["needs_reset"], False, "health")
     node.relay.stop()
 
 
@@ -156,4 +265,5 @@ def hostile_administration(program, folder):
 
 
 if __name__ == "__main__":
-    run([registered_and_live, quarantine_survives, metrics_add_up, hostile_administration])
+    run([registered_and_live, quarantine_survives, metrics_add_up, hook_around_changes, machines_that_run, gpus_of_this_host,
+         hostile_administration])
