@@ -28,6 +28,8 @@ struct divvy_client;
 /*
  * Connects and shakes hands. `address`: "unix:PATH" or a path with a slash; "HOST:PORT" or "tcp:HOST:PORT" with a numeric host
  * ("[::1]:5000" for IPv6) or localhost; "serial:PATH" for a character device, as a virtio-serial port;
+ * "shm:FILE,STREAM" for memory shared with a relay and the unix socket or character device beside it (without STREAM: FILE.sock),
+ * and "shm:" in a VM for its ivshmem device and virtio-serial port;
  * "xenstore" or "xenstore:PATH" for the XenStore of a Xen guest (without PATH: $XENSTORED_PATH, else /dev/xen/xenbus), which
  * carries divvy_client_job alone: other calls return -EOPNOTSUPP, and a request longer than 486,400 bytes is answered by error 2.
  * No answer is waited for longer than timeout_ms (0: without end), here and later. *ret_client is to be closed. -EINVAL: the

@@ -9,6 +9,16 @@ if(PYTHON3 AND TARGET divvy-relay)
     endif()
 endif()
 if(PYTHON3 AND TARGET divvy-relay)
+    add_test(NAME integration/relay_ring COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/ring.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_ring PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND TARGET divvy-client AND NOT DIVVY_SANITIZE)
+    add_test(NAME integration/relay_ring_frames
+        COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/ring.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_ring_frames PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin")
+endif()
+if(PYTHON3 AND TARGET divvy-relay)
     add_test(NAME integration/relay_admin
         COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/admin.py $<TARGET_FILE:divvy-relay>)
     set_tests_properties(integration/relay_admin PROPERTIES LABELS integration TIMEOUT 300

@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -96,13 +98,49 @@ static int serial_open(const char *path) {
     return fd;
 }
 
-int divvy_client_stream_connect(const char *address, uint32_t timeout_ms, bool *ret_is_socket) {
-    *ret_is_socket = strncmp(address, "serial:", 7) != 0;
-    if (!*ret_is_socket)
-        return serial_open(address + 7);
-    if (strncmp(address, "unix:", 5) == 0)
-        return unix_connect(address + 5, timeout_ms);
-    if (strncmp(address, "tcp:", 4) == 0)
-        return tcp_connect(address + 4, timeout_ms);
-    return strchr(address, '/') ? unix_connect(address, timeout_ms) : tcp_connect(address, timeout_ms);
+/* "FILE,STREAM", either of which may be missing: in a VM both are looked for, else the stream is FILE.sock. */
+static int ring_connect(struct divvy_client *client, const char *text) {
+    const char *comma = strrchr(text, ',');
+    size_t length = comma ? (size_t)(comma - text) : strlen(text);
+    char file[256], stream[256];
+    struct stat found;
+    bool is_found = length == 0;
+    int status = 0;
+
+    if (length + sizeof ".sock" > sizeof file || (comma && (!comma[1] || strlen(comma + 1) >= sizeof stream)))
+        return -EINVAL;
+    memcpy(file, text, length);
+    file[length] = '\0';
+    if (is_found)
+        status = divvy_client_ring_device_find(file, sizeof file);
+    if (status == 0 && comma)
+        memcpy(stream, comma + 1, strlen(comma + 1) + 1);
+    else if (status == 0 && (is_found || strncmp(file, "/sys/", 5) == 0))
+        status = divvy_client_ring_port_find(stream, sizeof stream);
+    else if (status == 0)
+        (void)snprintf(stream, sizeof stream, "%.250s.sock", file);
+    if (status < 0)
+        return status;
+    client->is_socket = stat(stream, &found) == 0 && S_ISSOCK(found.st_mode);
+    client->fd = client->is_socket ? unix_connect(stream, client->timeout_ms) : serial_open(stream);
+    if (client->fd < 0)
+        return client->fd;
+    if (!client->is_socket)
+        (void)fcntl(client->fd, F_SETFL, fcntl(client->fd, F_GETFL) | O_NONBLOCK);
+    return divvy_client_ring_open(file, client->fd, client->is_socket, client->timeout_ms, &client->ring);
+}
+
+int divvy_client_stream_connect(struct divvy_client *client, const char *address) {
+    if (strncmp(address, "shm:", 4) == 0)
+        return ring_connect(client, address + 4);
+    client->is_socket = strncmp(address, "serial:", 7) != 0;
+    if (!client->is_socket)
+        client->fd = serial_open(address + 7);
+    else if (strncmp(address, "unix:", 5) == 0)
+        client->fd = unix_connect(address + 5, client->timeout_ms);
+    else if (strncmp(address, "tcp:", 4) == 0)
+        client->fd = tcp_connect(address + 4, client->timeout_ms);
+    else
+        client->fd = strchr(address, '/') ? unix_connect(address, client->timeout_ms) : tcp_connect(address, client->timeout_ms);
+    return client->fd < 0 ? client->fd : 0;
 }

@@ -23,6 +23,8 @@
 #define HANGUP_PAUSE_MS 50
 
 static int lost(struct divvy_client *client, int status, const char *text) {
+    divvy_client_ring_close(client->ring);
+    client->ring = NULL;
     if (client->fd >= 0)
         (void)close(client->fd);
     client->fd = -1;
@@ -57,6 +59,17 @@ static int wait_writable(const struct divvy_client *client) {
     return got > 0 ? -ENOTCONN : -ETIMEDOUT;
 }
 
+static int ring_send(struct divvy_client *client, const void *bytes, size_t length) {
+    int status = divvy_wire_ring_pipe_write(&client->ring->pipe, client->out, client->out_length);
+
+    if (status == 0)
+        status = divvy_wire_ring_pipe_write(&client->ring->pipe, bytes, length);
+    if (status < 0)
+        return lost(client, status, "the worker does not take requests");
+    client->out_length = 0;
+    return 0;
+}
+
 /* Sends what is waiting and then `bytes`, without copying those. */
 static int send_both(struct divvy_client *client, const void *bytes, size_t length) {
     struct iovec parts[2] = {{.iov_base = client->out, .iov_len = client->out_length},
@@ -64,6 +77,8 @@ static int send_both(struct divvy_client *client, const void *bytes, size_t leng
 
     if (client->fd < 0)
         return -ENOTCONN;
+    if (client->ring)
+        return ring_send(client, bytes, length);
     while (parts[0].iov_len + parts[1].iov_len > 0) {
         ssize_t sent = vector_send(client, parts, 2);
 
@@ -139,11 +154,25 @@ static int wait_readable(const struct divvy_client *client) {
     return got == 0 ? -ETIMEDOUT : 0;
 }
 
+static int ring_read(struct divvy_client *client, void *buffer, size_t size, size_t *ret_got) {
+    ssize_t got = divvy_wire_ring_pipe_read(&client->ring->pipe, buffer, size);
+
+    if (got < 0)
+        return lost(client, (int)got,
+                    got == -ETIMEDOUT    ? "the worker does not answer in time"
+                    : got == -ECONNRESET ? "the relay has closed the connection"
+                                         : "the other side breaks the rules of the shared memory");
+    *ret_got = (size_t)got;
+    return 0;
+}
+
 static int read_some(struct divvy_client *client, void *buffer, size_t size, size_t *ret_got) {
     ssize_t got;
 
     if (client->fd < 0)
         return -ENOTCONN;
+    if (client->ring)
+        return ring_read(client, buffer, size, ret_got);
     do {
         if (wait_readable(client) < 0)
             return lost(client, -ETIMEDOUT, "the worker does not answer in time");
@@ -333,10 +362,10 @@ int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_cli
     client->out = malloc(OUT_BYTES);
     client->in = malloc(DIVVY_CLIENT_BATCH_BYTES);
     if (client->out && client->in)
-        status = client->fd = divvy_client_stream_connect(address, timeout_ms, &client->is_socket);
-    if (status >= 0 && !client->is_socket)
+        status = divvy_client_stream_connect(client, address);
+    if (status == 0 && !client->is_socket)
         client->next_id = (uint64_t)getpid() << 40 ^ divvy_core_clock_ns();
-    if (status >= 0)
+    if (status == 0)
         status = handshake(client);
     if (status < 0) {
         divvy_client_close(client);
@@ -349,6 +378,7 @@ int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_cli
 void divvy_client_close(struct divvy_client *client) {
     if (!client)
         return;
+    divvy_client_ring_close(client->ring);
     if (client->fd >= 0)
         (void)close(client->fd);
     divvy_client_xenstore_close(client->store);

@@ -3,6 +3,7 @@
 #define DIVVY_REMOTE_CLIENT_STREAM_H
 
 #include "divvy/client.h"
+#include "remote/client/ring.h"
 #include "wire/frame.h"
 
 #include <stdbool.h>
@@ -17,6 +18,7 @@ struct divvy_client {
     int fd; /* -1: lost, or jobs go through the store */
     struct divvy_client_xenstore *store; /* of a connection that carries jobs only, or NULL */
     bool is_socket;
+    struct divvy_client_ring *ring; /* NULL: the bytes go over fd itself, which else is for wake-ups */
     uint32_t timeout_ms;
     uint32_t payload_bytes; /* longest payload, both ways */
     uint64_t next_id;
@@ -34,8 +36,8 @@ struct divvy_client_answer {
     uint32_t length;   /* bytes that came */
 };
 
-/* Connects to an address of divvy/client.h. The descriptor, or a negative errno. */
-int divvy_client_stream_connect(const char *address, uint32_t timeout_ms, bool *ret_is_socket);
+/* Connects to an address of divvy/client.h: sets fd, is_socket and ring. 0 or a negative errno. */
+int divvy_client_stream_connect(struct divvy_client *client, const char *address);
 
 /* Appends a request to what is waiting, sends when that is much. `bytes` (may be NULL) is copied or sent. */
 int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void *words, const void *bytes,

@@ -1,5 +1,6 @@
 /* Sockets of VMs: see channel.h. */
 #include "remote/relay/channel.h"
+#include "remote/relay/ring.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -63,6 +64,7 @@ void divvy_relay_channel_close(struct divvy_relay_channel *channel) {
     if (channel->is_closed)
         return;
     channel->is_closed = true;
+    divvy_relay_ring_leave(channel);
     divvy_relay_tunnel_close(channel);
     divvy_loop_close(&vm->relay->loop, &channel->source);
     divvy_relay_bytes_done(&channel->in);
@@ -85,7 +87,7 @@ void divvy_relay_channel_watch(struct divvy_relay_channel *channel) {
     size_t waits = divvy_relay_bytes_length(&channel->out);
     uint32_t events = waits > 0 ? EPOLLOUT : 0;
 
-    if (channel->is_closed || channel->tunnel)
+    if (channel->is_closed || channel->tunnel || channel->ring)
         return;
     if (!channel->has_ended && !channel->is_ending && waits < DIVVY_RELAY_OUT_BYTES)
         events |= EPOLLIN;
@@ -106,13 +108,37 @@ static void channel_settle(struct divvy_relay_channel *channel) {
         divvy_relay_channel_watch(channel);
 }
 
+int64_t divvy_relay_channel_receive(struct divvy_relay_channel *channel, size_t length) {
+    return channel->ring ? divvy_relay_ring_receive(channel, length)
+                         : divvy_relay_bytes_receive(&channel->in, channel->source.fd, length);
+}
+
+int divvy_relay_channel_send(struct divvy_relay_channel *channel) {
+    return channel->ring ? divvy_relay_ring_send(channel)
+                         : divvy_relay_bytes_send(&channel->out, channel->source.fd, &channel->tx_bytes);
+}
+
+void divvy_relay_channel_reset(struct divvy_relay_channel *channel) {
+    divvy_relay_tunnel_close(channel);
+    divvy_relay_bytes_done(&channel->in);
+    divvy_relay_bytes_done(&channel->out);
+    channel_count(channel);
+    if (channel->outstanding > 0)
+        divvy_relay_front_leave(channel->vm, &channel->front);
+    channel->outstanding = 0;
+    channel->dialect = NULL;
+    channel->json = (struct divvy_wire_json_frame){0};
+    channel->looked_at = 0;
+    channel->is_ending = channel->has_ended = false;
+}
+
 void divvy_relay_channel_put(struct divvy_relay_channel *channel, const void *bytes, size_t length) {
     uint64_t sent = channel->tx_bytes;
 
     if (channel->is_closed)
         return;
     if (divvy_relay_bytes_append(&channel->out, bytes, length) < 0 ||
-        divvy_relay_bytes_send(&channel->out, channel->source.fd, &channel->tx_bytes) < 0) {
+        divvy_relay_channel_send(channel) < 0) {
         divvy_relay_channel_close(channel);
         return;
     }
@@ -150,6 +176,11 @@ static int dialect_find(struct divvy_relay_channel *channel) {
     switch (divvy_relay_bytes_front(&channel->in)[0]) {
     case 'D':
         return divvy_relay_tunnel_open(channel);
+    case DIVVY_RELAY_GREETING_BYTE:
+        if (!channel->ring)
+            return divvy_relay_ring_begin(channel);
+        channel->dialect = &divvy_relay_dialect_json;
+        return 0;
     case 'U':
         channel->dialect = &divvy_relay_dialect_vgpu;
         return 0;
@@ -166,7 +197,8 @@ static int dialect_find(struct divvy_relay_channel *channel) {
 static void json_leave(struct divvy_relay_channel *channel) {
     while (divvy_relay_bytes_length(&channel->in) > 0 && isspace((unsigned char)divvy_relay_bytes_front(&channel->in)[0]))
         divvy_relay_bytes_consume(&channel->in, 1);
-    if (divvy_relay_bytes_length(&channel->in) == 0 || divvy_relay_bytes_front(&channel->in)[0] != 'D')
+    if (divvy_relay_bytes_length(&channel->in) == 0 || (divvy_relay_bytes_front(&channel->in)[0] != 'D' &&
+                                                        divvy_relay_bytes_front(&channel->in)[0] != DIVVY_RELAY_GREETING_BYTE))
         return;
     divvy_relay_front_leave(channel->vm, &channel->front);
     channel->outstanding = 0;
@@ -202,7 +234,7 @@ void divvy_relay_channel_begin(struct divvy_relay_channel *channel) {
 }
 
 static void channel_read(struct divvy_relay_channel *channel) {
-    int64_t got = divvy_relay_bytes_receive(&channel->in, channel->source.fd, READ_BYTES);
+    int64_t got = divvy_relay_channel_receive(channel, READ_BYTES);
 
     if (got == -EAGAIN)
         return;
@@ -217,16 +249,14 @@ static void channel_read(struct divvy_relay_channel *channel) {
     channel_take(channel);
 }
 
-static void channel_ready(struct divvy_source *source, uint32_t events) {
-    struct divvy_relay_channel *channel = (struct divvy_relay_channel *)(void *)source;
-
+void divvy_relay_channel_moved(struct divvy_relay_channel *channel, uint32_t events) {
     if (channel->is_closed)
         return;
     if (channel->tunnel) {
         divvy_relay_tunnel_ready(channel, events);
         return;
     }
-    if (events & EPOLLOUT)
+    if (!(events & EPOLLIN) || (events & EPOLLOUT))
         divvy_relay_channel_put(channel, NULL, 0);
     if (!channel->is_closed && (events & EPOLLIN))
         channel_read(channel);
@@ -234,6 +264,15 @@ static void channel_ready(struct divvy_source *source, uint32_t events) {
     if (!channel->is_closed && (events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
         divvy_relay_channel_close(channel);
     channel_settle(channel);
+}
+
+static void channel_ready(struct divvy_source *source, uint32_t events) {
+    struct divvy_relay_channel *channel = (struct divvy_relay_channel *)(void *)source;
+
+    if (channel->ring && !channel->is_closed)
+        divvy_relay_ring_ready(channel, events);
+    else
+        divvy_relay_channel_moved(channel, events);
 }
 
 static void channel_open(struct divvy_relay_vm *vm, int fd) {
@@ -328,7 +367,7 @@ void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm) {
 
     for (struct divvy_relay_channel *channel = vm->channels; channel; channel = next) {
         next = channel->next;
-        if (channel->tunnel && vm->config.quarantined)
+        if ((channel->tunnel || divvy_relay_ring_is_handed_over(channel)) && vm->config.quarantined)
             divvy_relay_channel_close(channel);
     }
 }

@@ -1,12 +1,14 @@
 /*
  * A connection of a VM: what its dialects share. The first byte tells the dialect: 'D' frames (passed on to a worker as they are),
- * 'U' the frames of a vGPU's stub, anything else JSON.
+ * 'U' the frames of a vGPU's stub, 'R' that the bytes go through shared memory (ring.h), anything else JSON.
  */
 #ifndef DIVVY_REMOTE_RELAY_CHANNEL_H
 #define DIVVY_REMOTE_RELAY_CHANNEL_H
 
 #include "remote/relay/relay.h"
 #include "wire/json_frame.h"
+
+#define DIVVY_RELAY_GREETING_BYTE 'R' /* first of a greeting for shared memory, wire/ring/pipe.h */
 
 struct divvy_relay_dialect {
     const char *name;
@@ -27,6 +29,7 @@ struct divvy_relay_channel {
     struct divvy_relay_channel *next;
     const struct divvy_relay_dialect *dialect; /* NULL: not known yet, or frames */
     struct divvy_relay_tunnel *tunnel;         /* frames */
+    struct divvy_relay_ring *ring; /* the bytes go through its memory; NULL: over the stream */
     struct divvy_relay_bytes in, out;
     struct divvy_wire_json_frame json;
     size_t looked_at;     /* of `in`, by the JSON dialect */
@@ -52,6 +55,16 @@ void divvy_relay_channel_submit(struct divvy_relay_channel *channel, const struc
 void divvy_relay_channel_offence(struct divvy_relay_channel *channel, const char *what);
 void divvy_relay_vm_received(struct divvy_relay_vm *vm);
 void divvy_relay_vm_sent(struct divvy_relay_vm *vm);
+
+/* Receives into `in`, and sends what is in `out`, over the stream or through memory: as divvy_relay_bytes_receive and _send. */
+int64_t divvy_relay_channel_receive(struct divvy_relay_channel *channel, size_t length);
+int divvy_relay_channel_send(struct divvy_relay_channel *channel);
+
+/* What is to be done when events of epoll say that bytes can be received (EPOLLIN) or sent. */
+void divvy_relay_channel_moved(struct divvy_relay_channel *channel, uint32_t events);
+
+/* As if nothing had come yet: jobs are answered to nobody, bytes are dropped. */
+void divvy_relay_channel_reset(struct divvy_relay_channel *channel);
 
 /* Ends the connection now. The channel's memory lasts until the loop's turn is over. */
 void divvy_relay_channel_close(struct divvy_relay_channel *channel);

@@ -4,6 +4,7 @@
 #include "remote/relay/lock.h"
 #include "remote/relay/options.h"
 #include "remote/relay/relay.h"
+#include "remote/relay/ring.h"
 #include "remote/relay/store.h"
 
 #include <signal.h>
@@ -103,7 +104,7 @@ static void serve(struct program *program) {
     while (!program->ends) {
         if (divvy_core_clock_ns() >= program->relay.next_ns)
             divvy_relay_tick(&program->relay);
-        divvy_loop_turn(&program->relay.loop, program->relay.next_ns);
+        divvy_loop_turn(&program->relay.loop, divvy_relay_rings_look(&program->relay) ? 0 : program->relay.next_ns);
     }
     divvy_log_info("ends");
 }

@@ -2,6 +2,7 @@
 #include "remote/relay/options.h"
 
 #include "core/parse.h"
+#include "wire/ring/ring.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -19,8 +20,10 @@ static const char help[] =
     "  --parallel N              jobs that a worker is given at a time (1)\n"
     "\n"
     "Virtual machines (besides those of `divvy vm register-vm'):\n"
-    "  --vm NAME[:ID]=PATH       listen on this unix socket for the VM\n"
-    "  --vm-connect NAME[:ID]=PATH\n"
+    "  --vm NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]\n"
+    "                            listen on this unix socket for the VM; FILE is\n"
+    "                            memory that it shares (QEMU: ivshmem-plain)\n"
+    "  --vm-connect NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]\n"
     "                            connect to a socket of its hypervisor, again and\n"
     "                            again (QEMU: -chardev socket,server=on,wait=off)\n"
     "  --xenstore[=SOCKET]       serve /local/domain/*/gpu/request; without SOCKET:\n"
@@ -141,23 +144,40 @@ static int worker_take(char *text, struct divvy_relay_options *o, struct divvy_e
     return 0;
 }
 
-/* NAME[:ID]=PATH. Without an ID: the next number. */
+/* FILE[,size=SIZE], for memory that is shared. */
+static int shm_take(const char *text, struct divvy_relay_vm_config *vm, struct divvy_error *error) {
+    const char *size_text = strstr(text, ",size=");
+    size_t length = size_text ? (size_t)(size_text - text) : strlen(text);
+    divvy_core_size_t size = {0};
+
+    if (length == 0 || length >= sizeof vm->shm)
+        return divvy_error_set(error, -EINVAL, "--vm: shm= needs the path of a file, of at most %zu bytes", sizeof vm->shm - 1);
+    if (size_text && (divvy_core_size_parse(size_text + 6, strlen(size_text + 6), &size, NULL) < 0 ||
+                      size.kind != DIVVY_CORE_SIZE_BYTES || divvy_wire_ring_size_check(size.value) < 0))
+        return divvy_error_set(error, -EINVAL, "--vm: '%.40s' is no size from 12KiB to 4GiB in multiples of 4096", size_text + 6);
+    memcpy(vm->shm, text, length);
+    vm->shm_bytes = size.value;
+    return 0;
+}
+
+/* NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]. Without an ID: the next number. */
 static int vm_take(const char *text, bool connects, struct divvy_relay_options *o, struct divvy_error *error) {
     struct divvy_relay_vm_config *vm = &o->vms[o->vm_count];
     const char *equals = strchr(text, '='), *colon = equals ? memchr(text, ':', (size_t)(equals - text)) : NULL;
-    const char *end = colon ? colon : equals;
+    const char *end = colon ? colon : equals, *shm = equals ? strstr(equals, ",shm=") : NULL;
+    size_t path_length = shm ? (size_t)(shm - equals) - 1 : equals ? strlen(equals + 1) : 0;
     uint64_t id = o->vm_count + 1;
 
     if (o->vm_count == DIVVY_RELAY_OPTION_VMS_MAX)
         return divvy_error_set(error, -EINVAL, "--vm: more than %u; register them with `divvy vm'", DIVVY_RELAY_OPTION_VMS_MAX);
-    if (!equals || end == text || (size_t)(end - text) >= sizeof vm->name || !equals[1] || strlen(equals + 1) >= sizeof vm->socket ||
+    if (!equals || end == text || (size_t)(end - text) >= sizeof vm->name || path_length == 0 || path_length >= sizeof vm->socket ||
         (colon && (divvy_core_u64_parse(colon + 1, (size_t)(equals - colon) - 1, &id, NULL) < 0 || id > UINT32_MAX - 1)))
-        return divvy_error_set(error, -EINVAL, "--vm: '%.60s' is not NAME=PATH or NAME:ID=PATH", text);
+        return divvy_error_set(error, -EINVAL, "--vm: '%.60s' is not NAME=PATH or NAME:ID=PATH, with or without ,shm=FILE", text);
     *vm = (struct divvy_relay_vm_config){.vm_id = (uint32_t)id, .connects = connects, .params = {.priority = 1, .weight = 50}};
     memcpy(vm->name, text, (size_t)(end - text));
-    memcpy(vm->socket, equals + 1, strlen(equals + 1) + 1);
+    memcpy(vm->socket, equals + 1, path_length);
     o->vm_count++;
-    return 0;
+    return shm ? shm_take(shm + 5, vm, error) : 0;
 }
 
 static int take(int key, char *value, struct divvy_relay_options *o, struct divvy_error *error) {

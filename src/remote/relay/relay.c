@@ -1,5 +1,6 @@
 /* VMs, jobs and workers of the relay: see relay.h. */
 #include "remote/relay/relay.h"
+#include "remote/relay/ring.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -304,8 +305,11 @@ int divvy_relay_vm_add(struct divvy_relay *relay, const struct divvy_relay_vm_co
     vm->is_going = vm->is_unregistered = vm->is_stored = false;
     vm->listener.fd = -1;
     vm->rx_bytes = vm->tx_bytes = 0;
-    status = divvy_relay_vm_listen(vm, error);
+    status = divvy_relay_ring_open(vm, error);
+    if (status == 0)
+        status = divvy_relay_vm_listen(vm, error);
     if (status < 0) {
+        divvy_relay_ring_close(vm);
         (void)divvy_node_vmq_remove(relay->vmq, number, divvy_relay_now_ns());
         vm->is_used = false;
         return status;
@@ -316,7 +320,8 @@ int divvy_relay_vm_add(struct divvy_relay *relay, const struct divvy_relay_vm_co
 }
 
 int divvy_relay_vm_change(struct divvy_relay_vm *vm, const struct divvy_relay_vm_config *config, struct divvy_error *error) {
-    bool moved = strcmp(vm->config.socket, config->socket) != 0 || vm->config.connects != config->connects;
+    bool remapped = strcmp(vm->config.shm, config->shm) != 0 || vm->config.shm_bytes != config->shm_bytes;
+    bool moved = remapped || strcmp(vm->config.socket, config->socket) != 0 || vm->config.connects != config->connects;
     int status = vm_check(vm->relay, vm, config, error);
 
     if (status < 0)
@@ -326,10 +331,14 @@ int divvy_relay_vm_change(struct divvy_relay_vm *vm, const struct divvy_relay_vm
         return divvy_error_set_errno(error, status, "VM %s", config->name);
     if (moved)
         divvy_relay_vm_close(vm);
+    if (remapped)
+        divvy_relay_ring_close(vm);
     vm->config = *config;
     vm->is_unregistered = false;
     divvy_loop_queue(&vm->relay->loop, &vm->relay->schedule);
-    return moved ? divvy_relay_vm_listen(vm, error) : 0;
+    if (remapped)
+        status = divvy_relay_ring_open(vm, error);
+    return status < 0 ? status : moved ? divvy_relay_vm_listen(vm, error) : 0;
 }
 
 void divvy_relay_vm_quarantine(struct divvy_relay_vm *vm, bool quarantined) {
@@ -351,6 +360,7 @@ static void vm_sweep(struct divvy_relay_vm *vm) {
 void divvy_relay_vm_remove(struct divvy_relay_vm *vm) {
     vm->is_going = true;
     divvy_relay_vm_close(vm);
+    divvy_relay_ring_close(vm);
     jobs_drop(vm, NULL);
     vm_sweep(vm);
 }
@@ -394,6 +404,7 @@ void divvy_relay_done(struct divvy_relay *relay) {
         if (!vm->is_used)
             continue;
         divvy_relay_vm_close(vm);
+        divvy_relay_ring_close(vm);
         jobs_drop(vm, NULL);
         divvy_relay_link_free(vm);
         if (vm->config.socket[0] && !vm->config.connects)

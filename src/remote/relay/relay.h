@@ -39,6 +39,7 @@ struct divvy_relay_vm;
 struct divvy_relay_job;
 struct divvy_relay_link;
 struct divvy_relay_channel;
+struct divvy_relay_ring;
 
 /* Who waits for answers. Both functions are called once in all for a job, which is gone afterwards; they free nothing of it. */
 struct divvy_relay_front {
@@ -63,6 +64,8 @@ struct divvy_relay_vm_config {
     uint32_t vm_id;                    /* its number on this host; on Xen the domain's */
     char name[DIVVY_RELAY_NAME_BYTES]; /* plain: letters, digits, '.', '_', '-' */
     char socket[DIVVY_RELAY_PATH_BYTES]; /* empty: none */
+    char shm[DIVVY_RELAY_PATH_BYTES]; /* a file of memory shared with it; empty: none */
+    uint64_t shm_bytes;               /* its size; 0: the file's own */
     bool connects; /* the socket is the hypervisor's and the relay connects to it; else the relay listens there */
     struct divvy_node_vmq_params params;
     bool quarantined;
@@ -81,6 +84,7 @@ struct divvy_relay_vm {
     struct divvy_relay_channel *channels;
     uint32_t channel_count;
     struct divvy_relay_link *link; /* for jobs; NULL: none */
+    struct divvy_relay_ring *ring; /* NULL: no shared memory */
     uint64_t bytes;                /* of requests, read in part or waiting */
     uint64_t rx_bytes, tx_bytes;
     struct divvy_log_site received_site, sent_site, offence_site;
@@ -116,6 +120,7 @@ struct divvy_relay {
     uint64_t started_ns;
     uint64_t next_ns;            /* when divvy_relay_tick is to be called */
     uint64_t resets;             /* workers that went and came back */
+    struct divvy_relay_ring *rings;  /* shared memory of VMs */
     struct divvy_relay_xen *xen;     /* NULL: no XenStore */
     struct divvy_relay_store *store; /* NULL: nothing is remembered; the program's */
 };

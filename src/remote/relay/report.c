@@ -2,6 +2,7 @@
 #include "remote/relay/report.h"
 
 #include "remote/relay/channel.h"
+#include "remote/relay/ring.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -204,7 +205,7 @@ static json_t *connection_json(const struct divvy_relay_channel *c) {
     return json_pack("{s:I, s:s, s:I, s:I, s:I, s:s}", "vm_id", (json_int_t)c->vm->config.vm_id, "name", c->vm->config.name, "age_s",
                      (json_int_t)((divvy_core_clock_ns() - c->opened_ns) / DIVVY_NS_PER_SECOND), "rx_bytes",
                      (json_int_t)c->rx_bytes, "tx_bytes", (json_int_t)c->tx_bytes, "dialect",
-                     c->tunnel  ? "frames" :
+                     c->tunnel || divvy_relay_ring_is_handed_over(c) ? "frames" :
                      c->dialect ? c->dialect->name :
                                   "none yet");
 }

@@ -68,7 +68,7 @@ static bool is_another(const struct divvy_relay_channel *channel, const char *by
 
     if (!channel->vm->config.connects || !channel->tunnel->has_begun || length == 0)
         return false;
-    if (divvy_wire_json_begins((unsigned char)bytes[0]))
+    if (divvy_wire_json_begins((unsigned char)bytes[0]) || bytes[0] == DIVVY_RELAY_GREETING_BYTE)
         return true;
     return length >= sizeof header && divvy_wire_header_read(bytes, DIVVY_WIRE_PAYLOAD_MAX_BYTES, &header) == 0 &&
            header.op == DIVVY_WIRE_OP_HELLO;
@@ -132,9 +132,11 @@ static void watch(struct divvy_relay_channel *channel) {
     uint32_t worker_events = (!tunnel->worker_ended && !tunnel->is_connecting && out < HOLD_BYTES ? EPOLLIN : 0) |
                              (tunnel->is_connecting || can_forward ? EPOLLOUT : 0);
 
-    if (events != channel->events)
+    /* Through memory no events come; who has room looks. */
+    if (events != channel->events && !channel->ring)
         (void)divvy_loop_change(loop_of(channel), &channel->source, events);
-    channel->events = events;
+    if (!channel->ring)
+        channel->events = events;
     if (worker_events != tunnel->worker_events)
         (void)divvy_loop_change(loop_of(channel), &tunnel->source, worker_events);
     tunnel->worker_events = worker_events;
@@ -142,7 +144,7 @@ static void watch(struct divvy_relay_channel *channel) {
 
 static int backward_send(struct divvy_relay_channel *channel) {
     uint64_t before = channel->tx_bytes;
-    int status = divvy_relay_bytes_send(&channel->out, channel->source.fd, &channel->tx_bytes);
+    int status = divvy_relay_channel_send(channel);
 
     channel->vm->tx_bytes += channel->tx_bytes - before;
     return status;
@@ -182,7 +184,7 @@ void divvy_relay_tunnel_ready(struct divvy_relay_channel *channel, uint32_t even
     int status = 0;
 
     if (events & EPOLLIN) {
-        int64_t got = divvy_relay_bytes_receive(&channel->in, channel->source.fd, READ_BYTES);
+        int64_t got = divvy_relay_channel_receive(channel, READ_BYTES);
 
         if (got > 0) {
             channel->rx_bytes += (uint64_t)got;

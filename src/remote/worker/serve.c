@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "remote/worker/job.h"
+#include "remote/worker/ring.h"
 #include "remote/worker/session.h"
 #include "wire/json_frame.h"
 
@@ -212,21 +213,34 @@ static int input_room(struct input *input, size_t needed) {
     return 0;
 }
 
-static int out_flush(int fd, struct divvy_worker_session *session) {
-    int status = send_all(fd, session->out, session->out_length);
+/* How frames come and go: over a socket, or through memory that a relay has handed over. */
+struct way {
+    int fd;
+    struct divvy_wire_ring_pipe *pipe; /* NULL: the socket */
+};
+
+static ssize_t way_receive(const struct way *way, char *buffer, size_t size) {
+    ssize_t got = way->pipe ? divvy_wire_ring_pipe_read(way->pipe, buffer, size) : receive(way->fd, buffer, size);
+
+    return got == -ECONNRESET ? 0 : got;
+}
+
+static int out_flush(const struct way *way, struct divvy_worker_session *session) {
+    int status = way->pipe ? divvy_wire_ring_pipe_write(way->pipe, session->out, session->out_length)
+                           : send_all(way->fd, session->out, session->out_length);
 
     session->out_length = 0;
     return status;
 }
 
 /* Everything that is there is done before answers are sent: one system call for many. */
-static int frames_do(int fd, struct divvy_worker_session *session, struct input *input) {
+static int frames_do(const struct way *way, struct divvy_worker_session *session, struct input *input) {
     for (;;) {
         ssize_t used = divvy_worker_session_take(session, input->bytes + input->start, input->end - input->start);
 
         if (used >= 0)
             input->start += (size_t)used;
-        if (out_flush(fd, session) < 0)
+        if (out_flush(way, session) < 0)
             return -EPIPE;
         if (used < 0)
             return (int)used;
@@ -235,7 +249,7 @@ static int frames_do(int fd, struct divvy_worker_session *session, struct input 
     }
 }
 
-static void frames_serve(int fd, const struct divvy_worker_driver *driver, struct divvy_worker_vector *vector) {
+static void frames_serve(const struct way *way, const struct divvy_worker_driver *driver, struct divvy_worker_vector *vector) {
     struct divvy_worker_session session;
     struct input input = {0};
     int status = 0;
@@ -247,11 +261,11 @@ static void frames_serve(int fd, const struct divvy_worker_driver *driver, struc
 
         if (input_room(&input, frame_bytes > READ_BYTES ? frame_bytes : READ_BYTES) < 0)
             break;
-        got = receive(fd, input.bytes + input.end, input.capacity - input.end);
+        got = way_receive(way, input.bytes + input.end, input.capacity - input.end);
         if (got <= 0)
             break;
         input.end += (size_t)got;
-        status = frames_do(fd, &session, &input);
+        status = frames_do(way, &session, &input);
     }
     if (status < 0 && status != -EPIPE && status != -ECONNRESET)
         divvy_log_warn("client dropped: %s",
@@ -274,6 +288,16 @@ static void drain(int fd) {
         ;
 }
 
+static void ring_serve(int fd, const struct divvy_worker_driver *driver, struct divvy_worker_vector *vector) {
+    struct divvy_wire_ring_pipe pipe;
+    int status = divvy_worker_ring_take_over(fd, &pipe);
+
+    if (status < 0)
+        divvy_log_warn("shared memory that was handed over cannot be used: %s", strerror(-status));
+    else
+        frames_serve(&(struct way){.fd = fd, .pipe = &pipe}, driver, vector);
+}
+
 /* --- the first byte -------------------------------------------------------------------------------------- */
 
 enum divvy_worker_served divvy_worker_serve(int fd, const struct divvy_worker_driver *driver,
@@ -294,7 +318,12 @@ enum divvy_worker_served divvy_worker_serve(int fd, const struct divvy_worker_dr
     }
     if (first == (DIVVY_WIRE_MAGIC & 0xFF)) {
         watch_start(&watch, fd);
-        frames_serve(fd, driver, vector);
+        frames_serve(&(struct way){.fd = fd}, driver, vector);
+        watch_stop(&watch);
+        served = DIVVY_WORKER_SERVED_FRAMES;
+    } else if (first == (DIVVY_WIRE_RING_GREETING & 0xFF)) {
+        watch_start(&watch, fd);
+        ring_serve(fd, driver, vector);
         watch_stop(&watch);
         served = DIVVY_WORKER_SERVED_FRAMES;
     } else if (divvy_wire_json_begins(first)) {

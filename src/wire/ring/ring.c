@@ -8,27 +8,8 @@
 #error "the words of the ring are little-endian"
 #endif
 
-/* In front of each message; messages begin at multiples of its size. */
-struct record {
-    uint32_t size, tag;
-};
-
 static uint64_t load(const uint64_t *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
-}
-
-static uint64_t padded(uint32_t size) {
-    return sizeof(struct record) + (((uint64_t)size + 7) & ~UINT64_C(7));
-}
-
-/* Bytes between two positions; false when that cannot be: one overtook the other, or they are not whole records. */
-static bool distance(const struct divvy_wire_ring *ring, uint64_t ahead, uint64_t behind, uint64_t *ret_bytes) {
-    uint64_t bytes = ahead - behind;
-
-    if (bytes > ring->capacity_bytes || bytes % sizeof(struct record) != 0)
-        return false;
-    *ret_bytes = bytes;
-    return true;
 }
 
 static int broken(struct divvy_wire_ring *ring) {
@@ -36,164 +17,206 @@ static int broken(struct divvy_wire_ring *ring) {
     return -EPROTO;
 }
 
-/* The bytes of a direction wrap around: copies in at most two parts. */
-static void put(struct divvy_wire_ring *ring, uint64_t position, const void *bytes, uint64_t size) {
-    uint64_t at = position & (ring->capacity_bytes - 1), first = ring->capacity_bytes - at;
+/* --- the layout ------------------------------------------------------------------------------------------ */
 
-    if (first > size)
-        first = size;
-    memcpy(ring->out + at, bytes, first);
-    if (size > first)
-        memcpy(ring->out, (const uint8_t *)bytes + first, size - first);
+int divvy_wire_ring_size_check(uint64_t memory_bytes) {
+    return memory_bytes < DIVVY_WIRE_RING_LEAST_BYTES || memory_bytes > DIVVY_WIRE_RING_MOST_BYTES ||
+                   memory_bytes % DIVVY_WIRE_RING_PAGE_BYTES != 0
+               ? -EINVAL
+               : 0;
 }
 
-static void get(const struct divvy_wire_ring *ring, uint64_t position, void *bytes, uint64_t size) {
-    uint64_t at = position & (ring->capacity_bytes - 1), first = ring->capacity_bytes - at;
-
-    if (first > size)
-        first = size;
-    memcpy(bytes, ring->in + at, first);
-    if (size > first)
-        memcpy((uint8_t *)bytes + first, ring->in, size - first);
+static int memory_check(const void *memory, uint64_t memory_bytes) {
+    return (uintptr_t)memory % 64 == 0 ? divvy_wire_ring_size_check(memory_bytes) : -EINVAL;
 }
 
-static bool bounds_are_good(const void *memory, uint64_t memory_bytes) {
-    return (uintptr_t)memory % 64 == 0 && memory_bytes >= DIVVY_WIRE_RING_LEAST_BYTES &&
-           memory_bytes <= DIVVY_WIRE_RING_MOST_BYTES;
+static struct divvy_wire_ring_header header_of(uint64_t memory_bytes, uint64_t session) {
+    uint64_t pages = memory_bytes / DIVVY_WIRE_RING_PAGE_BYTES, capacity = (pages - 1) / 2 * DIVVY_WIRE_RING_PAGE_BYTES;
+
+    return (struct divvy_wire_ring_header){
+        .magic = DIVVY_WIRE_RING_MAGIC,
+        .version = DIVVY_WIRE_RING_VERSION,
+        .memory_bytes = memory_bytes,
+        .capacity_bytes = capacity,
+        .offsets = {DIVVY_WIRE_RING_PAGE_BYTES, DIVVY_WIRE_RING_PAGE_BYTES + capacity},
+        .session = session,
+    };
 }
 
-static void side_take(void *memory, const struct divvy_wire_ring_header *header, divvy_wire_ring_side_t side,
-                      struct divvy_wire_ring *ret_ring) {
+/* The layout comes from the size: nothing is taken from shared memory. */
+static struct divvy_wire_ring side_of(void *memory, uint64_t memory_bytes, int out) {
+    const struct divvy_wire_ring_header header = header_of(memory_bytes, 0);
     struct divvy_wire_ring_shared *shared = memory;
-    int out = side == DIVVY_WIRE_RING_HOST ? 0 : 1;
 
-    memset(ret_ring, 0, sizeof *ret_ring);
-    ret_ring->out_lines = &shared->lines[out];
-    ret_ring->in_lines = &shared->lines[!out];
-    ret_ring->out = (uint8_t *)memory + header->offsets[out];
-    ret_ring->in = (uint8_t *)memory + header->offsets[!out];
-    ret_ring->capacity_bytes = header->capacity_bytes;
-    ret_ring->written = load(&ret_ring->out_lines->written);
-    ret_ring->read = load(&ret_ring->in_lines->read);
-    ret_ring->seen_read = load(&ret_ring->out_lines->read);
+    return (struct divvy_wire_ring){
+        .out_lines = &shared->lines[out],
+        .in_lines = &shared->lines[!out],
+        .out = (uint8_t *)memory + header.offsets[out],
+        .in = (uint8_t *)memory + header.offsets[!out],
+        .capacity_bytes = header.capacity_bytes,
+    };
 }
 
-int divvy_wire_ring_create(void *memory, uint64_t memory_bytes, struct divvy_wire_ring *ret_ring) {
+int divvy_wire_ring_create(void *memory, uint64_t memory_bytes, uint64_t session, struct divvy_wire_ring *ret_ring) {
     struct divvy_wire_ring_shared *shared = memory;
-    struct divvy_wire_ring_header header = {.version = DIVVY_WIRE_RING_VERSION, .memory_bytes = memory_bytes};
+    struct divvy_wire_ring_header header;
+    int status = memory_check(memory, memory_bytes);
 
-    if (!bounds_are_good(memory, memory_bytes))
-        return -EINVAL;
-    header.capacity_bytes = 64;
-    while (sizeof *shared + 4 * header.capacity_bytes <= memory_bytes)
-        header.capacity_bytes *= 2;
-    header.offsets[0] = sizeof *shared;
-    header.offsets[1] = sizeof *shared + header.capacity_bytes;
+    if (status < 0)
+        return status;
+    header = header_of(memory_bytes, session);
+    header.magic = 0;
     __atomic_store_n(&shared->header.magic, 0, __ATOMIC_SEQ_CST);
     memset(shared->lines, 0, sizeof shared->lines);
     memcpy(&shared->header, &header, sizeof header);
     /* The magic comes last: who sees it sees the rest. */
     __atomic_store_n(&shared->header.magic, DIVVY_WIRE_RING_MAGIC, __ATOMIC_RELEASE);
-    side_take(memory, &header, DIVVY_WIRE_RING_HOST, ret_ring);
+    *ret_ring = side_of(memory, memory_bytes, 0);
     return 0;
 }
 
-/* Whether the directions lie in the memory, behind the words and apart from each other. */
-static bool header_is_good(const struct divvy_wire_ring_header *header, uint64_t memory_bytes) {
-    uint64_t capacity = header->capacity_bytes, a = header->offsets[0], b = header->offsets[1];
+int divvy_wire_ring_take_over(void *memory, uint64_t memory_bytes, struct divvy_wire_ring *ret_ring) {
+    int status = memory_check(memory, memory_bytes);
 
-    if (header->memory_bytes != memory_bytes || capacity < 64 || (capacity & (capacity - 1)) != 0 || capacity > memory_bytes / 2)
-        return false;
-    if (a % 64 != 0 || b % 64 != 0 || a < sizeof(struct divvy_wire_ring_shared) || b < sizeof(struct divvy_wire_ring_shared) ||
-        a > memory_bytes - capacity || b > memory_bytes - capacity)
-        return false;
-    return a < b ? b - a >= capacity : a - b >= capacity;
+    if (status == 0)
+        *ret_ring = side_of(memory, memory_bytes, 0);
+    return status;
 }
 
-int divvy_wire_ring_attach(void *memory, uint64_t memory_bytes, divvy_wire_ring_side_t side,
-                           struct divvy_wire_ring *ret_ring) {
-    struct divvy_wire_ring_shared *shared = memory;
-    struct divvy_wire_ring_header header;
-    struct divvy_wire_ring ring;
-    uint64_t bytes;
+int divvy_wire_ring_attach(void *memory, uint64_t memory_bytes, uint64_t session, struct divvy_wire_ring *ret_ring) {
+    const struct divvy_wire_ring_shared *shared = memory;
+    struct divvy_wire_ring_header header, expected;
+    int status = memory_check(memory, memory_bytes);
 
-    if (!bounds_are_good(memory, memory_bytes))
-        return -EINVAL;
+    if (status < 0)
+        return status;
+    expected = header_of(memory_bytes, session);
     if (__atomic_load_n(&shared->header.magic, __ATOMIC_ACQUIRE) != DIVVY_WIRE_RING_MAGIC)
         return -EAGAIN;
     memcpy(&header, &shared->header, sizeof header);
     if (header.version >> 16 != DIVVY_WIRE_RING_VERSION >> 16)
         return -EPROTO;
-    if (!header_is_good(&header, memory_bytes))
+    if (header.session != session)
+        return -ESTALE;
+    if (header.memory_bytes != expected.memory_bytes || header.capacity_bytes != expected.capacity_bytes ||
+        header.offsets[0] != expected.offsets[0] || header.offsets[1] != expected.offsets[1])
         return -EINVAL;
-    side_take(memory, &header, side, &ring);
-    if (!distance(&ring, ring.written, ring.seen_read, &bytes) || ring.written % sizeof(struct record) != 0 ||
-        ring.read % sizeof(struct record) != 0)
-        return -EINVAL;
-    *ret_ring = ring;
+    *ret_ring = side_of(memory, memory_bytes, 1);
     return 0;
 }
 
-uint64_t divvy_wire_ring_message_bytes(const struct divvy_wire_ring *ring) {
-    return ring->capacity_bytes / 4 - sizeof(struct record);
+/* --- bytes ----------------------------------------------------------------------------------------------- */
+
+/* `bytes` from a position on, in at most two pieces, as a direction wraps around. */
+static void pieces_make(uint8_t *start, uint64_t capacity_bytes, uint64_t position, uint64_t bytes, struct iovec ret_pieces[2]) {
+    uint64_t at = position % capacity_bytes, first = capacity_bytes - at;
+
+    if (first > bytes)
+        first = bytes;
+    ret_pieces[0] = (struct iovec){.iov_base = start + at, .iov_len = first};
+    ret_pieces[1] = (struct iovec){.iov_base = start, .iov_len = bytes - first};
 }
 
-int divvy_wire_ring_send(struct divvy_wire_ring *ring, uint32_t tag, const void *bytes, uint32_t size, bool *ret_wake) {
-    const struct record record = {size, tag};
-    uint64_t used;
+/* Looks how far the reader is. It may only go on, and not past what was written. */
+static int read_look(struct divvy_wire_ring *ring) {
+    uint64_t read = load(&ring->out_lines->read);
 
-    if (ring->is_broken)
+    if (ring->written - read > ring->written - ring->seen_read)
+        return broken(ring);
+    ring->seen_read = read;
+    return 0;
+}
+
+/* Looks how far the writer is. It may only go on, and not further than there was room for. */
+static int written_look(struct divvy_wire_ring *ring) {
+    uint64_t written = load(&ring->in_lines->written);
+
+    if (written - ring->read > ring->capacity_bytes || written - ring->read < ring->seen_written - ring->read)
+        return broken(ring);
+    ring->seen_written = written;
+    return 0;
+}
+
+/* Whether the other side asked by this word to be woken, and takes the request back. Read before exchanged: the usual case. */
+static bool wake_take(uint32_t *word) {
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST) == 1 && __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) == 1;
+}
+
+ssize_t divvy_wire_ring_room(struct divvy_wire_ring *ring, struct iovec ret_pieces[2]) {
+    uint64_t room;
+
+    if (ring->is_broken || read_look(ring) < 0)
         return -EPROTO;
-    if (size > divvy_wire_ring_message_bytes(ring))
-        return -EMSGSIZE;
-    if (padded(size) > ring->capacity_bytes - (ring->written - ring->seen_read)) {
-        uint64_t read = load(&ring->out_lines->read);
-
-        /* The reader may only go on, and not past what was written. */
-        if (!distance(ring, ring->written, read, &used) || used > ring->written - ring->seen_read)
-            return broken(ring);
-        ring->seen_read = read;
-        if (padded(size) > ring->capacity_bytes - used)
-            return -EAGAIN;
-    }
-    put(ring, ring->written, &record, sizeof record);
-    if (size)
-        put(ring, ring->written + sizeof record, bytes, size);
-    ring->written += padded(size);
-    __atomic_store_n(&ring->out_lines->written, ring->written, __ATOMIC_SEQ_CST);
-    /* Against divvy_wire_ring_sleep: one of the two sees what the other wrote. Read before exchanged: the usual case. */
-    *ret_wake = __atomic_load_n(&ring->out_lines->sleeping, __ATOMIC_SEQ_CST) == 1 &&
-                __atomic_exchange_n(&ring->out_lines->sleeping, 0, __ATOMIC_SEQ_CST) == 1;
-    return 0;
+    room = ring->capacity_bytes - (ring->written - ring->seen_read);
+    pieces_make(ring->out, ring->capacity_bytes, ring->written, room, ret_pieces);
+    return (ssize_t)room;
 }
 
-int divvy_wire_ring_receive(struct divvy_wire_ring *ring, void *buffer, uint32_t buffer_bytes, uint32_t *ret_tag,
-                            uint32_t *ret_size) {
-    struct record record;
+void divvy_wire_ring_put(struct divvy_wire_ring *ring, size_t bytes, bool *ret_wake) {
+    ring->written += bytes;
+    __atomic_store_n(&ring->out_lines->written, ring->written, __ATOMIC_SEQ_CST);
+    *ret_wake = wake_take(&ring->out_lines->sleeping);
+}
+
+ssize_t divvy_wire_ring_there(struct divvy_wire_ring *ring, struct iovec ret_pieces[2]) {
     uint64_t there;
 
-    if (ring->is_broken)
+    if (ring->is_broken || written_look(ring) < 0)
         return -EPROTO;
-    if (!distance(ring, load(&ring->in_lines->written), ring->read, &there))
-        return broken(ring);
-    if (there == 0)
-        return -EAGAIN;
-    get(ring, ring->read, &record, sizeof record);
-    if (record.size > divvy_wire_ring_message_bytes(ring) || padded(record.size) > there)
-        return broken(ring);
-    if (record.size > buffer_bytes) {
-        *ret_size = record.size;
-        return -EMSGSIZE;
-    }
-    if (record.size)
-        get(ring, ring->read + sizeof record, buffer, record.size);
-    *ret_tag = record.tag;
-    *ret_size = record.size;
-    ring->read += padded(record.size);
-    __atomic_store_n(&ring->in_lines->read, ring->read, __ATOMIC_RELEASE);
-    return 0;
+    there = ring->seen_written - ring->read;
+    pieces_make(ring->in, ring->capacity_bytes, ring->read, there, ret_pieces);
+    return (ssize_t)there;
 }
 
+void divvy_wire_ring_take(struct divvy_wire_ring *ring, size_t bytes, bool *ret_wake) {
+    ring->read += bytes;
+    __atomic_store_n(&ring->in_lines->read, ring->read, __ATOMIC_SEQ_CST);
+    /* Not for every byte: who waits for room shall get some. Who takes everything frees all in the end. */
+    *ret_wake = ring->seen_written - ring->read <= ring->capacity_bytes - ring->capacity_bytes / 4 &&
+                wake_take(&ring->in_lines->wants_room);
+}
+
+static size_t piece_bytes(const struct iovec *piece, size_t left) {
+    return piece->iov_len < left ? piece->iov_len : left;
+}
+
+ssize_t divvy_wire_ring_write(struct divvy_wire_ring *ring, const void *bytes, size_t size, bool *ret_wake) {
+    struct iovec pieces[2];
+    ssize_t room = divvy_wire_ring_room(ring, pieces);
+    size_t first, second;
+
+    *ret_wake = false;
+    if (room <= 0 || size == 0)
+        return room < 0 ? room : 0;
+    first = piece_bytes(&pieces[0], size);
+    second = piece_bytes(&pieces[1], size - first);
+    memcpy(pieces[0].iov_base, bytes, first);
+    if (second)
+        memcpy(pieces[1].iov_base, (const uint8_t *)bytes + first, second);
+    divvy_wire_ring_put(ring, first + second, ret_wake);
+    return (ssize_t)(first + second);
+}
+
+ssize_t divvy_wire_ring_read(struct divvy_wire_ring *ring, void *buffer, size_t size, bool *ret_wake) {
+    struct iovec pieces[2];
+    ssize_t there = divvy_wire_ring_there(ring, pieces);
+    size_t first, second;
+
+    *ret_wake = false;
+    if (there <= 0 || size == 0)
+        return there < 0 ? there : 0;
+    first = piece_bytes(&pieces[0], size);
+    second = piece_bytes(&pieces[1], size - first);
+    memcpy(buffer, pieces[0].iov_base, first);
+    if (second)
+        memcpy((uint8_t *)buffer + first, pieces[1].iov_base, second);
+    divvy_wire_ring_take(ring, first + second, ret_wake);
+    return (ssize_t)(first + second);
+}
+
+/* --- sleeping -------------------------------------------------------------------------------------------- */
+
+/* One of the two sides sees what the other wrote: the word here against the position in put and take. */
 bool divvy_wire_ring_sleep(struct divvy_wire_ring *ring) {
     if (ring->is_broken)
         return false;
@@ -201,5 +224,15 @@ bool divvy_wire_ring_sleep(struct divvy_wire_ring *ring) {
     if (__atomic_load_n(&ring->in_lines->written, __ATOMIC_SEQ_CST) == ring->read)
         return true;
     __atomic_store_n(&ring->in_lines->sleeping, 0, __ATOMIC_SEQ_CST);
+    return false;
+}
+
+bool divvy_wire_ring_wait_room(struct divvy_wire_ring *ring) {
+    if (ring->is_broken)
+        return false;
+    __atomic_store_n(&ring->out_lines->wants_room, 1, __ATOMIC_SEQ_CST);
+    if (ring->written - __atomic_load_n(&ring->out_lines->read, __ATOMIC_SEQ_CST) == ring->capacity_bytes)
+        return true;
+    __atomic_store_n(&ring->out_lines->wants_room, 0, __ATOMIC_SEQ_CST);
     return false;
 }
