@@ -416,6 +416,16 @@ static int admit(const struct divvy_node_vmq *vmq, struct vm *vm, int64_t now_ns
     return rate_allows(vm, now_ns) ? 0 : -EBUSY;
 }
 
+int divvy_node_vmq_admits(const struct divvy_node_vmq *vmq, uint32_t number, int64_t now_ns) {
+    const struct vm *vm = vm_find(vmq, number);
+    struct vm copy;
+
+    if (!vm)
+        return -ENOENT;
+    copy = *vm;
+    return admit(vmq, &copy, now_ns);
+}
+
 int divvy_node_vmq_submit(struct divvy_node_vmq *vmq, uint32_t number, uint32_t job, bool cleanup, int64_t now_ns) {
     struct vm *vm = vm_find(vmq, number);
     int status;

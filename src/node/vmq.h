@@ -89,6 +89,9 @@ int divvy_node_vmq_remove(struct divvy_node_vmq *vmq, uint32_t vm, int64_t now_n
 int divvy_node_vmq_quarantine(struct divvy_node_vmq *vmq, uint32_t vm, bool quarantined);
 int divvy_node_vmq_faults_restore(struct divvy_node_vmq *vmq, uint32_t vm, uint32_t faults);
 
+/* Whether a job of this VM would be taken now; nothing is counted. 0, -ENOENT, -EACCES, -ENOSPC or -EBUSY. */
+int divvy_node_vmq_admits(const struct divvy_node_vmq *vmq, uint32_t vm, int64_t now_ns);
+
 /*
  * A job of a VM. `cleanup`: it only gives back, and passes every limit. 0; -ENOENT no such VM; -ERANGE or -EEXIST: the job's number;
  * refused and counted: -EACCES quarantined, -ENOSPC the queue is full, -EBUSY more jobs than the rate.

@@ -48,6 +48,7 @@
   OP(HELLO, hello, 0x01, CALL, DIVVY_WIRE_HELLO_IN, NONE, DIVVY_WIRE_HELLO_OUT, BYTES, "opens a connection; must be its first request, once; the bytes name the server") \
   OP(PING, ping, 0x02, CALL, DIVVY_WIRE_NO_WORDS, BYTES, DIVVY_WIRE_NO_WORDS, BYTES, "answers the same bytes") \
   OP(JOB, job, 0x03, CALL, DIVVY_WIRE_NO_WORDS, BYTES, DIVVY_WIRE_NO_WORDS, BYTES, "a request of the JSON dialect, and its answer") \
+  OP(DRAIN, drain, 0x04, CALL, DIVVY_WIRE_NO_WORDS, NONE, DIVVY_WIRE_NO_WORDS, NONE, "answered when the GPU has done all that was asked for, in every context; for relays, which take it from no client") \
   OP(DRIVER_VERSION, driver_version, 0x10, CALL, DIVVY_WIRE_NO_WORDS, NONE, DIVVY_WIRE_VALUE_OUT, NONE, "cuDriverGetVersion") \
   OP(DEVICE_COUNT, device_count, 0x11, CALL, DIVVY_WIRE_NO_WORDS, NONE, DIVVY_WIRE_COUNT_OUT, NONE, "cuDeviceGetCount") \
   OP(DEVICE_INFO, device_info, 0x12, CALL, DIVVY_WIRE_DEVICE_IN, NONE, DIVVY_WIRE_DEVICE_OUT, BYTES, "UUID and memory of a device; the bytes are its name") \

@@ -25,6 +25,11 @@ if(PYTHON3 AND TARGET divvy-relay)
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>")
 endif()
 if(PYTHON3 AND TARGET divvy-relay)
+    add_test(NAME integration/relay_frames COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/frames.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_frames PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>")
+endif()
+if(PYTHON3 AND TARGET divvy-relay)
     add_test(NAME integration/relay_xen COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/xen.py $<TARGET_FILE:divvy-relay>)
     set_tests_properties(integration/relay_xen PROPERTIES LABELS integration TIMEOUT 300
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY_CLIENT=${CMAKE_BINARY_DIR}/bin/divvy-client")

@@ -127,6 +127,8 @@ void divvy_relay_job_finish(struct divvy_relay_job *job, const char *json, size_
     vm->config.quarantined = vm->config.quarantined || quarantined;
     if (quarantined)
         divvy_log_warn("VM-%s is under quarantine: too many of its jobs ran beyond the limit", vm->config.name);
+    if (quarantined)
+        divvy_relay_channels_quarantined(vm);
     if (outcome == DIVVY_NODE_VMQ_TIMED_OUT)
         divvy_relay_state_note(vm);
     divvy_loop_queue(&relay->loop, &relay->schedule);
@@ -211,7 +213,7 @@ struct divvy_relay_worker *divvy_relay_worker_choose(struct divvy_relay_vm *vm) 
 
         if (!worker_serves(relay, worker, vm->config.params.pool) || worker->down_until_ns > now_ns)
             continue;
-        if (!best || worker->running < best->running)
+        if (!best || worker->running + worker->tunnels < best->running + best->tunnels)
             best = worker;
     }
     return best;
@@ -237,6 +239,7 @@ void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_w
 static void schedule_run(struct divvy_later *later) {
     struct divvy_relay *relay = (struct divvy_relay *)(void *)((char *)later - offsetof(struct divvy_relay, schedule));
     uint64_t now_ns = divvy_core_clock_ns();
+    struct divvy_node_vmq_totals totals;
     uint32_t up = 0, number;
 
     for (uint32_t i = 0; i < relay->worker_count; i++) {
@@ -247,8 +250,12 @@ static void schedule_run(struct divvy_later *later) {
         up |= relay->settings.vmq.single_queue ? UINT32_MAX : worker->pools;
         while (worker->running < relay->settings.parallel && worker->down_until_ns <= now_ns &&
                divvy_node_vmq_next(relay->vmq, worker->pools, divvy_relay_now_ns(), &number) == 0)
-            divvy_relay_link_start(&relay->jobs[number], worker);
+            (relay->jobs[number].turn ? divvy_relay_turn_start : divvy_relay_link_start)(&relay->jobs[number], worker);
     }
+    /* Who has a turn may have to end it earlier now. */
+    divvy_node_vmq_totals(relay->vmq, &totals);
+    if (totals.queued > 0)
+        divvy_relay_deadline(relay, now_ns + DIVVY_NS_PER_MS);
     if (up == UINT32_MAX)
         return;
     while (divvy_node_vmq_next(relay->vmq, ~up, divvy_relay_now_ns(), &number) == 0)

@@ -40,6 +40,7 @@ struct divvy_relay_job;
 struct divvy_relay_link;
 struct divvy_relay_channel;
 struct divvy_relay_ring;
+struct divvy_relay_turn;
 
 /* Who waits for answers. Both functions are called once in all for a job, which is gone afterwards; they free nothing of it. */
 struct divvy_relay_front {
@@ -52,6 +53,7 @@ struct divvy_relay_job {
     struct divvy_relay_vm *vm;
     struct divvy_relay_front *front; /* NULL: nobody waits any more */
     struct divvy_relay_link *link;   /* while it runs */
+    struct divvy_relay_turn *turn;   /* NULL: a request. Otherwise a turn of a connection that carries frames */
     uint32_t request_id, opcode;     /* of a vGPU's request */
     bool is_vgpu;
     uint64_t submitted_ns, sent_ns;
@@ -94,7 +96,7 @@ struct divvy_relay_worker {
     struct divvy_relay_endpoint endpoint;
     uint32_t pools; /* bit 0: pool A; 0: it is not given jobs any more */
     uint32_t given_pools; /* of the command line: these count where no GPU of the state has this worker */
-    uint32_t running;
+    uint32_t running, tunnels; /* jobs and turns; connections that carry frames */
     uint64_t down_until_ns; /* 0: nothing known against it */
     bool told_down;
 };
@@ -210,6 +212,11 @@ void divvy_relay_vm_close(struct divvy_relay_vm *vm); /* the listener and all co
 /* Ends connections that carry frames when their VM came under quarantine. */
 void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm);
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns);
+
+/* --- turn.c: connections that carry frames ------------------------------------------------------------------- */
+
+/* A turn that runs now, in a place of this worker. */
+void divvy_relay_turn_start(struct divvy_relay_job *job, struct divvy_relay_worker *worker);
 
 /* --- link.c: connections to workers for jobs ---------------------------------------------------------------- */
 

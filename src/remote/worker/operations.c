@@ -65,6 +65,25 @@ OPERATION(job) {
     return 0;
 }
 
+/* What was asked for is done, well or not: an error of it is the client's to learn, by its own requests. */
+OPERATION(drain) {
+    bool has_left = false;
+
+    (void)request;
+    if (session->current)
+        (void)DRIVER(cuCtxSynchronize);
+    for (uint32_t i = 0; i < session->handles.count; i++) {
+        const struct divvy_worker_handle *handle = &session->handles.slots[i];
+
+        if (handle->kind != DIVVY_WORKER_CONTEXT || handle->object == session->current)
+            continue;
+        has_left = true;
+        if (DRIVER(cuCtxSetCurrent, handle->object) == 0)
+            (void)DRIVER(cuCtxSynchronize);
+    }
+    return has_left ? DRIVER(cuCtxSetCurrent, session->current) : 0;
+}
+
 /* --- devices --------------------------------------------------------------------------------------------- */
 
 OPERATION(driver_version) {
