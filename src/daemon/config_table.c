@@ -19,6 +19,7 @@ static const char *const backend_words[] = {"simple", "kubernetes", NULL};
 static const char *const policy_words[] = {"closed", "open", NULL};
 static const char *const format_words[] = {"influx", "json", NULL};
 static const char *const isolation_words[] = {"shared", "soft", "hard", "partitioned", NULL};
+static const char *const plugin_policy_words[] = {"pack", "spread", NULL};
 static const char *const log_level_words[] = {"off", "error", "warn", "info", "debug", "trace", NULL};
 static const char *const log_format_words[] = {"auto", "text", "json", "journal", NULL};
 
@@ -135,6 +136,23 @@ static const struct divvy_config_option table[] = {
      "How the API server is reached. Not set: as the account of the container that the daemon runs in", IN(kubeconfig), 0, 0, NULL},
     {"pod-selector", "cluster", DIVVY_CONFIG_TEXT, false, {NULL}, NULL, "SELECTOR", NULL,
      "Labels of the pods that are looked at, as kubectl's -l. Not set: all of the node", IN(pod_selector), 0, 0, NULL},
+
+    {"device-plugin", "device-plugin", DIVVY_CONFIG_BOOL, false, {NULL}, NULL, "yes|no", "no",
+     "Offer slots of the devices to this node's kubelet", IN(device_plugin), 0, 0, NULL},
+    {"device-plugin-resource", "device-plugin", DIVVY_CONFIG_TEXT, false, {"DEVICE_PLUGIN_RESOURCE_NAME", NULL}, NULL, "NAME", "divvy.io/gpu",
+     "What pods call a slot", IN(plugin_resource), 0, 0, NULL},
+    {"device-plugin-slots", "device-plugin", DIVVY_CONFIG_NUMBER, false, {NULL}, NULL, "N", "10",
+     "How many slots each device has", IN(plugin_slots), 1, 100, NULL},
+    {"device-plugin-policy", "device-plugin", DIVVY_CONFIG_WORD, false, {NULL}, NULL, "pack|spread", "pack",
+     "Which slots to prefer: of devices in use, or of those used least", IN(plugin_policy), 0, 0, plugin_policy_words},
+    {"device-plugin-dir", "device-plugin", DIVVY_CONFIG_PATH, false, {"DEVICE_PLUGIN_PATH", NULL}, NULL, "DIR", "/var/lib/kubelet/device-plugins",
+     "The kubelet's folder of sockets of device plugins", IN(plugin_dir), 0, 0, NULL},
+    {"pod-resources", "device-plugin", DIVVY_CONFIG_PATH, false, {NULL}, NULL, "PATH", "/var/lib/kubelet/pod-resources/kubelet.sock",
+     "The kubelet's socket that tells which pod has which slots", IN(plugin_pods), 0, 0, NULL},
+    {"device-plugin-library", "device-plugin", DIVVY_CONFIG_PATH, false, {NULL}, NULL, "DIR", "/var/lib/divvy/lib",
+     "Folder of the limiter on the host, mounted in containers as /usr/lib/divvy", IN(plugin_library), 0, 0, NULL},
+    {"device-root", "device-plugin", DIVVY_CONFIG_PATH, false, {"NVIDIA_DEV_ROOT", NULL}, NULL, "DIR", "/dev",
+     "Folder of the device files that containers are given", IN(plugin_devices), 0, 0, NULL},
 
     {"single-node", "single", DIVVY_CONFIG_BOOL, false, {NULL}, NULL, "yes|no", "no",
      "Take workers from workers.json in the folder of state, give them devices and limits, and run them", IN(single_node), 0, 0, NULL},

@@ -10,6 +10,7 @@
 #include "daemon/liveness.h"
 #include "daemon/monitor.h"
 #include "daemon/notify.h"
+#include "daemon/plugin.h"
 #include "daemon/runtime.h"
 #include "daemon/single.h"
 #include "daemon/state.h"
@@ -52,6 +53,7 @@ struct program {
     struct divvy_http *http;
     struct divvy_single *single;
     struct divvy_cluster *cluster;
+    struct divvy_daemon_plugin *plugin;
 };
 
 static const char *environment_get(const char *name, void *data) {
@@ -274,6 +276,19 @@ static int cluster_start(struct program *program, struct divvy_http_options *htt
     return 0;
 }
 
+static int plugin_start(struct program *program, struct divvy_error *error) {
+    const struct divvy_config *config = &program->config;
+    const struct divvy_daemon_plugin_options options = {.kubelet_dir = config->plugin_dir,
+                                                        .pod_resources = config->plugin_pods,
+                                                        .resource = config->plugin_resource,
+                                                        .device_root = config->plugin_devices,
+                                                        .library_dir = config->plugin_library,
+                                                        .slots = config->plugin_slots,
+                                                        .policy = config->plugin_policy};
+
+    return config->device_plugin ? divvy_daemon_plugin_start(program->daemon, &options, &program->plugin, error) : 0;
+}
+
 static int start(struct program *program, struct divvy_error *error) {
     struct divvy_monitor_options devices = monitor_options(program);
     struct divvy_http_options http = http_options(program);
@@ -301,6 +316,8 @@ static int start(struct program *program, struct divvy_error *error) {
     status = single_start(program, &http, error);
     if (status == 0)
         status = cluster_start(program, &http, error);
+    if (status == 0)
+        status = plugin_start(program, error);
     if (status < 0)
         return status;
     program->passed_fd = -1; /* the server's from here on, whatever it says */
@@ -310,6 +327,7 @@ static int start(struct program *program, struct divvy_error *error) {
 static void stop(struct program *program) {
     divvy_notify_send("STOPPING=1");
     divvy_http_stop(program->http);
+    divvy_daemon_plugin_stop(program->plugin);
     divvy_single_stop(program->single);
     divvy_cluster_stop(program->cluster);
     if (program->daemon)

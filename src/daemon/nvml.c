@@ -29,6 +29,7 @@
 #define WANTED(X)                                                                                  \
     X(nvmlDeviceGetName)                                                                           \
     X(nvmlDeviceGetPciInfo_v3)                                                                     \
+    X(nvmlDeviceGetMinorNumber)                                                                    \
     X(nvmlDeviceGetMemoryInfo)                                                                     \
     X(nvmlDeviceGetNumGpuCores)                                                                    \
     X(nvmlDeviceGetMaxClockInfo)                                                                   \
@@ -191,11 +192,11 @@ static double tflops_find(struct divvy_nvml *nvml, nvmlDevice_t handle, const ch
 
 /* False: what NVML has at this index cannot be named, and is left out. */
 static bool entry_read(struct divvy_nvml *nvml, unsigned int index, struct entry *ret_entry) {
-    struct entry entry = {.device = {.index = index, .numa_node = -1, .vendor = "NVIDIA", .healthy = true}};
+    struct entry entry = {.device = {.index = index, .minor = -1, .numa_node = -1, .vendor = "NVIDIA", .healthy = true}};
     struct divvy_node_device *device = &entry.device;
     char uuid_text[96] = "";
     divvy_core_uuid_t uuid;
-    unsigned int cores;
+    unsigned int cores, minor;
     nvmlPciInfo_t pci = {0};
     nvmlMemory_t memory = {0};
 
@@ -213,6 +214,8 @@ static bool entry_read(struct divvy_nvml *nvml, unsigned int index, struct entry
         if (!nvml->simulated)
             device->numa_node = numa_read(&pci);
     }
+    if (ASK(nvml, nvmlDeviceGetMinorNumber, entry.handle, &minor) == NVML_SUCCESS && minor <= INT32_MAX)
+        device->minor = (int32_t)minor;
     if (ASK(nvml, nvmlDeviceGetMemoryInfo, entry.handle, &memory) == NVML_SUCCESS)
         device->memory_bytes = memory.total;
     if (ASK(nvml, nvmlDeviceGetNumGpuCores, entry.handle, &cores) == NVML_SUCCESS)

@@ -32,6 +32,7 @@
 
 struct divvy_node_device {
     uint32_t index;   /* as NVML counts */
+    int32_t minor;    /* number of its device file; -1 unknown */
     uint8_t uuid[16]; /* raw */
     char uuid_text[DIVVY_NODE_UUID_BYTES];
     char model[DIVVY_NODE_TEXT_BYTES];

@@ -1,0 +1,25 @@
+/*
+ * The device plugin (plugin/plugin.h) inside divvyd: its devices are the state's, and a pod that holds slots is the tenant
+ * `namespace/pod` of the state, whichever of its containers they are for.
+ */
+#ifndef DIVVY_DAEMON_PLUGIN_H
+#define DIVVY_DAEMON_PLUGIN_H
+
+#include "daemon/state.h"
+#include "plugin/plugin.h"
+
+/* Texts are borrowed during the call. */
+struct divvy_daemon_plugin_options {
+    const char *kubelet_dir, *pod_resources, *resource, *device_root, *library_dir;
+    uint32_t slots, policy; /* enum divvy_plugin_policy */
+};
+
+struct divvy_daemon_plugin;
+
+/* After the state; the links to tenants' folders lie in `slots` beside the base. -EINVAL, -ENOMEM and what the system says. */
+int divvy_daemon_plugin_start(struct divvy_daemon *daemon, const struct divvy_daemon_plugin_options *options,
+                              struct divvy_daemon_plugin **ret_plugin, struct divvy_error *error);
+/* Before the state's end. Pods and their tenants stay. NULL is fine. */
+void divvy_daemon_plugin_stop(struct divvy_daemon_plugin *plugin);
+
+#endif
