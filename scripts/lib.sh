@@ -68,6 +68,14 @@ need_sqlite() { compiles '#include <sqlite3.h>
 int main(void) { return sqlite3_libversion_number() == 0; }' -lsqlite3; }
 package_sqlite() { say "libsqlite3-dev"; }
 
+need_nghttp2() { compiles '#include <nghttp2/nghttp2.h>
+int main(void) { return nghttp2_version(0) == 0; }' -lnghttp2; }
+package_nghttp2() { say "libnghttp2-dev"; }
+
+need_protobuf_c() { have protoc-c && compiles '#include <protobuf-c/protobuf-c.h>
+int main(void) { return protobuf_c_version() == 0; }' -lprotobuf-c; }
+package_protobuf_c() { say "libprotobuf-c-dev protobuf-c-compiler"; }
+
 need_crypto() { compiles '#include <openssl/evp.h>
 int main(void) { return EVP_sha256() == 0; }' -lcrypto; }
 package_crypto() { say "libssl-dev"; }
@@ -117,6 +125,10 @@ package_debhelper() { say "debhelper dpkg-dev"; }
 
 need_lintian() { have lintian; }
 package_lintian() { say "lintian"; }
+
+# A gRPC that is not ours, to play the kubelet. The system's own Python has it.
+need_grpcio() { /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null; }
+package_grpcio() { say "python3-grpcio python3-protobuf"; }
 
 # What tests read manifests with.
 need_yaml() { have python3 && python3 -c 'import yaml' 2>/dev/null; }
@@ -214,7 +226,7 @@ set_up() {
     warn "$(basename "$0"): still missing: ${unmet[*]}"
     if ! have apt-get; then
         warn "This set-up knows Debian and Ubuntu. Here, install by hand: a C compiler, CMake 3.22 or later, Ninja,"
-        warn "pkg-config, jansson, libcurl, libmicrohttpd, OpenSSL, SQLite and cmocka (all with headers), Python 3; then run this again."
+        warn "pkg-config, jansson, libcurl, libmicrohttpd, nghttp2, protobuf-c, OpenSSL, SQLite and cmocka (all with headers), Python 3; then run this again."
     else
         warn "Run this as root, through sudo, or have them installed first:"
         warn "    apt-get install --no-install-recommends ${packages[*]}"
