@@ -142,6 +142,10 @@ package_musl() { say "musl-tools"; }
 need_prometheus() { have prometheus && have promtool; }
 package_prometheus() { say "prometheus"; }
 
+# The store's own tools, which tests hold against the relay; they need no Xen.
+need_xenstore() { have xenstore-read && have xenstore-write; }
+package_xenstore() { say "xenstore-utils"; }
+
 # Only for tests in virtual machines.
 need_qemu() { have qemu-system-x86_64; }
 package_qemu() { say "qemu-system-x86"; }
