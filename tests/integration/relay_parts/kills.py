@@ -17,8 +17,8 @@ from play import LIMIT_S, Lines, Relay, check, equal, run, wait
 from real import BIN, Counter, RealWorker, children_of
 
 FAKE_QEMU = os.environ["DIVVY_FAKE_QEMU"]
-# Each step of a job takes a while, so that kills come in all of them.
-SLOW = "slow:cuMemcpyHtoDAsync=4ms;slow:cuLaunchKernel=4ms;slow:cuMemcpyDtoH=4ms"
+# Each step of a job takes a while, so that kills come in all of them; most of it when the device has done it and nobody was told.
+SLOW = "slow:cuMemcpyHtoDAsync=2ms;slow:cuLaunchKernel=3ms;slow:cuStreamSynchronize=8ms;slow:cuCtxSynchronize=3ms;slow:cuMemcpyDtoH=4ms"
 JOB_S = 0.015
 HELD_BYTES = 100 << 20
 
