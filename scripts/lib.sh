@@ -92,8 +92,11 @@ need_sanitizers() { compiles 'int main(void) { return 0; }' -fsanitize=address,u
     compiles 'int main(void) { return 0; }' -fsanitize=thread; }
 package_sanitizers() { say "gcc libc6-dev"; }
 
-need_python() { have python3; }
-package_python() { say "python3-minimal"; }
+need_python() { have python3 && python3 -c 'import http.server, ssl' 2>/dev/null; }
+package_python() { say "python3"; }
+
+need_openssl() { have openssl; }
+package_openssl() { say "openssl"; }
 
 need_curl_command() { have curl; }
 package_curl_command() { say "curl"; }

@@ -124,15 +124,47 @@ static int table_print(const struct divvy_cli_seen_tenant *tenants, size_t count
     return status;
 }
 
+/* Pods that the daemon has heard of and that have no share, or not the one that they ask for now. */
+static json_t *pods_without(const json_t *pods) {
+    json_t *found = json_array(), *pod;
+    size_t i;
+
+    json_array_foreach(json_object_get(pods, "pods"), i, pod) {
+        const char *state = json_string_value(json_object_get(pod, "state"));
+
+        if (state && strcmp(state, "held") != 0)
+            (void)json_array_append(found, pod);
+    }
+    return found;
+}
+
+static void pods_print(const json_t *pods) {
+    json_t *without = pods_without(pods), *pod;
+    const char *message = json_string_value(json_object_get(pods, "message"));
+    size_t i;
+
+    if (json_is_true(json_object_get(pods, "cluster")) && !json_is_true(json_object_get(pods, "in_step")))
+        (void)printf("the cluster is not followed now: %s\n", message && *message ? message : "no answer yet");
+    json_array_foreach(without, i, pod) {
+        const char *namespace = "", *name = "", *state = "", *why = "";
+
+        if (json_unpack(pod, "{s:s, s:s, s:s, s:s}", "namespace", &namespace, "name", &name, "state", &state, "message", &why) == 0)
+            (void)printf("pod %s/%s %s: %s\n", namespace, name, state, why);
+    }
+    json_decref(without);
+}
+
 /* The daemon's own objects, without those that were not asked for. */
-static int json_print(const json_t *answer, const struct divvy_cli_seen_tenant *tenants, int all) {
+static int json_print(const json_t *answer, const json_t *pods, const struct divvy_cli_seen_tenant *tenants, int all) {
     const json_t *array = json_object_get(answer, "tenants");
     json_t *chosen = json_array();
 
     for (size_t i = 0; i < json_array_size(array); i++)
         if (all || divvy_cli_seen_is_active(&tenants[i]))
             (void)json_array_append(chosen, json_array_get(array, i));
-    return divvy_cli_json_print(json_pack("{s:o}", "tenants", chosen), 2, stdout);
+    if (!json_is_true(json_object_get(pods, "cluster")))
+        return divvy_cli_json_print(json_pack("{s:o}", "tenants", chosen), 2, stdout);
+    return divvy_cli_json_print(json_pack("{s:o, s:o}", "tenants", chosen, "pods_without_share", pods_without(pods)), 2, stdout);
 }
 
 int divvy_cli_verb_ps(int argc, char **argv) {
@@ -140,7 +172,7 @@ int divvy_cli_verb_ps(int argc, char **argv) {
     struct divvy_cli_client *client = NULL;
     struct divvy_error error = {0};
     cleanup_free struct divvy_cli_seen_tenant *tenants = NULL;
-    json_t *answer = NULL;
+    json_t *answer = NULL, *pods = NULL;
     size_t count = 0;
     int status;
 
@@ -153,14 +185,19 @@ int divvy_cli_verb_ps(int argc, char **argv) {
     if (status == 0 && (status = divvy_cli_seen_tenants_read(answer, &tenants, &count)) < 0)
         (void)divvy_error_set_errno(&error, status, "divvyd at %s: no list of tenants",
                                     divvy_cli_client_path(client));
+    if (status == 0) /* a daemon that knows of none has none */
+        (void)divvy_cli_client_call(client, "GET", "/api/v1/node/pods", NULL, DIVVY_CLI_CALL_MS, &pods, NULL);
     divvy_cli_client_free(client);
     if (status == 0 && arguments.json) {
-        status = json_print(answer, tenants, arguments.all);
+        status = json_print(answer, pods, tenants, arguments.all);
     } else if (status == 0) {
         status = table_print(tenants, count, arguments.all);
         if (status < 0)
             (void)divvy_error_set_errno(&error, status, "cannot print the tenants");
+        else
+            pods_print(pods);
     }
+    json_decref(pods);
     json_decref(answer);
     return status < 0 ? divvy_cli_fail("ps", &error) : status;
 }

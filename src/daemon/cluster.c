@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "daemon/cluster_event.h"
 #include "kube/client.h"
+#include "kube/review.h"
 #include "kube/watch.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct divvy_cluster {
     bool is_running;
     atomic_bool is_stopping;
     CURLM *multi;
+    struct divvy_kube_reviewer *reviewer;
     /* of the thread */
     struct divvy_kube_watch watch;
     struct divvy_kube_request request;
@@ -397,7 +399,7 @@ int divvy_cluster_start(struct divvy_daemon *daemon, const struct divvy_cluster_
     cluster->kubeconfig = strdup(options->kubeconfig ? options->kubeconfig : "");
     cluster->node = strdup(options->node);
     cluster->selector = strdup(options->selector ? options->selector : "");
-    if (cluster->kubeconfig && cluster->node && cluster->selector && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
+    if (divvy_kube_reviewer_new(options->kubeconfig, &cluster->reviewer) == 0 && cluster->kubeconfig && cluster->node && cluster->selector && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
         (cluster->multi = curl_multi_init())) {
         divvy_kube_watch_init(&cluster->watch, &calls, cluster->node, cluster->selector, divvy_core_clock_ns());
         divvy_cluster_events_init(&cluster->events, cluster->multi, cluster->node);
@@ -432,6 +434,7 @@ void divvy_cluster_stop(struct divvy_cluster *cluster) {
     while ((entry = divvy_map_next(&cluster->pods, &cursor)))
         free(entry);
     divvy_map_done(&cluster->pods);
+    divvy_kube_reviewer_free(cluster->reviewer);
     (void)pthread_mutex_destroy(&cluster->lock);
     free(cluster->kubeconfig);
     free(cluster->node);
@@ -467,8 +470,32 @@ json_t *divvy_cluster_pods(void *data) {
     json_t *json;
 
     (void)pthread_mutex_lock(&cluster->lock);
-    json = json_pack("{s:s, s:b, s:s, s:o}", "node", cluster->node, "in_step", cluster->in_step, "message", cluster->fault, "pods",
+    json = json_pack("{s:b, s:s, s:b, s:s, s:o}", "cluster", 1, "node", cluster->node, "in_step", cluster->in_step, "message", cluster->fault, "pods",
                      entries_json(cluster));
     (void)pthread_mutex_unlock(&cluster->lock);
     return json;
+}
+
+int divvy_cluster_review(void *data, const char *token, const char *audience, bool may_ask, struct divvy_daemon_peer *peer,
+                         const char **ret_fault) {
+    struct divvy_cluster *cluster = data;
+    struct divvy_kube_identity identity;
+    struct divvy_error error = {0, ""};
+    int status = may_ask ? divvy_kube_review(cluster->reviewer, token, audience, now_ns(), &identity, &error)
+                         : divvy_kube_review_known(cluster->reviewer, token, audience, now_ns(), &identity);
+
+    if (status == 0 && strlen(identity.pod) >= sizeof peer->pod)
+        status = -EACCES;
+    if (status == -EACCES)
+        *ret_fault = "Authentication failed: the API server does not know the token as a pod's";
+    if (status == -EAGAIN) {
+        *ret_fault = "the API server cannot be asked about the token now";
+        divvy_log_warn("cluster: a pod's token cannot be reviewed: %s", error.text);
+    }
+    if (status < 0)
+        return status;
+    (void)snprintf(peer->pod, sizeof peer->pod, "%.127s", identity.pod);
+    (void)snprintf(peer->namespace, sizeof peer->namespace, "%s", identity.namespace);
+    (void)snprintf(peer->pod_uid, sizeof peer->pod_uid, "%s", identity.uid);
+    return 0;
 }

@@ -31,14 +31,17 @@ int divvy_cluster_start(struct divvy_daemon *daemon, const struct divvy_cluster_
 void divvy_cluster_stop(struct divvy_cluster *cluster);
 
 /*
- * {"node","in_step","message","pods":[{"namespace","name","uid","state","message"}]}, sorted; state is held, refused or waiting. NULL: no
+ * {"cluster":true,"node","in_step","message","pods":[{"namespace","name","uid","state","message"}]}, sorted; state is held, refused or waiting. NULL: no
  * memory. Any thread.
  */
 json_t *divvy_cluster_pods(void *cluster);
 
-/* Who a pod's token says that it is of, by the API server's word. */
-struct divvy_cluster_identity {
-    char namespace[DIVVY_NODE_ID_BYTES], pod[DIVVY_NODE_ID_BYTES], pod_uid[DIVVY_NODE_POD_UID_BYTES];
-};
+/*
+ * Whose a pod's token is, by the API server's word; `peer` gets the pod's names and UID. 0; -EACCES: the token is no good; -EAGAIN: that cannot
+ * be told now; -EINPROGRESS: it has to be asked, which is only done where `may_ask`, and blocks for some seconds then. *ret_fault is a static
+ * line. Any thread.
+ */
+int divvy_cluster_review(void *cluster, const char *token, const char *audience, bool may_ask, struct divvy_daemon_peer *peer,
+                         const char **ret_fault);
 
 #endif

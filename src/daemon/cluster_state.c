@@ -1,13 +1,11 @@
 /* What the pod watcher does to the state: see state.h. And which processes on the devices are of which pods, by their cgroups. */
 #include "daemon/inside.h"
 
-#include "base/cleanup.h"
 #include "core/sys.h"
 #include "daemon/hostpid.h"
 #include "kube/pod.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,18 +193,6 @@ unsigned divvy_daemon_pods_keep(struct divvy_daemon *daemon, bool (*is_there)(vo
 
 /* --- processes on the devices ----------------------------------------------------------------------------------------- */
 
-/* The UID of the pod that a process is of, by /proc. */
-static bool process_pod(int32_t pid, char ret_uid[DIVVY_KUBE_UID_BYTES]) {
-    char path[48], text[4096];
-    cleanup_close int fd = -1;
-    ssize_t length;
-
-    (void)snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    length = fd < 0 ? -1 : divvy_core_sys_read(fd, text, sizeof text);
-    return length > 0 && divvy_kube_cgroup_pod(text, (size_t)length, ret_uid);
-}
-
 static struct divvy_node_tenant *tenant_of_uid(struct divvy_daemon *daemon, const char *uid) {
     struct divvy_node_tenant *tenant = NULL;
 
@@ -240,6 +226,6 @@ void divvy_daemon_pods_processes(struct divvy_daemon *daemon, const struct divvy
     uint64_t start_ticks;
 
     for (size_t i = 0; i < count; i++)
-        if (process_pod(sightings[i].host_pid, uid) && divvy_core_sys_start_time(sightings[i].host_pid, &start_ticks) == 0)
+        if (divvy_hostpid_pod(NULL, sightings[i].host_pid, uid) == 0 && divvy_core_sys_start_time(sightings[i].host_pid, &start_ticks) == 0)
             process_enter(daemon, &sightings[i], uid, start_ticks);
 }

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "core/clock.h"
 #include "core/sys.h"
+#include "kube/cgroup.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,7 @@ struct look {
     const char *proc;
     uint64_t namespace_inode; /* of the peer; 0 not known */
     int64_t deadline_ns;
-    uint32_t found;
+    uint32_t found, found_named; /* of the latter the environment names the container as well */
     pid_t pid;
     uint64_t start_ticks;
     char *environment; /* a buffer */
@@ -123,22 +124,23 @@ static bool environment_fits(const struct look *look, const char *pid) {
            environment_has(look->environment, length, "CONTAINER_NAME", search->container);
 }
 
-/* The kubelet writes a pod's uid into the path of its cgroup, with '_' for '-' under systemd. */
 static bool cgroup_fits(const struct look *look, const char *pid) {
-    char text[CGROUP_BYTES], uid[64];
+    char text[CGROUP_BYTES], uid[DIVVY_KUBE_UID_BYTES];
     size_t length;
 
     if (!look->search->pod_uid || !*look->search->pod_uid)
         return true;
-    if (file_read(look->proc, pid, "cgroup", text, sizeof text, &length) < 0)
-        return false;
-    if (strstr(text, look->search->pod_uid))
-        return true;
-    (void)snprintf(uid, sizeof uid, "%s", look->search->pod_uid);
-    for (char *at = uid; *at; at++)
-        if (*at == '-')
-            *at = '_';
-    return strstr(text, uid) != NULL;
+    return file_read(look->proc, pid, "cgroup", text, sizeof text, &length) == 0 && divvy_kube_cgroup_pod(text, length, uid) &&
+           strcmp(uid, look->search->pod_uid) == 0;
+}
+
+/* Containers of a pod count from 1 each: which one a process is of, only its environment says, and that decides nothing else. */
+static bool container_is(const struct look *look, const char *pid) {
+    const char *hint = look->search->container_hint;
+    size_t length;
+
+    return hint && *hint && file_read(look->proc, pid, "environ", look->environment, ENVIRONMENT_BYTES, &length) == 0 &&
+           environment_has(look->environment, length, "CONTAINER_NAME", hint);
 }
 
 static bool process_fits(const struct look *look, const char *pid) {
@@ -178,7 +180,7 @@ static int look_through(struct look *look, struct divvy_error *error) {
 
     if (!processes)
         return divvy_error_set_errno(error, -errno, "cannot look through %s", look->proc);
-    look->found = 0;
+    look->found = look->found_named = 0;
     while ((entry = readdir(processes))) {
         uint64_t start_ticks;
 
@@ -188,6 +190,10 @@ static int look_through(struct look *look, struct divvy_error *error) {
             return divvy_error_set(error, -ETIMEDOUT, "no process %d of the container was found in time",
                                    (int)look->search->container_pid);
         if (!process_fits(look, entry->d_name) || start_read(look->proc, entry->d_name, &start_ticks) < 0)
+            continue;
+        if (container_is(look, entry->d_name))
+            look->found_named++;
+        else if (look->found_named)
             continue;
         look->found++;
         look->pid = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -215,7 +221,7 @@ static int look_until(struct look *look, struct divvy_error *error) {
 
         if (status < 0)
             return status;
-        if (look->found == 1)
+        if (look->found == 1 || look->found_named == 1)
             return 0;
         if (look->found > 1)
             return divvy_error_set(error, -ENOTUNIQ, "%u processes fit process %d of the container", look->found,
@@ -250,4 +256,16 @@ int divvy_hostpid_find(const struct divvy_hostpid_search *search, int32_t *ret_h
     *ret_host_pid = (int32_t)look.pid;
     *ret_start_ticks = look.start_ticks;
     return 0;
+}
+
+int divvy_hostpid_pod(const char *proc, pid_t host_pid, char ret_uid[DIVVY_KUBE_UID_BYTES]) {
+    char text[CGROUP_BYTES], pid[16];
+    size_t length;
+    int status;
+
+    (void)snprintf(pid, sizeof pid, "%d", (int)host_pid);
+    status = file_read(proc ? proc : "/proc", pid, "cgroup", text, sizeof text, &length);
+    if (status < 0)
+        return status == -ENOENT ? -ESRCH : status;
+    return divvy_kube_cgroup_pod(text, length, ret_uid) ? 0 : -ENOENT;
 }

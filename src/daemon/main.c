@@ -272,7 +272,7 @@ static int cluster_start(struct program *program, struct divvy_http_options *htt
         return 0;
     if (divvy_cluster_start(program->daemon, &options, &program->cluster, error) < 0)
         return error->status;
-    http->cluster = (struct divvy_http_cluster){program->cluster, divvy_cluster_pods};
+    http->cluster = (struct divvy_http_cluster){program->cluster, divvy_cluster_pods, divvy_cluster_review};
     return 0;
 }
 

@@ -267,17 +267,33 @@ int divvy_daemon_tenant_remove(struct divvy_daemon *daemon, const struct divvy_d
 
 /* --- processes ------------------------------------------------------------------------------------------------------ */
 
+/*
+ * Where the cluster has told of the pod, its processes are told by the cgroup that the kubelet has put them in, and what their environment
+ * says counts for nothing. Who asks through the unix socket with a pod's token must itself be of that pod.
+ */
+static int cluster_search(const struct divvy_daemon_peer *peer, const char *uid, struct divvy_hostpid_search *search,
+                          struct divvy_error *error) {
+    char found[DIVVY_KUBE_UID_BYTES];
+
+    search->pod = search->namespace = search->container = NULL;
+    search->container_hint = peer->container;
+    if (peer->pid > 0 && peer->pod[0] && (divvy_hostpid_pod(NULL, peer->pid, found) < 0 || strcmp(found, uid) != 0))
+        return divvy_error_set(error, -EPERM, "process %d, who asks, is not of this pod", (int)peer->pid);
+    return 0;
+}
+
 int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divvy_daemon_peer *peer,
                                   const char *id, int32_t container_pid,
                                   struct divvy_node_process *ret_process,
                                   struct divvy_error *error) {
     char pod[DIVVY_NODE_ID_BYTES] = "", namespace[DIVVY_NODE_ID_BYTES] = "",
-         container[DIVVY_NODE_ID_BYTES] = "";
+         container[DIVVY_NODE_ID_BYTES] = "", uid[DIVVY_NODE_POD_UID_BYTES] = "";
     struct divvy_hostpid_search search = {.container_pid = container_pid,
                                           .peer_pid = peer->pid,
                                           .pod = pod,
                                           .namespace = namespace,
                                           .container = container,
+                                          .pod_uid = uid,
                                           .timeout_ns = INT64_C(5000000000)};
     struct divvy_node_tenant *tenant;
     struct divvy_node_process process = {.container_pid = container_pid};
@@ -288,15 +304,19 @@ int divvy_daemon_process_register(struct divvy_daemon *daemon, const struct divv
     if (status == -EPERM && peer->pod[0]) {
         tenant = divvy_node_registry_tenant(daemon->registry, id);
         if (tenant && strcmp(peer->pod, tenant->pod) == 0 &&
-            strcmp(peer->namespace, tenant->namespace) == 0)
+            strcmp(peer->namespace, tenant->namespace) == 0 &&
+            (!tenant->pod_uid[0] || !peer->pod_uid[0] || strcmp(tenant->pod_uid, peer->pod_uid) == 0))
             status = 0;
     }
     if (status == 0) {
         memcpy(pod, tenant->pod, sizeof pod);
         memcpy(namespace, tenant->namespace, sizeof namespace);
         memcpy(container, tenant->container, sizeof container);
+        memcpy(uid, tenant->pod_uid, sizeof uid);
     }
     unlock(daemon);
+    if (status == 0 && uid[0])
+        status = cluster_search(peer, uid, &search, error);
     if (status == 0)
         status = divvy_hostpid_find(&search, &process.host_pid, &process.start_ticks, error);
     if (status < 0)

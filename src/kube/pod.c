@@ -445,6 +445,8 @@ static int binding_fill(const struct divvy_kube_ask *ask, const struct divvy_nod
         return status;
     cap = ask->compute_permille ? ask->compute_permille : cap;
     weight = ask->request_permille ? ask->request_permille : weight;
+    if (cap == DIVVY_NODE_PERMILLE_NONE && !weight)
+        weight = cap; /* all of it: more than those who name no cap at all */
     spec->bindings[i].limit_bytes = ask->memory_bytes && !ask->is_shared ? ask->memory_bytes : DIVVY_NODE_MEMORY_NONE;
     spec->bindings[i].compute_permille = cap && !ask->is_shared ? cap : DIVVY_NODE_PERMILLE_NONE;
     spec->bindings[i].weight = weight;

@@ -128,3 +128,13 @@ int divvy_http_auth_pod(const struct divvy_http_auth *auth, const char *token, i
     }
     return divvy_http_jwt_pod(unverified ? NULL : auth->keys, auth->audience, token, now_s, ret_pod, ret_fault);
 }
+
+int divvy_http_auth_claims(const struct divvy_http_auth *auth, const char *token, int64_t now_s, const char **ret_fault) {
+    struct divvy_http_pod pod;
+
+    return divvy_http_jwt_pod(NULL, auth->audience, token, now_s, &pod, ret_fault);
+}
+
+const char *divvy_http_auth_audience(const struct divvy_http_auth *auth) {
+    return auth->audience;
+}

@@ -45,4 +45,10 @@ struct divvy_http_pod {
 int divvy_http_auth_pod(const struct divvy_http_auth *auth, const char *token, int64_t now_s, bool allow_unverified,
                         struct divvy_http_pod *ret_pod, const char **ret_fault);
 
+/* Only the token's form, times, audience and that it names a pod: before somebody else is asked about it. As above. */
+int divvy_http_auth_claims(const struct divvy_http_auth *auth, const char *token, int64_t now_s, const char **ret_fault);
+
+/* What must be among a token's audiences; or NULL. Borrowed from `auth`. */
+const char *divvy_http_auth_audience(const struct divvy_http_auth *auth);
+
 #endif

@@ -62,6 +62,9 @@ struct divvy_http_options {
     struct divvy_http_cluster {
         void *data;
         json_t *(*pods)(void *data); /* see divvy_cluster_pods */
+        /* Whose a pod's token is, where there are no keys: see divvy_cluster_review. */
+        int (*review)(void *data, const char *token, const char *audience, bool may_ask, struct divvy_daemon_peer *peer,
+                      const char **ret_fault);
     } cluster;
 
     /* The relay of this host (docs/RELAY.md). Borrowed as long as the server lives. */

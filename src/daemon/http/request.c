@@ -186,7 +186,8 @@ bool divvy_http_may_see(const struct divvy_http_request *request, const struct d
     case DIVVY_HTTP_CREDENTIAL_ADMIN:
         return true;
     case DIVVY_HTTP_CREDENTIAL_POD:
-        return strcmp(tenant->pod, request->peer.pod) == 0 && strcmp(tenant->namespace, request->peer.namespace) == 0;
+        return strcmp(tenant->pod, request->peer.pod) == 0 && strcmp(tenant->namespace, request->peer.namespace) == 0 &&
+               (!tenant->pod_uid[0] || !request->peer.pod_uid[0] || strcmp(tenant->pod_uid, request->peer.pod_uid) == 0);
     case DIVVY_HTTP_CREDENTIAL_USER:
         return !request->http->hide_others || (request->peer.known && tenant->owner_uid == request->peer.uid);
     case DIVVY_HTTP_CREDENTIAL_LOCAL:

@@ -45,6 +45,7 @@ struct divvy_http_request {
     enum divvy_http_credential credential;
     const char *credential_fault;
     bool has_authorization;
+    bool is_unreviewed; /* a pod's token whose claims are still to be confirmed */
     struct divvy_daemon_peer peer;
 
     char *body; /* NUL-terminated; NULL when there is none */

@@ -10,6 +10,7 @@ const struct divvy_http_route divvy_http_routes[] = {
 
     {"GET", "/api/v1/node", divvy_http_get_node, DIVVY_HTTP_FOR_READERS, "getNode", false},
     {"GET", "/api/v1/node/devices", divvy_http_get_node_devices, DIVVY_HTTP_FOR_READERS, "listNodeDevices", false},
+    {"GET", "/api/v1/node/pods", divvy_http_get_node_pods, DIVVY_HTTP_FOR_READERS, "listNodePods", false},
     {"GET", "/api/v1/tenants", divvy_http_get_tenants, DIVVY_HTTP_FOR_READERS, "listTenants", false},
     {"POST", "/api/v1/tenants", divvy_http_post_tenants, DIVVY_HTTP_FOR_USERS, "createTenant", false},
     {"GET", "/api/v1/tenants/{id}", divvy_http_get_tenant, DIVVY_HTTP_FOR_READERS, "getTenant", false},

@@ -45,6 +45,7 @@ int divvy_http_get_healthz(struct divvy_http_request *request);
 int divvy_http_get_readyz(struct divvy_http_request *request);
 int divvy_http_get_node(struct divvy_http_request *request);
 int divvy_http_get_node_devices(struct divvy_http_request *request);
+int divvy_http_get_node_pods(struct divvy_http_request *request);
 int divvy_http_get_tenants(struct divvy_http_request *request);
 int divvy_http_post_tenants(struct divvy_http_request *request);
 int divvy_http_get_tenant(struct divvy_http_request *request);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifndef DIVVY_VERSION
@@ -63,4 +64,26 @@ int divvy_http_get_node_devices(struct divvy_http_request *request) {
         return divvy_http_fail_errno(request, result, NULL);
     }
     return divvy_http_answer(request, 200, json_pack("{s:o}", "devices", list));
+}
+
+/* A pod sees itself; of the others only their own limits would tell, which are tenants'. */
+static bool pod_is_shown(const struct divvy_http_request *request, const json_t *pod) {
+    const char *namespace = json_string_value(json_object_get(pod, "namespace")), *name = json_string_value(json_object_get(pod, "name"));
+
+    if (request->credential == DIVVY_HTTP_CREDENTIAL_POD)
+        return namespace && name && strcmp(namespace, request->peer.namespace) == 0 && strcmp(name, request->peer.pod) == 0;
+    return request->credential == DIVVY_HTTP_CREDENTIAL_ADMIN || !request->http->hide_others;
+}
+
+int divvy_http_get_node_pods(struct divvy_http_request *request) {
+    const struct divvy_http_cluster *cluster = &request->http->cluster;
+    json_t *json = cluster->pods ? cluster->pods(cluster->data)
+                                 : json_pack("{s:b, s:s, s:b, s:s, s:[]}", "cluster", 0, "node",
+                                             divvy_daemon_settings(request->daemon)->node, "in_step", 0, "message", "", "pods");
+    json_t *pods = json_object_get(json, "pods");
+
+    for (size_t i = json_array_size(pods); i-- > 0;)
+        if (!pod_is_shown(request, json_array_get(pods, i)))
+            (void)json_array_remove(pods, i);
+    return divvy_http_answer(request, 200, json);
 }

@@ -33,8 +33,7 @@ static int pods_list(struct divvy_http_request *request) {
     divvy_http_copies_free(&copies);
     if (result < 0)
         return divvy_http_fail_errno(request, result, NULL);
-    /* Nobody here watches pods; those that an administrator has registered are told of. */
-    if (pods == 0)
+    if (pods == 0 && !request->http->cluster.pods)
         return divvy_http_fail(request, 503, "kubernetes backend not enabled");
     return divvy_http_answer_tenants(request, "pods", divvy_http_pod_entry, is_pod);
 }
@@ -49,7 +48,18 @@ static bool named_tenant(struct divvy_http_request *request, const char *contain
            strcmp(ret_tenant->container, container) == 0;
 }
 
-/* The caller's own tenant with this container, or the one that its pod has for all of them. -ENOENT. */
+/* A pod's name may come again with another pod, which the caller may not see: it is told why nothing is found. */
+static bool name_is_anothers(struct divvy_http_request *request) {
+    const struct divvy_daemon_peer *peer = &request->peer;
+    struct divvy_node_tenant tenant;
+    char id[DIVVY_NODE_ID_BYTES];
+    int length = snprintf(id, sizeof id, "%s/%s", peer->namespace, peer->pod);
+
+    return length > 0 && (size_t)length < sizeof id && peer->pod_uid[0] && divvy_daemon_tenant(request->daemon, id, &tenant) == 0 &&
+           tenant.pod_uid[0] && strcmp(tenant.pod_uid, peer->pod_uid) != 0;
+}
+
+/* The caller's own tenant with this container, or the one that its pod has for all of them. -ENOENT, -EKEYREJECTED. */
 static int own_tenant(struct divvy_http_request *request, const char *container, struct divvy_node_tenant *ret_tenant) {
     struct divvy_http_copies copies;
     const struct divvy_node_tenant *found = NULL, *fallback = NULL;
@@ -75,7 +85,11 @@ static int own_tenant(struct divvy_http_request *request, const char *container,
     else if (result == 0)
         result = -ENOENT;
     divvy_http_copies_free(&copies);
-    return result;
+    return result == -ENOENT && name_is_anothers(request) ? -EKEYREJECTED : result;
+}
+
+static int is_another(struct divvy_http_request *request) {
+    return divvy_http_fail(request, 403, "the token is of another pod that was called %s", request->peer.pod);
 }
 
 int divvy_http_get_pod(struct divvy_http_request *request) {
@@ -97,6 +111,8 @@ int divvy_http_get_pod(struct divvy_http_request *request) {
     result = own_tenant(request, named >= 0 ? container : "", &tenant);
     if (result == -ENOENT)
         return envelope_fail(request, "Pod %s not found in namespace %s", request->peer.pod, request->peer.namespace);
+    if (result == -EKEYREJECTED)
+        return is_another(request);
     if (result == 0)
         result = divvy_daemon_devices(request->daemon, &devices, &count);
     if (result < 0)
@@ -124,9 +140,14 @@ int divvy_http_post_process(struct divvy_http_request *request) {
     result = own_tenant(request, container, &tenant);
     if (result == -ENOENT)
         return envelope_fail(request, "Pod %s not found in namespace %s", request->peer.pod, request->peer.namespace);
+    if (result == -EKEYREJECTED)
+        return is_another(request);
+    memcpy(request->peer.container, container, sizeof request->peer.container);
     if (result == 0)
         result =
             divvy_daemon_process_register(request->daemon, &request->peer, tenant.id, (int32_t)container_pid, &process, &error);
+    if (result == -EPERM)
+        return divvy_http_fail_errno(request, result, &error);
     if (result == -ETIMEDOUT)
         return envelope_fail(request, "Process initialization timed out after 5 seconds");
     if (result < 0)

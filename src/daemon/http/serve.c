@@ -1,6 +1,7 @@
 /* A request from its headers to its answer: route, credential, body, handler. Called by the HTTP library's threads. */
 #include "daemon/http/server.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,41 @@ static void credential_bad(struct divvy_http_request *request, const char *fault
     request->peer.admin = false;
 }
 
+/* What became of a pod's token that the cluster was asked about, or is to be. */
+static void review_take(struct divvy_http_request *request, int status, const char *fault) {
+    request->peer.admin = false;
+    request->credential = DIVVY_HTTP_CREDENTIAL_POD;
+    request->is_unreviewed = status == -EINPROGRESS;
+    if (status == -EAGAIN)
+        divvy_http_fail(request, 503, "%s", fault);
+    else if (status < 0 && status != -EINPROGRESS)
+        credential_bad(request, fault);
+}
+
+/* Where no keys are configured. What is known is taken; else the request waits for a worker to ask, when its body has come. */
+static void review_begin(struct divvy_http_request *request, const char *token) {
+    const struct divvy_http *http = request->http;
+    const char *fault = NULL;
+    int status = divvy_http_auth_claims(http->auth, token, time(NULL), &fault);
+
+    if (status == 0)
+        status = http->cluster.review(http->cluster.data, token, divvy_http_auth_audience(http->auth), false, &request->peer, &fault);
+    review_take(request, status, fault);
+}
+
+void divvy_http_review(struct divvy_http_request *request) {
+    struct divvy_http *http = request->http;
+    const char *token = divvy_http_header(request, MHD_HTTP_HEADER_AUTHORIZATION) + strlen("Bearer "), *fault = NULL;
+    char audience[256];
+
+    pthread_rwlock_rdlock(&http->auth_lock);
+    snprintf(audience, sizeof audience, "%s", divvy_http_auth_audience(http->auth) ? divvy_http_auth_audience(http->auth) : "");
+    pthread_rwlock_unlock(&http->auth_lock);
+    review_take(request, http->cluster.review(http->cluster.data, token, audience, true, &request->peer, &fault), fault);
+    if (request->credential == DIVVY_HTTP_CREDENTIAL_BAD)
+        divvy_http_fail(request, 401, "%s", request->credential_fault);
+}
+
 /* A credential in the request counts in place of the channel's own, or besides: a pod's token on the unix socket. */
 static void bearer_read(struct divvy_http_request *request, const char *header) {
     struct divvy_http *http = request->http;
@@ -80,6 +116,8 @@ static void bearer_read(struct divvy_http_request *request, const char *header) 
         request->credential = DIVVY_HTTP_CREDENTIAL_ADMIN;
     } else if (!strchr(token, '.')) {
         credential_bad(request, "Authentication failed");
+    } else if (http->cluster.review && !divvy_http_auth_has_keys(http->auth)) {
+        review_begin(request, token);
     } else if (divvy_http_auth_pod(http->auth, token, time(NULL), listener->is_unix || listener->is_loopback, &pod, &fault) !=
                0) {
         credential_bad(request, fault);
@@ -261,8 +299,7 @@ static bool handler_run(struct divvy_http_request *request) {
         too_large(request);
         return true;
     }
-    if (request->route->is_slow && !request->is_run) {
-        request->is_run = true;
+    if (request->is_unreviewed && request->route->right != DIVVY_HTTP_FOR_ANYBODY) {
         if (divvy_http_sleep_work(request))
             return false;
         divvy_http_fail(request, 503, "the daemon is ending");
@@ -270,6 +307,13 @@ static bool handler_run(struct divvy_http_request *request) {
     }
     if (request->status != 0)
         return true; /* by a worker */
+    if (request->route->is_slow && !request->is_run) {
+        request->is_run = true;
+        if (divvy_http_sleep_work(request))
+            return false;
+        divvy_http_fail(request, 503, "the daemon is ending");
+        return true;
+    }
     request->is_run = true;
     if (request->route->handler(request) != DIVVY_HTTP_LATER)
         return true;

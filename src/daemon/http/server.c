@@ -123,11 +123,11 @@ static int tcp_start(struct divvy_http *http, const struct divvy_http_options *o
     if (!like.is_loopback) {
         const char *why = NULL;
 
-        if (!divvy_http_auth_has_tokens(http->auth) && !divvy_http_auth_has_keys(http->auth))
+        if (!divvy_http_auth_has_tokens(http->auth) && !divvy_http_auth_has_keys(http->auth) && !http->cluster.review)
             why = "without a token file or keys for pods' tokens";
         else if (!like.is_tls && !options->allow_plaintext)
             why = "with tokens but without TLS (which allow-plaintext would permit)";
-        else if (options->jwt_unverified && !divvy_http_auth_has_keys(http->auth))
+        else if (options->jwt_unverified && !divvy_http_auth_has_keys(http->auth) && !http->cluster.review)
             why = "while pods' tokens are not verified";
         if (why) {
             divvy_cleanup_close(&fd);
@@ -315,9 +315,11 @@ int divvy_http_reload(struct divvy_http *server, const struct divvy_http_options
             continue;
         if (listener->is_tls != (cert != NULL))
             result = divvy_error_set(error, -EINVAL, "TLS cannot be switched on or off while the server runs");
-        else if (!listener->is_loopback && !divvy_http_auth_has_tokens(auth) && !divvy_http_auth_has_keys(auth))
+        else if (!listener->is_loopback && !divvy_http_auth_has_tokens(auth) && !divvy_http_auth_has_keys(auth) &&
+                 !server->cluster.review)
             result = divvy_error_set(error, -EINVAL, "a port that is not loopback cannot be left without tokens");
-        else if (!listener->is_loopback && options->jwt_unverified && !divvy_http_auth_has_keys(auth))
+        else if (!listener->is_loopback && options->jwt_unverified && !divvy_http_auth_has_keys(auth) &&
+                 !server->cluster.review)
             result = divvy_error_set(error, -EINVAL, "pods' tokens must be verified where the port is not loopback");
     }
     metrics_settings(options, &settings);

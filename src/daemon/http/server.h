@@ -107,6 +107,9 @@ void divvy_http_serve_done(void *listener, struct MHD_Connection *connection, vo
 
 /* --- sleeping (sleep.c) --------------------------------------------------------------------------------------------- */
 
+/* By a worker: the cluster is asked about the token of the request, which has an answer afterwards if that is no good. Blocks. */
+void divvy_http_review(struct divvy_http_request *request);
+
 int divvy_http_sleep_start(struct divvy_http *http, struct divvy_error *error);
 /* Hand the request to a worker, or let it wait for an event or its deadline. False when the server is stopping. */
 bool divvy_http_sleep_work(struct divvy_http_request *request);

@@ -30,7 +30,9 @@ static void *worker_main(void *argument) {
             divvy_http_fail(request, 503, "the daemon is ending");
         } else {
             pthread_mutex_unlock(&http->sleep_lock);
-            if (request->route->handler(request) == DIVVY_HTTP_LATER)
+            if (request->is_unreviewed)
+                divvy_http_review(request); /* its handler comes after that */
+            else if (request->route->handler(request) == DIVVY_HTTP_LATER)
                 divvy_http_fail(request, 500, "a slow route cannot wait");
             pthread_mutex_lock(&http->sleep_lock);
         }

@@ -74,9 +74,11 @@ class ApiServer:
         self.snapshots = {}
         self.events = []
         self.reviews = {}  # token: status of its TokenReview
-        self.review_count = 0
+        self.reviewed = []  # tokens, as often as they were asked about
         self.tokens = {"secret-of-the-daemon": "system:serviceaccount:divvy:divvyd"}
         self.streams = set()
+        self.connections = set()
+        self.bad_answers = 0
         self.generation = 0  # streams of older ones end
         self.fault = None  # what is done instead of answering
         self.requests = []
@@ -112,9 +114,12 @@ class ApiServer:
                     request = context.wrap_socket(request, server_side=True)
                     request.settimeout(None)
                     request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    outer.connections.add(request)
                     self.RequestHandlerClass(request, address, self)
-                except (OSError, ssl.SSLError):
+                except (OSError, ssl.SSLError, ValueError):
                     pass
+                finally:
+                    outer.connections.discard(request)
 
             def handle_error(self, request, address):
                 pass
@@ -133,6 +138,11 @@ class ApiServer:
         self.close_streams()
         self.httpd.shutdown()
         self.httpd.server_close()
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def kubeconfig(self, path, user="token", **changes):
         """A kubeconfig for this server: user is token, tokenfile or certificate."""
@@ -258,6 +268,7 @@ class ApiServer:
         if user is None:
             self.refuse(handler, 401, "Unauthorized")
         elif isinstance(fault, int):
+            self.bad_answers += 1
             self.refuse(handler, fault, 'pods is forbidden: User "%s" cannot list resource "pods"' % user if fault == 403 else "told to fail")
         elif fault:
             self.misbehave_now(handler, fault, generation)
@@ -282,6 +293,7 @@ class ApiServer:
 
     def misbehave_now(self, handler, fault, generation):
         handler.close_connection = True
+        self.bad_answers += 1
         if fault == "hang":
             self.wait_generation(generation)
             return
@@ -383,7 +395,7 @@ class ApiServer:
 
     def token_review(self, handler, review):
         with self.lock:
-            self.review_count += 1
+            self.reviewed.append(review["spec"]["token"])
         status = self.reviews.get(review["spec"]["token"], {"authenticated": False, "error": "invalid bearer token"})
         audiences = review["spec"].get("audiences")
         if status.get("authenticated") and audiences and not set(audiences) & set(status.get("audiences", [])):
