@@ -28,6 +28,7 @@ int divvy_cli_verb_rm(int argc, char **argv);
 int divvy_cli_verb_page(int argc, char **argv);
 int divvy_cli_verb_mig(int argc, char **argv);
 int divvy_cli_verb_bootstrap(int argc, char **argv);
+int divvy_cli_verb_cloudstack(int argc, char **argv);
 int divvy_cli_verb_vm(int argc, char **argv);
 int divvy_cli_verb_help(int argc, char **argv);
 

@@ -25,6 +25,7 @@ static const struct verb verbs[] = {
     {"gpus", divvy_cli_verb_gpus, "list the GPUs"},
     {"mig", divvy_cli_verb_mig, "find and reserve slices of GPUs (MIG)"},
     {"vm", divvy_cli_verb_vm, "the virtual machines behind a relay"},
+    {"cloudstack", divvy_cli_verb_cloudstack, "vGPUs for Apache CloudStack's machines"},
     {"bootstrap", divvy_cli_verb_bootstrap, "bring the libraries to containers"},
     {"doctor", divvy_cli_verb_doctor, "tell what would stop divvy from working here"},
     {"help", divvy_cli_verb_help, "explain a verb"},

@@ -60,3 +60,10 @@ if(PYTHON3 AND TARGET divvy-relay AND TARGET divvyd AND TARGET simgpu_nvml)
     set_tests_properties(integration/relay_agent PROPERTIES LABELS integration TIMEOUT 300
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVYD=$<TARGET_FILE:divvyd>")
 endif()
+# CloudStack's machines: an imitated management server, divvyd and a relay.
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvyd AND TARGET simgpu_nvml)
+    add_test(NAME integration/relay_cloudstack
+        COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/cloud.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_cloudstack PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVYD=$<TARGET_FILE:divvyd>")
+endif()

@@ -52,7 +52,7 @@ static int priority_read(const struct divvy_http_fields *fields, uint32_t *ret_p
 
 int divvy_http_vgpu_wish_read(const json_t *body, struct divvy_http_vgpu_wish *ret_wish, struct divvy_error *error) {
     static const char *const names[] = {"name",   "uuid",             "vm_id",           "pool",   "priority",
-                                        "weight", "max_jobs_per_sec", "max_queue_depth", "socket", NULL};
+                                        "weight", "max_jobs_per_sec", "max_queue_depth", "socket", "connects", NULL};
     const struct divvy_http_fields fields = {body, ""};
     struct divvy_relay_store_vm *vm = &ret_wish->vm;
     char pool[4] = "";
@@ -68,6 +68,9 @@ int divvy_http_vgpu_wish_read(const json_t *body, struct divvy_http_vgpu_wish *r
         (status = given[2] = u32_read(&fields, "max_jobs_per_sec", 0, 1000000, &vm->rate, error)) < 0 ||
         (status = given[3] = u32_read(&fields, "max_queue_depth", 0, 16384, &vm->depth, error)) < 0 ||
         (status = given[4] = text_read(&fields, "socket", vm->socket, sizeof vm->socket, error)) < 0)
+        return status;
+    status = divvy_http_field_flag(&fields, "connects", &vm->connects, error);
+    if (status < 0 && status != -ENOENT)
         return status;
     ret_wish->has_priority = given[0] == 0;
     ret_wish->has_weight = given[1] == 0;
@@ -99,11 +102,11 @@ json_t *divvy_http_vgpu_json(const struct divvy_relay_store_vm *vm) {
     if (vm->socket[0] && !vm->connects)
         stub = json_pack("[s, s, s, s, s, s, s, s, s]", "divvy-vgpu-stub", "--relay", vm->socket, "--vm-id", id, "--pool", pool,
                          "--priority", priority);
-    return json_pack("{s:I, s:s, s:o, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:o, s:o}", "vm_id", (json_int_t)vm->vm_id, "name", vm->name,
+    return json_pack("{s:I, s:s, s:o, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:o, s:b, s:o}", "vm_id", (json_int_t)vm->vm_id, "name", vm->name,
                      "uuid", vm->uuid[0] ? json_string(vm->uuid) : json_null(), "pool", pool, "priority", priority, "weight",
                      (int)vm->weight, "max_jobs_per_sec", (json_int_t)vm->rate, "max_queue_depth", (json_int_t)vm->depth, "quarantined",
                      (int)vm->quarantined, "error_count", (json_int_t)vm->error_count, "socket",
-                     vm->socket[0] ? json_string(vm->socket) : json_null(), "stub", stub);
+                     vm->socket[0] ? json_string(vm->socket) : json_null(), "connects", (int)vm->connects, "stub", stub);
 }
 
 static uint32_t free_of(const struct divvy_relay_store_capacity *c) {
@@ -208,7 +211,7 @@ static bool is_same(const struct divvy_relay_store_vm *vm, const struct divvy_ht
            (!wish->vm.vm_id || vm->vm_id == wish->vm.vm_id) && (!wish->vm.pool || vm->pool == wish->vm.pool) &&
            (!wish->has_priority || vm->priority == wish->vm.priority) && (!wish->has_weight || vm->weight == wish->vm.weight) &&
            (!wish->has_rate || vm->rate == wish->vm.rate) && (!wish->has_depth || vm->depth == wish->vm.depth) &&
-           (!wish->has_socket || strcmp(vm->socket, wish->vm.socket) == 0);
+           (!wish->has_socket || (strcmp(vm->socket, wish->vm.socket) == 0 && vm->connects == wish->vm.connects));
 }
 
 static int pool_choose(struct divvy_relay_store *store, struct divvy_relay_store_vm *vm, struct divvy_error *error) {
