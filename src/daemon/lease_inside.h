@@ -18,7 +18,7 @@
 #define GRACE_NS       (10 * MS)
 #define IDLE_NS        (1 * MS)
 #define REMOTE_IDLE_NS (8 * MS) /* two looks of the limiter's end of the channel */
-#define BUDGET_NS      UINT32_C(2000000)
+#define BUDGET_NS      UINT32_C(5000000) /* in flight: a whole lease of class medium, so that a late wake-up in it costs nothing */
 #define POLL_NS        (3 * MS)
 #define WAKE_EVENT     UINT64_MAX
 #define TIMER_EVENT    (UINT64_MAX - 1)

@@ -48,7 +48,7 @@ start() {
     started+=("$pid")
 }
 
-# soon COMMAND...: waits until it succeeds, at most ten seconds.
+# soon COMMAND...: waits until it succeeds, at most twenty seconds.
 soon() { until_true 20 "$@" >/dev/null 2>&1; }
 
 end_of() { # PID: waits for it; how it ended is in $status
