@@ -20,6 +20,7 @@
 #define INVALID_HANDLE ((int32_t)CUDA_ERROR_INVALID_HANDLE)
 #define OUT_OF_MEMORY  ((int32_t)CUDA_ERROR_OUT_OF_MEMORY)
 
+#define LONG_BYTES    65536u /* copies for which memory is pinned */
 #define JIT_LOG_BYTES 3072u /* with its word within the shortest payload */
 #define NAME_BYTES    1024u /* longest name of a function or variable; C++ makes long ones */
 
@@ -191,9 +192,13 @@ OPERATION(context_primary) {
     status = DRIVER(cuCtxSetCurrent, context);
     if (status == 0)
         status = context_take(session, context, device, &out->handle);
-    if (status != 0)
+    if (status != 0) {
         (void)DRIVER(cuDevicePrimaryCtxRelease_v2, device);
-    return status;
+        return status;
+    }
+    session->primaries++;
+    session->primary_device = device;
+    return 0;
 }
 
 OPERATION(context_use) {
@@ -222,6 +227,7 @@ OPERATION(context_destroy) {
                                 : DRIVER(cuCtxDestroy_v2, found->object);
     if (status != 0)
         return status;
+    session->primaries -= found->device >= 0;
     divvy_worker_handle_remove(&session->handles, in->handle);
     if (session->current_number == in->handle) {
         session->current = NULL;
@@ -276,15 +282,19 @@ static bool stream_find(struct divvy_worker_session *session, uint64_t number, C
     return found;
 }
 
-/* The frame's memory is used again right after: the driver copies pageable memory out before it returns. */
+/* The frame's memory is used again: plain memory has been copied when the driver returns, pinned memory is kept until then. */
 OPERATION(copy_in) {
     IN(copy_in);
     CUstream stream;
+    int32_t status;
 
     if (!stream_find(session, in->stream, &stream))
         return INVALID_HANDLE;
-    return request->bytes_length ? DRIVER(cuMemcpyHtoDAsync_v2, in->to, request->bytes, request->bytes_length, stream)
-                                 : 0;
+    if (request->bytes_length == 0)
+        return 0;
+    session->wants_pinned = session->wants_pinned || request->bytes_length >= LONG_BYTES;
+    status = DRIVER(cuMemcpyHtoDAsync_v2, in->to, request->bytes, request->bytes_length, stream);
+    return status ? status : divvy_worker_staging_copied(&session->staging, request->bytes, stream, session->current);
 }
 
 OPERATION(copy_out) {
@@ -298,6 +308,7 @@ OPERATION(copy_out) {
         return INVALID_HANDLE;
     if (in->size_bytes == 0)
         return 0;
+    session->wants_pinned = session->wants_pinned || in->size_bytes >= LONG_BYTES;
     status = DRIVER(cuMemcpyDtoHAsync_v2, request->out_bytes, in->from, in->size_bytes, stream);
     if (status == 0)
         status = DRIVER(cuStreamSynchronize, stream);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define READ_BYTES (256u << 10)
+#define LONG_BYTES (64u << 10) /* frames that are read alone */
 
 /* A client that takes nothing of its answers for so long is given up. */
 #define SEND_TIMEOUT_S 60
@@ -189,30 +190,6 @@ static void json_serve(int fd, struct divvy_worker_vector *vector) {
 
 /* --- frames ---------------------------------------------------------------------------------------------- */
 
-struct input {
-    char *bytes; /* malloc'ed */
-    size_t start, end, capacity;
-};
-
-/* Room for a whole frame, and then some: bytes that are used up make way. */
-static int input_room(struct input *input, size_t needed) {
-    if (input->capacity - input->start >= needed && input->capacity > input->end)
-        return 0;
-    memmove(input->bytes, input->bytes + input->start, input->end - input->start);
-    input->end -= input->start;
-    input->start = 0;
-    if (input->capacity >= needed && input->capacity > input->end)
-        return 0;
-
-    char *grown = realloc(input->bytes, needed * 2);
-
-    if (!grown)
-        return -ENOMEM;
-    input->bytes = grown;
-    input->capacity = needed * 2;
-    return 0;
-}
-
 /* How frames come and go: over a socket, or through memory that a relay has handed over. */
 struct way {
     int fd;
@@ -234,9 +211,12 @@ static int out_flush(const struct way *way, struct divvy_worker_session *session
 }
 
 /* Everything that is there is done before answers are sent: one system call for many. */
-static int frames_do(const struct way *way, struct divvy_worker_session *session, struct input *input) {
+static int frames_do(const struct way *way, struct divvy_worker_session *session) {
+    struct divvy_worker_staging *input = &session->staging;
+
     for (;;) {
-        ssize_t used = divvy_worker_session_take(session, input->bytes + input->start, input->end - input->start);
+        ssize_t used =
+            divvy_worker_session_take(session, input->pieces[input->at].bytes + input->start, input->end - input->start);
 
         if (used >= 0)
             input->start += (size_t)used;
@@ -249,23 +229,52 @@ static int frames_do(const struct way *way, struct divvy_worker_session *session
     }
 }
 
+/* Bytes of the frame that begins where input does, header and all; 0: its header is not there. */
+static size_t frame_length(const struct divvy_worker_session *session) {
+    const struct divvy_worker_staging *input = &session->staging;
+    struct divvy_wire_header header;
+
+    if (input->end - input->start < sizeof header ||
+        divvy_wire_header_read(input->pieces[input->at].bytes + input->start, session->payload_bytes, &header) < 0)
+        return 0;
+    return sizeof header + header.length;
+}
+
+/*
+ * Reads once. Long frames mostly follow others of the same length: each is read to its end and no further, so that the next one lies at the
+ * beginning of a piece and need not be moved. `*length` is that of the last long frame, 0: the last one was not.
+ */
+static ssize_t input_read(const struct way *way, struct divvy_worker_session *session, size_t *length) {
+    struct divvy_worker_staging *input = &session->staging;
+    size_t most = sizeof(struct divvy_wire_header) + session->payload_bytes, there = input->end - input->start;
+    size_t whole = frame_length(session), room;
+
+    if (whole > 0 || there >= sizeof(struct divvy_wire_header))
+        *length = whole >= LONG_BYTES ? whole : 0;
+    if (!input->context && divvy_worker_staging_grow(input, 2 * (most > READ_BYTES ? most : READ_BYTES)) < 0)
+        return -ENOMEM;
+    divvy_worker_staging_room(input, *length > there ? *length : most, session->current);
+    room = input->piece_bytes - input->end;
+    if (*length > there && *length - there < room)
+        room = *length - there;
+    return way_receive(way, input->pieces[input->at].bytes + input->end, room);
+}
+
 static void frames_serve(const struct way *way, const struct divvy_worker_driver *driver, struct divvy_worker_vector *vector) {
     struct divvy_worker_session session;
-    struct input input = {0};
+    size_t length = 0;
     int status = 0;
 
     divvy_worker_session_init(&session, driver, vector);
     while (status == 0) {
-        size_t frame_bytes = sizeof(struct divvy_wire_header) + session.payload_bytes;
         ssize_t got;
 
-        if (input_room(&input, frame_bytes > READ_BYTES ? frame_bytes : READ_BYTES) < 0)
-            break;
-        got = way_receive(way, input.bytes + input.end, input.capacity - input.end);
+        status = divvy_worker_session_memory(&session);
+        got = status < 0 ? status : input_read(way, &session, &length);
         if (got <= 0)
             break;
-        input.end += (size_t)got;
-        status = frames_do(way, &session, &input);
+        session.staging.end += (size_t)got;
+        status = frames_do(way, &session);
     }
     if (status < 0 && status != -EPIPE && status != -ECONNRESET)
         divvy_log_warn("client dropped: %s",
@@ -273,7 +282,6 @@ static void frames_serve(const struct way *way, const struct divvy_worker_driver
                        : status == -EBADMSG ? "a frame whose checksum is wrong"
                        : status == -ENOMEM  ? "out of memory"
                                             : "what it sent is no frame");
-    free(input.bytes);
     divvy_worker_session_done(&session);
 }
 

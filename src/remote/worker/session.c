@@ -14,13 +14,43 @@ void divvy_worker_session_init(struct divvy_worker_session *session,
                                struct divvy_worker_vector *vector) {
     *session = (struct divvy_worker_session){
         .driver = driver, .vector = vector, .payload_bytes = DIVVY_WIRE_PAYLOAD_HELLO_BYTES};
+    divvy_worker_staging_init(&session->staging, driver);
+}
+
+static void out_give_back(struct divvy_worker_session *session) {
+    if (!session->is_out_lent)
+        return;
+    session->out = NULL;
+    session->out_capacity = 0;
+    session->is_out_lent = false;
 }
 
 void divvy_worker_session_done(struct divvy_worker_session *session) {
     divvy_worker_handles_done(&session->handles);
+    out_give_back(session);
+    divvy_worker_staging_done(&session->staging);
     free(session->image);
     free(session->out);
     session->image = session->out = NULL;
+}
+
+int divvy_worker_session_memory(struct divvy_worker_session *session) {
+    struct divvy_worker_staging *staging = &session->staging;
+
+    if (session->primaries == 0) {
+        out_give_back(session);
+        return divvy_worker_staging_unpin(staging, session->current);
+    }
+    if (!session->wants_pinned || staging->context)
+        return 0;
+    divvy_worker_staging_pin(staging, session->primary_device, HEADER_BYTES + session->payload_bytes, session->current);
+    if (!staging->out)
+        return 0;
+    free(session->out);
+    session->out = staging->out;
+    session->out_capacity = 2 * staging->piece_bytes;
+    session->is_out_lent = true;
+    return 0;
 }
 
 /* Room for an answer of the longest kind behind what is waiting. */
@@ -30,6 +60,8 @@ static int out_have(struct divvy_worker_session *session, size_t payload_bytes) 
 
     if (needed <= session->out_capacity)
         return 0;
+    if (session->is_out_lent)
+        return -ENOMEM; /* cannot be: what waits and what is added are no longer than a payload each */
     needed = needed < 4096 ? 4096 : needed * 2;
     grown = realloc(session->out, needed);
     if (!grown)

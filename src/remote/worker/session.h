@@ -7,6 +7,7 @@
 
 #include "remote/worker/driver.h"
 #include "remote/worker/handles.h"
+#include "remote/worker/staging.h"
 #include "remote/worker/vector.h"
 #include "wire/frame.h"
 
@@ -30,8 +31,14 @@ struct divvy_worker_session {
     char *image; /* a module's image as it comes in; malloc'ed */
     uint64_t image_bytes, image_have;
 
-    char *out; /* frames to be sent; malloc'ed */
+    char *out; /* frames to be sent; malloc'ed unless it is staging's */
     size_t out_length, out_capacity;
+    bool is_out_lent;
+
+    struct divvy_worker_staging staging; /* what comes in */
+    uint32_t primaries;                  /* primary contexts that the client has */
+    CUdevice primary_device;             /* of the last one */
+    bool wants_pinned;                   /* there was a long copy */
 };
 
 /* What an operation is given, and fills in. */
@@ -56,6 +63,9 @@ void divvy_worker_session_init(struct divvy_worker_session *session,
                                const struct divvy_worker_driver *driver,
                                struct divvy_worker_vector *vector);
 void divvy_worker_session_done(struct divvy_worker_session *session);
+
+/* Between requests, with nothing to be sent: has the memory that suits what the client has and does. 0 or -ENOMEM. */
+int divvy_worker_session_memory(struct divvy_worker_session *session);
 
 /*
  * Carries out the frames in `bytes` and appends the answers to session->out; stops early when is_over, or when more than a
