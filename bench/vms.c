@@ -1,6 +1,6 @@
 /*
- * Many virtual machines behind one relay, each a process that speaks JSON on its own socket as a guest does: GPU time between weights
- * of 80 and 20, judged by the simulated device's record; what a flood of one machine does to another; what 1 to 30 machines get,
+ * Many virtual machines behind one relay, each a process that speaks JSON on its own socket as a guest does: time at the worker between
+ * weights of 80 and 20, beside the device's record; what a flood of one machine does to another; what 1 to 30 machines get,
  * and what the relay itself takes for it.
  */
 #include "bench.h"
@@ -52,11 +52,11 @@ struct scene {
 
 /* --- clients ------------------------------------------------------------------------------------------------- */
 
-static int vm_connect(const struct scene *scene, unsigned int vm) {
+static int socket_connect(const struct scene *scene, const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/vm%u", scene->folder, vm);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%.63s/%.20s", scene->folder, name);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
         bench_fail(scene->bench, "%s: %s", address.sun_path, strerror(errno));
     return fd;
@@ -94,10 +94,13 @@ static unsigned int answers_take(const struct scene *scene, int fd, char *buffer
 static void __attribute__((noreturn))
 client_run(const struct scene *scene, unsigned int vm, unsigned int window) {
     struct client *self = &scene->clients[vm];
-    int fd = vm_connect(scene, vm);
     uint64_t sent_ns[WINDOW_MAX], first = 0;
-    char buffer[8192];
+    char buffer[8192], name[16];
     size_t length = 0;
+    int fd;
+
+    (void)snprintf(name, sizeof name, "vm%u", vm);
+    fd = socket_connect(scene, name);
 
     requests_send(scene, fd, window);
     for (unsigned int i = 0; i < window; i++)
@@ -245,33 +248,82 @@ static size_t busy_read(const struct bench *bench, uint64_t ret_busy_ns[VMS_MAX]
     return count;
 }
 
+/* What the relay has charged to the first two machines, asked for at its socket for administration. */
+static void charged_read(const struct scene *scene, uint64_t ret_charged_ns[2]) {
+    const struct {
+        uint32_t magic, command, parameters[2];
+    } ask = {0x4D445644, 0x10, {0, 0}};
+    static char text[1 << 16]; /* a head of 12 bytes, whose last word is the length of what follows */
+    int fd = socket_connect(scene, "admin");
+    size_t length = 0, wanted = 12;
+    uint32_t follows;
+    ssize_t got;
+
+    if (send(fd, &ask, sizeof ask, MSG_NOSIGNAL) != (ssize_t)sizeof ask)
+        bench_fail(scene->bench, "the relay takes no question");
+    while (length < wanted && wanted < sizeof text && (got = read(fd, text + length, wanted - length)) > 0) {
+        length += (size_t)got;
+        memcpy(&follows, text + 8, sizeof follows);
+        wanted = length < 12 ? 12 : 12 + (size_t)follows;
+    }
+    (void)close(fd);
+    text[length] = '\0';
+    for (unsigned int vm = 0; vm < 2; vm++) {
+        char name[32];
+        const char *at;
+
+        (void)snprintf(name, sizeof name, "\"name\":\"vm%u\"", vm);
+        at = length > 12 ? strstr(text + 12, name) : NULL;
+        at = at ? strstr(at, "\"used_ns\":") : NULL;
+        if (!at)
+            bench_fail(scene->bench, "the relay does not tell what it has charged");
+        ret_charged_ns[vm] = strtoull(at + 10, NULL, 10);
+    }
+}
+
+struct shares {
+    uint64_t charged_ns[2], busy_ns[VMS_MAX];
+};
+
+static void shares_read(const struct scene *scene, struct shares *ret_shares) {
+    charged_read(scene, ret_shares->charged_ns);
+    if (busy_read(scene->bench, ret_shares->busy_ns) != 2)
+        bench_fail(scene->bench, "two machines, and not two processes on the device");
+}
+
+static double ratio_of(const uint64_t *before, const uint64_t *after) {
+    return (double)(after[0] - before[0]) / (double)(after[1] - before[1]);
+}
+
+/* These jobs are over in microseconds on the device: bench/relay has the shares of work that keeps it busy. */
 static void shares_measure(struct bench *bench, struct scene *scene) {
     unsigned int windows = bench->quick ? 3 : 12;
-    uint64_t start_ns[VMS_MAX], last_ns[VMS_MAX], now_ns[VMS_MAX];
-    double low = HUGE_VAL, high = 0, ratio;
+    double charged[12], busy[12], ratio;
+    struct bench_stats charged_stats, busy_stats;
+    struct shares start, last, now;
 
     scene_open(scene, bench, 2, 80, 20, "1");
-    client_start(scene, 0, 8);
+    client_start(scene, 0, 32);
     client_wait(scene, 0, 1);
-    if (busy_read(bench, start_ns) != 1)
-        bench_fail(bench, "one machine, and not one process on the device");
-    client_start(scene, 1, 8);
+    client_start(scene, 1, 32);
     client_wait(scene, 1, 1);
     pause_s(1);
-    if (busy_read(bench, start_ns) != 2)
-        bench_fail(bench, "two machines, and not two processes on the device");
-    memcpy(last_ns, start_ns, sizeof last_ns);
+    shares_read(scene, &start);
+    last = start;
     for (unsigned int i = 0; i < windows; i++) {
         pause_s(bench->quick ? 0.5 : 5);
-        (void)busy_read(bench, now_ns);
-        ratio = (double)(now_ns[0] - last_ns[0]) / (double)(now_ns[1] - last_ns[1]);
-        low = fmin(low, ratio);
-        high = fmax(high, ratio);
-        memcpy(last_ns, now_ns, sizeof last_ns);
+        shares_read(scene, &now);
+        charged[i] = ratio_of(last.charged_ns, now.charged_ns);
+        busy[i] = ratio_of(last.busy_ns, now.busy_ns);
+        last = now;
     }
-    ratio = (double)(now_ns[0] - start_ns[0]) / (double)(now_ns[1] - start_ns[1]);
-    bench_row(bench, "GPU time of weights 80:20, both saturate", ratio, low, high, "ratio",
-              "4 +- 2 %", fabs(ratio - RATIO) <= RATIO_ERROR ? BENCH_MET : BENCH_MISSED);
+    bench_stats(charged, windows, &charged_stats);
+    bench_stats(busy, windows, &busy_stats);
+    ratio = ratio_of(start.charged_ns, now.charged_ns);
+    bench_row(bench, "JSON jobs, weights 80:20: time at the worker", ratio, charged_stats.min, charged_stats.max, "ratio", "4 +- 2 %",
+              fabs(ratio - RATIO) <= RATIO_ERROR ? BENCH_MET : BENCH_MISSED);
+    bench_row(bench, "the same, by the device's record", ratio_of(start.busy_ns, now.busy_ns), busy_stats.min, busy_stats.max, "ratio", "",
+              BENCH_SHOWN);
     client_end(scene, 1);
     client_end(scene, 0);
     scene_close(scene);
