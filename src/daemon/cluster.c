@@ -100,7 +100,7 @@ static void entry_tell(struct divvy_cluster *cluster, struct entry *entry) {
     if (strcmp(entry->message, entry->told) == 0)
         return;
     memcpy(entry->told, entry->message, sizeof entry->told);
-    if (!entry->message[0])
+    if (!entry->message[0] || entry->status == -EAGAIN) /* the usual course of things */
         return;
     divvy_daemon_event(cluster->daemon, DIVVY_NODE_EVENT_DAEMON, entry->id, "pod %s: %s", state_names[entry->state], entry->message);
     divvy_log_tenant(DIVVY_LOG_WARN, entry->id, "pod %s: %s", state_names[entry->state], entry->message);

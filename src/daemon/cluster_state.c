@@ -58,6 +58,23 @@ static bool devices_differ(const struct divvy_node_tenant *tenant, const struct 
     return false;
 }
 
+/* What a pod's slots give it stands, where no annotation says otherwise. */
+static void slots_keep(const struct divvy_node_tenant *tenant, const struct divvy_kube_ask *ask, struct divvy_node_spec *spec) {
+    bool has_cap = ask->compute_permille || !divvy_node_quantity_is_zero(ask->tflops);
+    bool has_weight = has_cap || ask->request_permille || !divvy_node_quantity_is_zero(ask->request_tflops);
+
+    for (uint32_t i = 0; i < spec->binding_count && !ask->is_shared; i++) {
+        if (!ask->memory_bytes)
+            spec->bindings[i].limit_bytes = tenant->bindings[i].limit_bytes;
+        if (!has_cap)
+            spec->bindings[i].compute_permille = tenant->bindings[i].compute_permille;
+        if (!has_weight)
+            spec->bindings[i].weight = tenant->bindings[i].weight;
+    }
+    if (!ask->has_qos)
+        spec->qos = tenant->qos;
+}
+
 /* What has to change for one device; no fields when nothing has. */
 static struct divvy_node_change change_of(const struct divvy_node_tenant *tenant, const struct divvy_node_spec *spec, uint32_t i) {
     const struct divvy_node_binding *has = &tenant->bindings[i];
@@ -95,10 +112,14 @@ static int changes_find(struct divvy_daemon *daemon, const struct divvy_node_ten
     struct divvy_node_spec spec;
     int status;
 
+    if (pod->has_slots)
+        asks.ask.device_count = 0;
     devices_keep(daemon, tenant, &asks.ask);
     status = spec_make(daemon, &asks, &spec, error);
     if (status < 0)
         return status;
+    if (pod->has_slots)
+        slots_keep(tenant, &pod->ask, &spec);
     if (devices_differ(tenant, &spec))
         return divvy_error_set(error, -EOPNOTSUPP, "the GPUs of a pod do not change while it lives");
     for (uint32_t i = 0; i < spec.binding_count; i++)
@@ -132,7 +153,11 @@ int divvy_daemon_pod_set(struct divvy_daemon *daemon, const struct divvy_kube_po
     (void)pthread_mutex_lock(&daemon->lock);
     daemon->touched_ns = divvy_daemon_now_ns();
     tenant = divvy_node_registry_tenant(daemon->registry, id);
-    if (tenant && !tenant->pod_uid[0]) {
+    if (pod->has_slots && (!tenant || tenant->source != DIVVY_NODE_FROM_POD)) {
+        status = divvy_error_set(error, -EAGAIN, "the device plugin gives it its slots when its container starts");
+    } else if (pod->has_slots && !tenant->pod_uid[0]) {
+        memcpy(tenant->pod_uid, pod->uid, sizeof tenant->pod_uid); /* from here on it goes with the pod */
+    } else if (tenant && !tenant->pod_uid[0]) {
         status = divvy_error_set(error, -EEXIST, "a tenant of this name was made by hand, and is left as it is");
     } else if (tenant && strcmp(tenant->pod_uid, pod->uid) != 0) {
         status = is_movable(daemon, tenant) ? 0 : divvy_error_set(error, -EBUSY, "the pod of this name before it is still saved");

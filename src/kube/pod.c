@@ -134,6 +134,7 @@ static int percent_read(struct divvy_kube_pod *pod, const char *value, const str
 static int qos_read(struct divvy_kube_pod *pod, const char *value, const struct annotation *self) {
     if (divvy_node_qos_parse(value, &pod->ask.qos) < 0)
         return fault_set(pod, "%s '%.40s' is none of low, medium, high, critical", self->key, value);
+    pod->ask.has_qos = true;
     return 0;
 }
 
@@ -360,7 +361,8 @@ int divvy_kube_pod_read(const json_t *object, struct divvy_kube_pod *ret_pod) {
     if (status < 0)
         return status;
     pod.is_over = phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
-    pod.is_ours = (component && strcmp(component, "worker") == 0) || requests_gpu(spec);
+    pod.has_slots = requests_gpu(spec);
+    pod.is_ours = (component && strcmp(component, "worker") == 0) || pod.has_slots;
     annotations_read(metadata, &pod);
     if (pod.is_ours) {
         pod.ask.owner_uid = owner_of(spec);

@@ -28,6 +28,7 @@ struct divvy_kube_ask {
     uint32_t request_permille;        /* weight */
     divvy_node_quantity_t tflops, request_tflops;
     enum divvy_node_qos qos;
+    bool has_qos;
     bool is_shared; /* isolation: no limits */
     uint32_t owner_uid;
     uint32_t device_count; /* 0: whichever fits */
@@ -40,6 +41,7 @@ struct divvy_kube_pod {
     char version[DIVVY_KUBE_VERSION_BYTES];
     char node[DIVVY_KUBE_NAME_BYTES]; /* or empty */
     bool is_ours;
+    bool has_slots; /* a container requests DIVVY_KUBE_RESOURCE: the device plugin makes the tenant, annotations change it */
     bool is_over; /* has succeeded or failed: no process of it is left */
     struct divvy_kube_ask ask;
     char fault[DIVVY_NODE_TEXT_BYTES]; /* not empty: `ask` is not to be used */

@@ -217,7 +217,7 @@ static int refusal_end(struct divvy_kube_watch *watch, long http_status, struct 
     if (http_status == 401)
         return divvy_error_set(error, -EACCES, "it does not know who we are (401): the token or certificate is not, or no longer, good");
     if (http_status == 403)
-        return divvy_error_set(error, -EPERM, "we may not %s pods: bind a ClusterRole with get, list and watch of pods (%.100s)", verb,
+        return divvy_error_set(error, -EPERM, "we may not %s pods: bind a ClusterRole with list and watch of pods (%.100s)", verb,
                                watch->said[0] ? watch->said : "403");
     return divvy_error_set(error, -EIO, "it answers %ld to the %s of pods%s%.120s", http_status, verb, watch->said[0] ? ": " : "",
                            watch->said);

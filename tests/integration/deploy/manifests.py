@@ -26,11 +26,16 @@ FIELDS = {
     "Namespace": {"apiVersion", "kind", "metadata"},
     "ServiceAccount": {"apiVersion", "kind", "metadata", "automountServiceAccountToken"},
     "Role": {"apiVersion", "kind", "metadata", "rules"},
+    "ClusterRole": {"apiVersion", "kind", "metadata", "rules"},
+    "ClusterRoleBinding": {"apiVersion", "kind", "metadata", "roleRef", "subjects"},
     "ConfigMap": {"apiVersion", "kind", "metadata", "data"},
     "DaemonSet": {"apiVersion", "kind", "metadata", "spec"},
     "Pod": {"apiVersion", "kind", "metadata", "spec"},
 }
-VERSIONS = {"Role": "rbac.authorization.k8s.io/v1", "DaemonSet": "apps/v1"}
+RBAC = "rbac.authorization.k8s.io/v1"
+VERSIONS = {"Role": RBAC, "ClusterRole": RBAC, "ClusterRoleBinding": RBAC, "DaemonSet": "apps/v1"}
+# What divvyd does, and no more (src/kube, src/daemon/cluster.c).
+DAEMON_RULES = [("", "pods", "list"), ("", "pods", "watch"), ("", "events", "create"), ("authentication.k8s.io", "tokenreviews", "create")]
 METADATA = {"name", "namespace", "labels", "annotations"}
 
 
@@ -72,16 +77,24 @@ def shape(thing):
 
 
 def rights(things):
-    """The least: nobody may read secrets or change anything but run a command in the daemon's pods; the daemon may do nothing."""
-    for role in [thing for thing in things if thing["kind"] in ("Role", "ClusterRole")]:
+    """The least: nobody may read secrets or change anything but run a command in the daemon's pods; the daemon does what DAEMON_RULES says."""
+    for role in [thing for thing in things if thing["kind"] == "Role"]:
         for rule in role["rules"]:
-            check("*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"], "a rule for everything")
             check(set(rule["resources"]) <= {"pods", "pods/exec"}, rule)
             check(set(rule["verbs"]) <= {"get", "list", "create"}, rule)
             check("create" not in rule["verbs"] or rule["resources"] == ["pods/exec"], rule)
-    check(not [thing for thing in things if thing["kind"].startswith("Cluster") or thing["kind"].endswith("Binding")], "rights for all")
+    roles = [thing for thing in things if thing["kind"] == "ClusterRole"]
+    triples = [(group, resource, verb) for role in roles for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
+               for verb in rule["verbs"]]
+    check(len(roles) == 1 and sorted(triples) == sorted(DAEMON_RULES), triples)
     account = next(thing for thing in things if thing["kind"] == "ServiceAccount")
-    check(account["automountServiceAccountToken"] is False, "a token that nobody needs")
+    check(account["automountServiceAccountToken"] is False, "a token for whoever takes the account")
+    bindings = [thing for thing in things if thing["kind"].endswith("Binding")]
+    check(len(bindings) == 1 and bindings[0]["kind"] == "ClusterRoleBinding", "rights for others")
+    check(bindings[0]["roleRef"] == {"apiGroup": RBAC.split("/")[0], "kind": "ClusterRole", "name": roles[0]["metadata"]["name"]}, bindings)
+    check(bindings[0]["subjects"] == [{"kind": "ServiceAccount", **{key: account["metadata"][key] for key in ("name", "namespace")}}], bindings)
+    daemon = next(thing for thing in things if thing["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    check(daemon["serviceAccountName"] == account["metadata"]["name"] and daemon["automountServiceAccountToken"] is True, "the daemon's account")
 
 
 def pod_specs(things):
@@ -108,7 +121,7 @@ def mounts(things):
 
 
 def tenants(things):
-    """The example pods mount what divvyd makes for namespace/pod/container."""
+    """The example pods mount what divvyd makes for namespace/pod, and ask for a share."""
     daemon = next(thing for thing in things if thing["kind"] == "DaemonSet")["spec"]["template"]["spec"]
     command = daemon["initContainers"][0]["command"]
     bootstrapped = dict(word.split("=") for word in command[2:])
@@ -119,7 +132,8 @@ def tenants(things):
     seen = 0
     for pod in [thing for thing in things if thing["kind"] == "Pod" and "volumes" in thing["spec"]]:  # others have slots
         for container in pod["spec"]["containers"]:
-            folder = f"/run/divvy/tenants/{pod['metadata']['namespace']}+{pod['metadata']['name']}+{container['name']}"
+            folder = f"/run/divvy/tenants/{pod['metadata']['namespace']}+{pod['metadata']['name']}"
+            check("divvy.io/vram-limit" in pod["metadata"]["annotations"], f"{folder}: nobody makes it")
             check(folder in [volume["hostPath"]["path"] for volume in pod["spec"]["volumes"]], f"{folder} is not mounted")
             at = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
             paths = {volume["name"]: volume["hostPath"]["path"] for volume in pod["spec"]["volumes"]}

@@ -129,6 +129,23 @@ def trust(node, server):
     expect("   and the good one is still known", node.ask("/api/v1/pod", good)[0] in (200, 503) and until(lambda: node.ask("/api/v1/pod", good)[0] == 200))
 
 
+def slots(node, server):
+    """A pod with slots: the device plugin makes its tenant (its part is played here), annotations change it, and it goes with the pod."""
+    one = asking("slots", uid="eeeeeeee-1111-4222-8333-444444444444")
+    del one["metadata"]["annotations"]["divvy.io/compute-percent-limit"]
+    one["spec"]["containers"][0]["resources"] = {"limits": {"divvy.io/gpu": "3"}}
+    server.set(one)
+    expect("a pod with slots waits for the device plugin", until(lambda: node.states().get("default/slots", {}).get("state") == "waiting")
+           and "default/slots" not in node.tenants())
+    made = node.get("/api/v1/tenants", "POST", {"id": "default/slots", "pod": "slots", "namespace": "default",
+                                                "devices": [{"gpu": 0, "memory_limit_bytes": 7 << 30, "compute_percent": 30}]})
+    expect("   and when that has made its tenant, its annotations change it, the rest stays", made[0] == 201 and until(
+        lambda: (lambda device: device["memory_limit_bytes"] == 1 << 30 and device["compute_percent"] == 30)(node.tenants()["default/slots"]["devices"][0])),
+           (made, node.tenants().get("default/slots")))
+    server.delete("slots")
+    expect("   until the pod is gone", until(lambda: "default/slots" not in node.tenants()))
+
+
 # --- random ----------------------------------------------------------------------------------------------------------------
 
 BAD = [{"divvy.io/vram-limit": "500m"}, {"divvy.io/vram-limit": "8 Gi"}, {"divvy.io/qos": "urgent"}, {"tensor-fusion.ai/isolation": "sfot"},
@@ -242,6 +259,7 @@ def main():
             trouble(node, server)
             lies(node, server)
             trust(node, server)
+            slots(node, server)
         else:
             server.kubeconfig(node.kubeconfig)
             node.start()
