@@ -97,6 +97,7 @@ static int info(struct tool *tool) {
     uint32_t priority = divvy_stub_guest_read(&tool->guest, DIVVY_STUB_REG_PRIORITY);
     uint32_t vm_id = divvy_stub_guest_read(&tool->guest, DIVVY_STUB_REG_VM_ID);
     const char *name = strrchr(tool->guest.path, '/') + 1;
+    uint32_t words[2] = {0}; /* multiprocessors, MiB of memory */
     int status;
 
     if (pool < 'A' || pool > 'Z')
@@ -112,15 +113,18 @@ static int info(struct tool *tool) {
     if (status != 0)
         result.body.data_bytes = 0;
     text_clean(result.data, result.body.data_bytes);
+    if (status == 0 && result.body.word_count >= 2)
+        memcpy(words, result.body.words, sizeof words);
     if (tool->json)
         printf("{\"device\": \"%s\", \"protocol\": \"%u.%u\", \"vm\": %u, \"pool\": \"%c\", \"priority\": %u, "
-               "\"capabilities\": %u, \"gpu\": \"%.*s\"}\n",
+               "\"capabilities\": %u, \"gpu\": \"%.*s\", \"multiprocessors\": %u, \"memory_mib\": %u}\n",
                name, version >> 16, version & 0xFFFF, vm_id, (int)pool, priority, caps, (int)result.body.data_bytes,
-               (const char *)result.data);
+               (const char *)result.data, words[0], words[1]);
     else if (status == 0 && result.code == DIVVY_WIRE_VGPU_CODE_UNSUPPORTED)
         printf("gpu           (the relay does not tell)\n");
     else if (status == 0)
-        printf("gpu           %.*s\n", (int)result.body.data_bytes, (const char *)result.data);
+        printf("gpu           %.*s\nprocessors    %u\nmemory        %u MiB\n", (int)result.body.data_bytes,
+               (const char *)result.data, words[0], words[1]);
     return status;
 }
 

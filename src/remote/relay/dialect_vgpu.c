@@ -26,15 +26,15 @@ static void frame_put(struct divvy_relay_channel *channel, divvy_wire_vgpu_kind_
     divvy_relay_channel_put(channel, frame, DIVVY_WIRE_VGPU_HEADER_BYTES + length);
 }
 
-static void response_put(struct divvy_relay_channel *channel, uint32_t request_id, struct divvy_wire_vgpu_body *body) {
+static void response_put(struct divvy_relay_channel *channel, uint32_t request_id, struct divvy_wire_vgpu_body *body, const char *data) {
     uint8_t payload[DIVVY_WIRE_VGPU_PAYLOAD_BYTES];
     int length;
 
     body->version = DIVVY_WIRE_VGPU_VERSION;
-    length = divvy_wire_vgpu_response_write(body, NULL, payload);
+    length = divvy_wire_vgpu_response_write(body, data, payload);
     if (length < 0) {
         body->code = DIVVY_WIRE_VGPU_CODE_TOO_LARGE;
-        body->word_count = 0;
+        body->word_count = body->data_bytes = 0;
         length = divvy_wire_vgpu_response_write(body, NULL, payload);
     }
     frame_put(channel, DIVVY_WIRE_VGPU_RESPONSE, request_id, payload, (uint32_t)length);
@@ -51,7 +51,7 @@ static void code_put(struct divvy_relay_channel *channel, uint32_t request_id, u
         frame_put(channel, DIVVY_WIRE_VGPU_QUARANTINED, request_id, NULL, 0);
         return;
     default:
-        response_put(channel, request_id, &body);
+        response_put(channel, request_id, &body, NULL);
     }
 }
 
@@ -174,17 +174,39 @@ static uint32_t answer_read(const json_t *object, struct divvy_wire_vgpu_body *b
     return DIVVY_WIRE_VGPU_CODE_NONE;
 }
 
+#define MIB (1 << 20)
+
+/* What a worker tells of its GPU, as words and a name that is `object`'s. */
+static uint32_t info_read(const json_t *object, struct divvy_wire_vgpu_body *body, const char **ret_name) {
+    const json_t *result = json_object_get(object, "result"), *code = json_object_get(json_object_get(object, "error"), "code");
+    const char *name = json_string_value(json_object_get(result, "name"));
+    json_int_t multiprocessors = json_integer_value(json_object_get(result, "multiprocessors"));
+    json_int_t memory_mib = json_integer_value(json_object_get(result, "memory_bytes")) / MIB;
+
+    if (json_is_integer(code) && json_integer_value(code) > 0 && json_integer_value(code) <= 0xFF)
+        return (uint32_t)json_integer_value(code);
+    if (!name || multiprocessors < 0 || multiprocessors > UINT32_MAX || memory_mib < 0 || memory_mib > UINT32_MAX)
+        return DIVVY_WIRE_VGPU_CODE_CUDA;
+    body->words[0] = (uint32_t)multiprocessors;
+    body->words[1] = (uint32_t)memory_mib;
+    body->word_count = 2;
+    body->data_bytes = (uint32_t)strnlen(name, DIVVY_WIRE_VGPU_PAYLOAD_BYTES);
+    *ret_name = name;
+    return DIVVY_WIRE_VGPU_CODE_NONE;
+}
+
 static void answer(struct divvy_relay_front *front, const struct divvy_relay_job *job, const char *json, size_t length) {
     struct divvy_wire_vgpu_body body = {0};
     uint64_t took_us = (divvy_core_clock_ns() - job->sent_ns) / DIVVY_NS_PER_US;
     json_t *object = json_loadb(json, length, 0, NULL);
+    const char *name = NULL;
 
-    body.code = answer_read(object, &body);
+    body.code = job->opcode == DIVVY_WIRE_VGPU_OP_DEVICE_INFO ? info_read(object, &body, &name) : answer_read(object, &body);
     body.exec_time_us = took_us > UINT32_MAX ? UINT32_MAX : (uint32_t)took_us;
-    json_decref(object);
     if (body.code != DIVVY_WIRE_VGPU_CODE_NONE)
         body.word_count = 0;
-    response_put(divvy_relay_channel_of(front), job->request_id, &body);
+    response_put(divvy_relay_channel_of(front), job->request_id, &body, name);
+    json_decref(object);
 }
 
 static void refuse(struct divvy_relay_front *front, const struct divvy_relay_job *job, uint32_t code, const char *message) {

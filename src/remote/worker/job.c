@@ -148,6 +148,50 @@ static void vector_add(struct job *job) {
         result_make(job, is_double, elements, count);
 }
 
+/* --- device_info ----------------------------------------------------------------------------------------- */
+
+static void uuid_print(const CUuuid *uuid, char ret_text[41]) {
+    static const size_t dashes[] = {4, 6, 8, 10};
+    size_t length = (size_t)snprintf(ret_text, 41, "GPU-");
+
+    for (size_t i = 0, dash = 0; i < sizeof *uuid; i++) {
+        if (dash < sizeof dashes / sizeof dashes[0] && i == dashes[dash]) {
+            ret_text[length++] = '-';
+            dash++;
+        }
+        length += (size_t)snprintf(ret_text + length, 41 - length, "%02x", ((const unsigned char *)uuid)[i]);
+    }
+}
+
+/* The GPU that jobs are done by. */
+static void device_info(struct job *job) {
+    const struct divvy_worker_driver *driver = job->vector->driver;
+    char name[256] = "", text[41];
+    CUuuid uuid = {{0}};
+    int multiprocessors = 0;
+    CUdevice device = 0;
+    size_t memory = 0;
+    CUresult result = driver->cuDeviceGet(&device, 0);
+
+    if (result == CUDA_SUCCESS)
+        result = driver->cuDeviceGetName(name, (int)sizeof name - 1, device);
+    if (result == CUDA_SUCCESS)
+        result = driver->cuDeviceGetUuid(&uuid, device);
+    if (result == CUDA_SUCCESS)
+        result = driver->cuDeviceTotalMem_v2(&memory, device);
+    if (result == CUDA_SUCCESS)
+        result = driver->cuDeviceGetAttribute(&multiprocessors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
+    if (result != CUDA_SUCCESS) {
+        refuse(job->answer, DIVVY_WIRE_CODE_CUDA, "the GPU does not tell of itself: %s (%d)",
+               divvy_worker_driver_error_name(driver, result), (int)result);
+        return;
+    }
+    uuid_print(&uuid, text);
+    (void)json_object_set_new(job->answer, "result",
+                              json_pack("{s:s, s:s, s:i, s:I}", "name", name, "uuid", text, "multiprocessors", multiprocessors,
+                                        "memory_bytes", (json_int_t)memory));
+}
+
 /* --- all ------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -155,6 +199,7 @@ static const struct {
     void (*run)(struct job *job);
 } operations[] = {
     {"vector_add", vector_add},
+    {"device_info", device_info},
 };
 
 static void operation_run(struct job *job) {
@@ -170,7 +215,7 @@ static void operation_run(struct job *job) {
             operations[i].run(job);
             return;
         }
-    refuse(job->answer, DIVVY_WIRE_CODE_UNSUPPORTED, "unknown operation '%.64s'; there is vector_add", name);
+    refuse(job->answer, DIVVY_WIRE_CODE_UNSUPPORTED, "unknown operation '%.64s'; there are vector_add and device_info", name);
 }
 
 static char *answer_print(const json_t *answer, size_t *ret_length) {

@@ -3,11 +3,12 @@ import json
 import os
 import pty
 import socket
+import struct
 import subprocess
 import threading
 import tty
 
-from play import LIMIT_S, Lines, Relay, check, equal, run, wait
+from play import LIMIT_S, REQUEST, Lines, Relay, check, connect, equal, run, stub_frame, stub_receive, stub_request, wait
 from real import BIN, RealWorker
 
 
@@ -16,11 +17,23 @@ def client(socket_path, *words):
                           timeout=60, check=False)
 
 
+def device_tells(path):
+    device = Lines(path).ask({"operation": "device_info"})["result"]
+    check(device["name"] and device["uuid"].startswith("GPU-") and device["multiprocessors"] > 0, "the GPU: %r" % device)
+    stub = connect(path)
+    stub.sendall(stub_frame(REQUEST, 5, stub_request(5)))
+    answer = stub_receive(stub)[3]
+    words = struct.unpack("<10I", answer[:40])
+    equal(words[1:3] + words[8:], (0, 2, device["multiprocessors"], device["memory_bytes"] >> 20), "the same by registers")
+    equal(answer[words[3]:words[3] + words[4]].decode(), device["name"], "and its name")
+
+
 def end_to_end(program, folder):
     worker = RealWorker(folder)
     relay = Relay(program, folder, "--worker", folder + "/worker", "--vm", "A=" + folder + "/a", "--vm", "B=" + folder + "/b")
     try:
         equal(Lines(folder + "/a").add([1, 2, 3], [4, 5, 6]), {"result": [5, 7, 9]}, "JSON through both")
+        device_tells(folder + "/a")
         done = client(folder + "/a", "vector-add", "1,2,3", "4,5,6")
         check(done.returncode == 0 and "[5, 7, 9]" in done.stdout, "divvy-client vector-add: %s%s" % (done.stdout, done.stderr))
         done = client(folder + "/a", "saxpy", "5000")
