@@ -122,6 +122,7 @@ guest_judge A 1
 guest_judge B 2
 check "V3: the relay's log names both" says '^relay: .*Received GPU request from VM-A'
 check "V3: and the other" says '^relay: .*Received GPU request from VM-B'
+check "a domain that is destroyed is forgotten" says '^relay: .*VM-dom1 is gone with its domain'
 check "no node is left behind" said '^dom0: nodes left for [12]: 0' 2
 check "the machine ended by itself" says '^dom0: END'
 if [ "$failed" -gt 0 ]; then

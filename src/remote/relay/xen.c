@@ -95,12 +95,31 @@ static int watch_take(struct divvy_relay_xen *xen, const struct divvy_wire_xen_p
     return 0;
 }
 
-static int packet_take(struct divvy_relay_xen *xen, const struct divvy_wire_xen_packet *packet, const char *payload) {
+static void event_take(struct divvy_relay_xen *xen, const char *payload, size_t length) {
     uint32_t domain;
+    char path[64];
+    int bytes;
 
+    if (divvy_wire_xen_event_domain(payload, length, &domain) == 0) {
+        divvy_relay_xen_domain_ask(xen, domain, false);
+    } else if (divvy_wire_xen_event_life(payload, length, &domain) == 0) {
+        bytes = snprintf(path, sizeof path, "/local/domain/%u", domain);
+        divvy_relay_xen_put(xen, (struct divvy_wire_xen_packet){DIVVY_WIRE_XEN_READ, DIVVY_RELAY_XEN_ID_LIFE + domain, 0, 0}, path,
+                            (size_t)bytes + 1);
+    }
+}
+
+static void life_take(struct divvy_relay_xen *xen, const struct divvy_wire_xen_packet *packet, const char *payload) {
+    static const char none[] = "ENOENT";
+    uint32_t domain = packet->request - DIVVY_RELAY_XEN_ID_LIFE;
+
+    if (packet->type == DIVVY_WIRE_XEN_ERROR && packet->length == sizeof none && memcmp(payload, none, sizeof none) == 0)
+        divvy_relay_xen_domain_gone(xen, domain);
+}
+
+static int packet_take(struct divvy_relay_xen *xen, const struct divvy_wire_xen_packet *packet, const char *payload) {
     if (packet->type == DIVVY_WIRE_XEN_EVENT) {
-        if (divvy_wire_xen_event_domain(payload, packet->length, &domain) == 0)
-            divvy_relay_xen_domain_ask(xen, domain, false);
+        event_take(xen, payload, packet->length);
         return 0;
     }
     if (packet->request == DIVVY_RELAY_XEN_ID_WATCH)
@@ -110,6 +129,8 @@ static int packet_take(struct divvy_relay_xen *xen, const struct divvy_wire_xen_
     else if (packet->request >= DIVVY_RELAY_XEN_ID_DOMAIN &&
              packet->request < DIVVY_RELAY_XEN_ID_DOMAIN + DIVVY_RELAY_XEN_DOMAINS_MAX)
         divvy_relay_xen_domain_step(xen, packet->request - DIVVY_RELAY_XEN_ID_DOMAIN, packet, payload);
+    else if (packet->request > DIVVY_RELAY_XEN_ID_LIFE)
+        life_take(xen, packet, payload);
     else if (packet->request == DIVVY_RELAY_XEN_ID_WRITE && packet->type == DIVVY_WIRE_XEN_ERROR)
         divvy_log_write(&xen->write_site, DIVVY_LOG_WARN, NULL, 0, "XenStore does not take an answer: %.*s",
                         (int)strnlen(payload, packet->length), payload);

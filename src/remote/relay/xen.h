@@ -13,7 +13,8 @@ enum {
     DIVVY_RELAY_XEN_ID_SCAN,   /* the list of domains */
     DIVVY_RELAY_XEN_ID_REMOVE, /* it does not matter whether there was something */
     DIVVY_RELAY_XEN_ID_WRITE,
-    DIVVY_RELAY_XEN_ID_DOMAIN = 16, /* and up: by place */
+    DIVVY_RELAY_XEN_ID_DOMAIN = 16,  /* and up: by place */
+    DIVVY_RELAY_XEN_ID_LIFE = 65536, /* and up: by domain; is it there? */
 };
 
 enum divvy_relay_xen_stage {
@@ -64,6 +65,8 @@ void divvy_relay_xen_domain_ask(struct divvy_relay_xen *xen, uint32_t domain, bo
 /* An answer of the store about the domain at a place, which is less than DIVVY_RELAY_XEN_DOMAINS_MAX. */
 void divvy_relay_xen_domain_step(struct divvy_relay_xen *xen, uint32_t place, const struct divvy_wire_xen_packet *packet,
                                  const char *payload);
+/* The domain is no more: nobody waits for its job's answer, and a VM that only it made goes. */
+void divvy_relay_xen_domain_gone(struct divvy_relay_xen *xen, uint32_t domain);
 /* The store is gone: forgets what is under way, apart from jobs, which will be answered to nobody. */
 void divvy_relay_xen_domains_drop(struct divvy_relay_xen *xen, bool with_jobs);
 

@@ -121,6 +121,24 @@ void divvy_relay_xen_domain_ask(struct divvy_relay_xen *xen, uint32_t domain, bo
     transaction_start(xen, at);
 }
 
+void divvy_relay_xen_domain_gone(struct divvy_relay_xen *xen, uint32_t domain) {
+    struct divvy_relay_vm *vm = divvy_relay_vm_by_id(xen->relay, domain);
+    struct divvy_relay_xen_domain *at = place_find(xen, domain);
+
+    /* An answer would make nodes for a domain that is no more. Others than jobs find no node and end. */
+    if (at && at->stage == DIVVY_RELAY_XEN_RUNNING) {
+        at->again = false;
+        place_end(xen, at);
+    }
+    if (!vm)
+        return;
+    divvy_relay_front_leave(vm, &xen->front);
+    if (!vm->is_unregistered)
+        return;
+    divvy_log_info("VM-%s is gone with its domain", vm->config.name);
+    divvy_relay_vm_remove(vm);
+}
+
 /* --- answers -------------------------------------------------------------------------------------------------------- */
 
 static void error_make(struct divvy_relay_bytes *ret_text, const struct divvy_relay_bytes *request, uint32_t code, const char *message,

@@ -22,5 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                      &domain) == 0 &&
         (domain < 1 || domain > 0x7FEF))
         abort();
+    if (divvy_wire_xen_event_life((const char *)data + DIVVY_WIRE_XEN_HEADER_BYTES, size - DIVVY_WIRE_XEN_HEADER_BYTES, &domain) == 0 &&
+        (domain < 1 || domain > 0x7FEF))
+        abort();
     return 0;
 }

@@ -35,16 +35,24 @@ int divvy_wire_xen_domain_parse(const char *text, size_t length, uint32_t *ret_d
     return 0;
 }
 
-int divvy_wire_xen_event_domain(const char *payload, size_t length, uint32_t *ret_domain) {
-    static const char before[] = "/local/domain/", behind[] = "/gpu/request";
-    const char *end = memchr(payload, '\0', length), *digits = payload + sizeof before - 1, *slash;
+/* "/local/domain/N" and what follows. */
+static int event_read(const char *payload, size_t length, const char *behind, uint32_t *ret_domain) {
+    static const char before[] = "/local/domain/";
+    const char *end = memchr(payload, '\0', length), *digits = payload + sizeof before - 1;
+    size_t count;
 
     if (!end)
         return -EINVAL;
     if (strncmp(payload, before, sizeof before - 1) != 0)
         return -ENOENT;
-    slash = strchr(digits, '/');
-    if (!slash || strcmp(slash, behind) != 0 || divvy_wire_xen_domain_parse(digits, (size_t)(slash - digits), ret_domain) < 0)
-        return -ENOENT;
-    return 0;
+    count = strcspn(digits, "/");
+    return strcmp(digits + count, behind) != 0 || divvy_wire_xen_domain_parse(digits, count, ret_domain) < 0 ? -ENOENT : 0;
+}
+
+int divvy_wire_xen_event_domain(const char *payload, size_t length, uint32_t *ret_domain) {
+    return event_read(payload, length, "/gpu/request", ret_domain);
+}
+
+int divvy_wire_xen_event_life(const char *payload, size_t length, uint32_t *ret_domain) {
+    return event_read(payload, length, "", ret_domain);
 }

@@ -37,6 +37,9 @@ void divvy_wire_xen_packet_write(const struct divvy_wire_xen_packet *packet, uin
  */
 int divvy_wire_xen_event_domain(const char *payload, size_t length, uint32_t *ret_domain);
 
+/* The domain itself, which has come or gone: "/local/domain/N". 0, -ENOENT or -EINVAL, likewise. */
+int divvy_wire_xen_event_life(const char *payload, size_t length, uint32_t *ret_domain);
+
 /* A domain's number as a name of a node, `length` bytes. 0, or -EINVAL: it is none that a guest can have. */
 int divvy_wire_xen_domain_parse(const char *text, size_t length, uint32_t *ret_domain);
 

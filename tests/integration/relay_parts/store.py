@@ -129,6 +129,12 @@ class Store:
         if kind == WRITE or path not in nodes:
             nodes[path] = value if kind == WRITE else b""
 
+    def remove(self, domain):
+        """As when a domain is destroyed."""
+        with self.lock:
+            self.change(self.nodes, RM, "/local/domain/%d" % domain, b"")
+            self.changed("/local/domain/%d" % domain)
+
     def commit(self, view):
         """Refused when somebody else changed what the transaction looked at."""
         if any(self.nodes.get(path) != view.before.get(path) for path in view.paths) or self.conflicts > 0:

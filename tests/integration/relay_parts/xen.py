@@ -162,6 +162,23 @@ def pieces(program, folder):
     relay.stop()
 
 
+def domains_that_go(program, folder):
+    store, worker, relay = start(program, folder, "--vm", "A:1=" + folder + "/a")
+    for number in range(1, 300):
+        equal(Domain(folder + "/store", number).ask(add([1], [number])), {"result": [number + 1]}, "domain %d" % number)
+        store.remove(number)
+    worker.delay_s, jobs = 1, worker.jobs
+    for number in (1, 400):
+        Domain(folder + "/store", number).write(json.dumps(add([1], [1])).encode())
+    wait(lambda: worker.jobs == jobs + 1, "a job to run")
+    for number in (1, 400):
+        store.remove(number)
+    worker.delay_s = 0
+    equal(Domain(folder + "/store", 401).ask(add([1], [1])), {"result": [2]}, "others go on")
+    wait(lambda: not [node for node in store.nodes if "401" not in node], "no node for who is gone")
+    relay.stop()
+
+
 def relay_killed(program, folder):
     store, worker, relay = start(program, folder)
     worker.delay_s = 2
@@ -285,4 +302,4 @@ def tools_of_debian(program, folder):
 
 
 if __name__ == "__main__":
-    run([one_domain, two_domains, pieces, relay_killed, divvy_client, store_comes_later, hostile_store], apart=[tools_of_debian])
+    run([one_domain, two_domains, pieces, domains_that_go, relay_killed, divvy_client, store_comes_later, hostile_store], apart=[tools_of_debian])

@@ -80,6 +80,9 @@ static void domains_of_events(void **state) {
     (void)state;
     assert_int_equal(divvy_wire_xen_event_domain(good, sizeof good, &domain), 0);
     assert_int_equal(domain, 17);
+    assert_int_equal(divvy_wire_xen_event_life(good, sizeof good, &domain), -ENOENT);
+    assert_int_equal(divvy_wire_xen_event_life("/local/domain/18", 17, &domain), 0);
+    assert_int_equal(domain, 18);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_int_equal(divvy_wire_xen_event_domain(others[i], strlen(others[i]) + 1, &domain), -ENOENT);
     assert_int_equal(divvy_wire_xen_event_domain("/local", 6, &domain), -EINVAL);
