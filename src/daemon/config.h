@@ -66,7 +66,7 @@ struct divvy_config {
 
     bool device_plugin; /* slots of the devices for a kubelet */
     char plugin_dir[DIVVY_CONFIG_TEXT_BYTES], plugin_pods[DIVVY_CONFIG_TEXT_BYTES], plugin_resource[DIVVY_CONFIG_TEXT_BYTES];
-    char plugin_library[DIVVY_CONFIG_TEXT_BYTES], plugin_devices[DIVVY_CONFIG_TEXT_BYTES];
+    char plugin_library[DIVVY_CONFIG_TEXT_BYTES], plugin_preload[DIVVY_CONFIG_TEXT_BYTES], plugin_devices[DIVVY_CONFIG_TEXT_BYTES];
     uint32_t plugin_slots, plugin_policy; /* enum divvy_plugin_policy */
 
     bool single_node; /* workers come from a state file */

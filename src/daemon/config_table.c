@@ -151,6 +151,8 @@ static const struct divvy_config_option table[] = {
      "The kubelet's socket that tells which pod has which slots", IN(plugin_pods), 0, 0, NULL},
     {"device-plugin-library", "device-plugin", DIVVY_CONFIG_PATH, false, {NULL}, NULL, "DIR", "/var/lib/divvy/lib",
      "Folder of the limiter on the host, mounted in containers as /usr/lib/divvy", IN(plugin_library), 0, 0, NULL},
+    {"device-plugin-preload", "device-plugin", DIVVY_CONFIG_PATH, false, {NULL}, NULL, "FILE", "/var/lib/divvy/loader/ld.so.preload",
+     "File of the host that containers get as /etc/ld.so.preload, where it is there", IN(plugin_preload), 0, 0, NULL},
     {"device-root", "device-plugin", DIVVY_CONFIG_PATH, false, {"NVIDIA_DEV_ROOT", NULL}, NULL, "DIR", "/dev",
      "Folder of the device files that containers are given", IN(plugin_devices), 0, 0, NULL},
 

@@ -283,6 +283,7 @@ static int plugin_start(struct program *program, struct divvy_error *error) {
                                                         .resource = config->plugin_resource,
                                                         .device_root = config->plugin_devices,
                                                         .library_dir = config->plugin_library,
+                                                        .preload_file = config->plugin_preload,
                                                         .slots = config->plugin_slots,
                                                         .policy = config->plugin_policy};
 

@@ -67,9 +67,18 @@ static int tenant_make(struct divvy_daemon *daemon, const struct divvy_plugin_ho
     return divvy_daemon_tenant_create(daemon, &ourselves, &spec, ret_tenant, error);
 }
 
+/* -ENOENT: a pod of this name before this one had it, and it is gone; -EAGAIN: its processes are still ending. */
+static int leftover_remove(struct divvy_daemon *daemon, const struct divvy_node_tenant *tenant, struct divvy_error *error) {
+    int status = divvy_daemon_tenant_remove(daemon, &ourselves, tenant->id, false, error);
+
+    if (status == -EBUSY)
+        return divvy_error_set(error, -EAGAIN, "processes of a pod of this name before it have not ended");
+    return status < 0 ? status : -ENOENT;
+}
+
 static int tenant_hold(void *data, const struct divvy_plugin_holder *holder, const struct divvy_node_device *node_devices,
-                       const struct divvy_plugin_share *shares, size_t count, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES],
-                       struct divvy_error *error) {
+                       const struct divvy_plugin_share *shares, size_t count, bool is_new,
+                       char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error) {
     const struct divvy_daemon_plugin *plugin = data;
     struct divvy_node_tenant tenant;
     char id[DIVVY_NODE_ID_BYTES];
@@ -79,10 +88,12 @@ static int tenant_hold(void *data, const struct divvy_plugin_holder *holder, con
     if (snprintf(id, sizeof id, "%s/%s", holder->namespace, holder->pod) >= (int)sizeof id)
         return divvy_error_set(error, -ENAMETOOLONG, "the names of pod and namespace have more than %zu bytes together", sizeof id - 2);
     status = divvy_daemon_tenant(plugin->daemon, id, &tenant);
+    if (status == 0 && tenant.source == DIVVY_NODE_FROM_POD && (is_new || !is_on(&tenant, shares, count)))
+        status = leftover_remove(plugin->daemon, &tenant, error);
     if (status == -ENOENT)
         status = tenant_make(plugin->daemon, holder, id, shares, count, &tenant, error);
     else if (status == 0 && !is_on(&tenant, shares, count))
-        status = divvy_error_set(error, -EBUSY, "the tenant %.80s is on other devices than its pod was given", id);
+        status = divvy_error_set(error, -EBUSY, "the tenant %.80s was made by hand, on other devices than its pod was given", id);
     if (status < 0)
         return status;
     (void)snprintf(ret_folder, DIVVY_PLUGIN_FOLDER_BYTES, "%s", tenant.folder);
@@ -125,6 +136,7 @@ int divvy_daemon_plugin_start(struct divvy_daemon *daemon, const struct divvy_da
                                          .policy = (enum divvy_plugin_policy)options->policy,
                                          .device_root = options->device_root,
                                          .library_dir = options->library_dir,
+                                         .preload_file = options->preload_file,
                                          .slots_dir = slots_dir,
                                          .hooks = {plugin, devices, tenant_hold, tenant_release}};
     int status;

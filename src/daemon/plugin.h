@@ -10,7 +10,7 @@
 
 /* Texts are borrowed during the call. */
 struct divvy_daemon_plugin_options {
-    const char *kubelet_dir, *pod_resources, *resource, *device_root, *library_dir;
+    const char *kubelet_dir, *pod_resources, *resource, *device_root, *library_dir, *preload_file;
     uint32_t slots, policy; /* enum divvy_plugin_policy */
 };
 

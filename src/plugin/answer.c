@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define ENVS_MAX   4u
-#define MOUNTS_MAX 2u
+#define MOUNTS_MAX 3u
 #define NODES_MAX  (DIVVY_NODE_DEVICES + 3u)
 #define PATH_BYTES 384u
 
@@ -233,6 +233,9 @@ static int container_fill(struct container *container, const struct divvy_plugin
     env_add(container, "DIVVY_TENANT_DIR", DIVVY_PLUGIN_TENANT_INSIDE);
     mount_add(container, DIVVY_PLUGIN_LIBRARY_INSIDE, node->library_dir, true);
     mount_add(container, DIVVY_PLUGIN_TENANT_INSIDE, container->tenant, false);
+    /* Also for programs that clear their environment. */
+    if (node->preload_file[0] && access(node->preload_file, F_OK) == 0)
+        mount_add(container, DIVVY_PLUGIN_PRELOAD_INSIDE, node->preload_file, true);
     return nodes_add(container, node, shares, count, error);
 }
 

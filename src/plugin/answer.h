@@ -18,6 +18,7 @@
 /* Where a container finds what it is given. */
 #define DIVVY_PLUGIN_LIBRARY_INSIDE "/usr/lib/divvy"
 #define DIVVY_PLUGIN_LIMITER_INSIDE DIVVY_PLUGIN_LIBRARY_INSIDE "/libcuda_limiter.so"
+#define DIVVY_PLUGIN_PRELOAD_INSIDE "/etc/ld.so.preload"
 #define DIVVY_PLUGIN_TENANT_INSIDE  "/run/divvy/tenant"
 
 /* The node, as answers need it. All borrowed. */
@@ -28,6 +29,7 @@ struct divvy_plugin_node {
     enum divvy_plugin_policy policy;
     const char *device_root; /* folder of device files: "/dev" */
     const char *library_dir; /* folder of the limiter on the host */
+    const char *preload_file; /* what containers get as /etc/ld.so.preload, where it is there; empty: nothing */
     const char *slots_dir;   /* folder of the links to tenants' folders on the host */
 };
 

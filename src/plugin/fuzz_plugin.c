@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                      .slots = 4,
                                      .policy = size & 1 ? DIVVY_PLUGIN_SPREAD : DIVVY_PLUGIN_PACK,
                                      .device_root = "/nonexistent",
-                                     .library_dir = "/lib",
+                                     .library_dir = "/lib", .preload_file = "",
                                      .slots_dir = "/slots"};
     struct divvy_plugin_slot slots[DIVVY_PLUGIN_IDS_MAX];
     struct divvy_error error = {0, ""};

@@ -21,7 +21,7 @@ struct divvy_plugin {
     bool has_loop, stopping;
     pthread_t thread;
     struct divvy_plugin_options options;
-    char *texts[6]; /* of the options */
+    char *texts[7]; /* of the options */
     char socket[108];
     struct divvy_grpc_server *server; /* NULL: there is none now */
     uint64_t serve_ns;                /* of the next try */

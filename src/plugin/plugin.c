@@ -35,6 +35,7 @@ struct divvy_plugin_node divvy_plugin_node_now(const struct divvy_plugin *plugin
                                       .policy = plugin->options.policy,
                                       .device_root = plugin->options.device_root,
                                       .library_dir = plugin->options.library_dir,
+                                      .preload_file = plugin->options.preload_file,
                                       .slots_dir = plugin->options.slots_dir};
 }
 
@@ -272,8 +273,8 @@ static void release(struct divvy_plugin *plugin) {
 }
 
 static int options_take(struct divvy_plugin *plugin, const struct divvy_plugin_options *options, struct divvy_error *error) {
-    const char **places[] = {&plugin->options.kubelet_dir, &plugin->options.pod_resources, &plugin->options.resource,
-                             &plugin->options.device_root, &plugin->options.library_dir,   &plugin->options.slots_dir};
+    const char **places[] = {&plugin->options.kubelet_dir, &plugin->options.pod_resources, &plugin->options.resource, &plugin->options.device_root,
+                             &plugin->options.library_dir, &plugin->options.preload_file,  &plugin->options.slots_dir};
 
     _Static_assert(sizeof places / sizeof places[0] == sizeof plugin->texts / sizeof plugin->texts[0], "a text for each");
     plugin->options = *options;

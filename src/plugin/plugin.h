@@ -21,12 +21,13 @@ struct divvy_plugin_hooks {
     /* The devices now, always in the same order: how many, at most DIVVY_NODE_DEVICES. */
     size_t (*devices)(void *data, struct divvy_node_device *ret_devices);
     /*
-     * The tenant of a container that holds these shares, made when there is none: its folder. A negative errno with the reason, which
-     * the pod's owner reads; -EAGAIN: ask again soon.
+     * The tenant of a pod that holds these shares, made when there is none: its folder. `is_new`: none of the pod's containers has been
+     * here with these slots, so a tenant of this name is left of another pod. A negative errno with the reason, which the pod's owner
+     * reads; -EAGAIN: ask again soon.
      */
     int (*tenant_hold)(void *data, const struct divvy_plugin_holder *holder, const struct divvy_node_device *devices,
-                       const struct divvy_plugin_share *shares, size_t count, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES],
-                       struct divvy_error *error);
+                       const struct divvy_plugin_share *shares, size_t count, bool is_new,
+                       char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error);
     /* Nobody holds the slots any more that the tenant of this folder had. 0: it is gone; -EBUSY: not yet, ask again. */
     int (*tenant_release)(void *data, const char *folder);
 };
@@ -38,7 +39,7 @@ struct divvy_plugin_options {
     const char *resource;      /* "divvy.io/gpu" */
     uint32_t slots;            /* of each device, 1..DIVVY_PLUGIN_SLOTS_MAX */
     enum divvy_plugin_policy policy;
-    const char *device_root, *library_dir, *slots_dir; /* see plugin/answer.h */
+    const char *device_root, *library_dir, *preload_file, *slots_dir; /* see plugin/answer.h */
     struct divvy_plugin_hooks hooks;
 };
 

@@ -116,6 +116,23 @@ static int pod_slots(const struct divvy_plugin_holders *holders, const struct di
     return (int)kept;
 }
 
+static int slot_link_read(const struct divvy_plugin *plugin, struct divvy_plugin_slot slot, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES]) {
+    char name[DIVVY_PLUGIN_ID_BYTES];
+
+    divvy_plugin_slot_name(&plugin->devices[slot.device], slot.number, name);
+    return divvy_plugin_link_read(plugin->links_fd, name, ret_folder, DIVVY_PLUGIN_FOLDER_BYTES);
+}
+
+/* Whether one of these slots leads somewhere already. */
+static bool is_linked(const struct divvy_plugin *plugin, const struct divvy_plugin_slot *slots, size_t count) {
+    char folder[DIVVY_PLUGIN_FOLDER_BYTES];
+
+    for (size_t i = 0; i < count; i++)
+        if (slot_link_read(plugin, slots[i], folder) == 0)
+            return true;
+    return false;
+}
+
 static int pod_hold(struct divvy_plugin *plugin, const struct divvy_plugin_holder *holder, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES],
                     struct divvy_error *error) {
     struct divvy_plugin_share shares[DIVVY_NODE_DEVICES];
@@ -126,7 +143,7 @@ static int pod_hold(struct divvy_plugin *plugin, const struct divvy_plugin_holde
         return divvy_error_set_errno(error, count, "the pod's slots");
     return plugin->options.hooks.tenant_hold(plugin->options.hooks.data, holder, plugin->devices, shares,
                                              divvy_plugin_slots_share(slots, (size_t)count, plugin->devices, plugin->options.slots, shares),
-                                             ret_folder, error);
+                                             !is_linked(plugin, slots, (size_t)count), ret_folder, error);
 }
 
 /* 0: it may start; -EAGAIN: not yet. */
@@ -158,13 +175,6 @@ static void starts_try(struct divvy_plugin *plugin) {
         else
             start_end(start, status < 0 ? DIVVY_GRPC_FAILED_PRECONDITION : DIVVY_GRPC_OK, status < 0 ? error.text : NULL);
     }
-}
-
-static int slot_link_read(const struct divvy_plugin *plugin, struct divvy_plugin_slot slot, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES]) {
-    char name[DIVVY_PLUGIN_ID_BYTES];
-
-    divvy_plugin_slot_name(&plugin->devices[slot.device], slot.number, name);
-    return divvy_plugin_link_read(plugin->links_fd, name, ret_folder, DIVVY_PLUGIN_FOLDER_BYTES);
 }
 
 /* Whether a slot that is held leads to the folder: of another container of the pod. */

@@ -5,10 +5,12 @@ Registration, the list, preferences, Allocate, the start of containers by PodRes
 messages that no kubelet sends.
 """
 
+import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -124,7 +126,7 @@ class Machine:
         return ["--gpu", "sim", "--socket", self.folder / "socket", "--base", self.folder / "tenants", "--shm-base",
                 self.folder / "shm", "--sample-interval", "100ms", "--device-plugin", "--device-plugin-slots", SLOTS,
                 "--device-plugin-dir", self.kubelet.folder, "--pod-resources", self.kubelet.pods_socket, "--device-root",
-                self.devices, "--device-plugin-library", "/opt/limiter"]
+                self.devices, "--device-plugin-library", "/opt/limiter", "--device-plugin-preload", self.folder / "preload"]
 
     def start(self, *more):
         with open(self.folder / "log", "ab") as log:
@@ -142,6 +144,14 @@ class Machine:
     def client(self):
         until(lambda: (self.kubelet.folder / "divvy.sock").exists(), "the plugin has a socket")
         return api.Client(self.kubelet.folder / "divvy.sock")
+
+    def limits(self, tenant):
+        """What the daemon says of a tenant's devices."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "socket"))
+            connection.sendall(f"GET /api/v1/tenants/{tenant} HTTP/1.0\r\nHost: divvyd\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        return json.loads(answer.split(b"\r\n\r\n", 1)[1])["devices"]
 
     def lose(self, device):
         """The device falls off the bus."""
@@ -198,6 +208,10 @@ def play_allocate(machine, client, ids):
           f"only its own device files: {nodes}")
     check([node.container_path for node in two.devices] == [f"/dev/{name}" for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm")],
           "those of both devices")
+    (machine.folder / "preload").touch()
+    more = client.call("Allocate", container_requests=[{"devices_ids": [ids[1]]}]).container_responses[0]
+    check({mount.container_path: (mount.host_path, mount.read_only) for mount in more.mounts} ==
+          {**mounts, "/etc/ld.so.preload": (f"{machine.folder}/preload", True)}, "the file for the loader, where it is there")
     check(not one.annotations and not one.cdi_devices, "and nothing else")
     return machine.folder / "slots" / f"{uuids[0]}-1"
 
@@ -223,6 +237,17 @@ def play_start(machine, client, ids, link):
     kubelet.hold("db-0", "main", [ids[SLOTS], ids[2]])
     client.call("PreStartContainer", devices_ids=[ids[2], ids[SLOTS]])
     check(tenants(machine) == ["prod+db-0", "prod+web-0"], f"{tenants(machine)}")
+
+
+def play_namesake(machine, client, ids):
+    """A pod goes, and one of its name comes with more slots, before anybody has tidied up."""
+    kubelet = machine.kubelet
+    before = machine.limits("prod%2Fweb-0")
+    kubelet.held = [pod for pod in kubelet.held if pod["name"] != "web-0"]
+    kubelet.hold("web-0", "main", [ids[0], ids[3]])
+    client.call("PreStartContainer", devices_ids=[ids[0], ids[3]])
+    after = machine.limits("prod%2Fweb-0")
+    check(after[0]["memory_limit_bytes"] == 2 * before[0]["memory_limit_bytes"], f"{before} {after}")
 
 
 def play_unknown(machine, client, ids):
@@ -308,6 +333,7 @@ def main():
         play_prefer(client, ids)
         link = play_allocate(machine, client, ids)
         play_start(machine, client, ids, link)
+        play_namesake(machine, client, ids)
         play_unknown(machine, client, ids)
         hostile.play(str(machine.kubelet.folder / "divvy.sock"), machine.child.pid, ids)
         play_restart(machine, client, watch)

@@ -24,7 +24,7 @@ static char folder[] = "/tmp/divvy-answer-XXXXXX";
 
 static struct divvy_plugin_node node_of(const char *device_root) {
     return (struct divvy_plugin_node){
-        .devices = devices, .device_count = 2, .slots = 2, .device_root = device_root, .library_dir = "/lib", .slots_dir = "/slots"};
+        .devices = devices, .device_count = 2, .slots = 2, .device_root = device_root, .library_dir = "/lib", .preload_file = "", .slots_dir = "/slots"};
 }
 
 static void devices_set(void) {
