@@ -22,6 +22,7 @@
 #define TICK_NS (1000 * MS)
 #define SOON_NS (200 * MS) /* between two looks for devices that are not known yet */
 #define LIST_S  60L
+#define QUIET_S 90L /* bookmarks come once a minute: a watch that is silent for longer is begun anew */
 
 enum state { HELD, REFUSED, WAITING };
 static const char *const state_names[] = {"held", "refused", "waiting"};
@@ -295,6 +296,10 @@ static void request_begin(struct divvy_cluster *cluster) {
         cluster->request.take = on_data;
         cluster->request.data = cluster;
         status = divvy_kube_request_init(&cluster->request, &config, path, NULL, timeout_s, &error);
+    }
+    if (status == 0 && cluster->watch.is_watching) {
+        (void)curl_easy_setopt(cluster->request.curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        (void)curl_easy_setopt(cluster->request.curl, CURLOPT_LOW_SPEED_TIME, QUIET_S);
     }
     if (status == 0 && curl_multi_add_handle(cluster->multi, cluster->request.curl) != CURLM_OK) {
         divvy_kube_request_done(&cluster->request);

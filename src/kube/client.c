@@ -12,7 +12,7 @@ static size_t on_data(char *text, size_t one, size_t length, void *data) {
     (void)one;
     if (request->take)
         request->taken = request->take(request, text, length);
-    return request->taken < 0 ? CURL_WRITEFUNC_ERROR : length;
+    return request->taken < 0 ? 0 : length; /* another length than it was given ends the request */
 }
 
 static struct curl_blob blob_of(const struct divvy_kube_blob *blob) {

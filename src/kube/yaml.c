@@ -47,9 +47,10 @@ static int lines_read(struct reader *reader, char *copy) {
     size_t room = 0;
 
     for (char *at = copy, *next; at; at = next) {
-        struct line line = {.number = ++number};
+        struct line line = {.number = number + 1};
         size_t length;
 
+        number++;
         next = strchr(at, '\n');
         if (next)
             *next++ = '\0';

@@ -108,7 +108,8 @@ class Life:
             event["involvedObject"]["uid"] == UIDS["ben"] and event["reason"] == "GPUShareRefused" and "5 Gi" in event["message"] for event in self.server.events)))
 
     def trust_step(self):
-        good, _ = self.token("ben")
+        good = jwt("default", "ben", UIDS["ben"], extra="of nobody else")  # the limiter's own is asked about by the limiter as well
+        self.server.review(good, identity("default", "ben", UIDS["ben"]))
         ask = lambda token: self.node.ask("/api/v1/process?container_name=main&container_pid=1", token, "POST")  # noqa: E731
         forged = self.node.ask("/api/v1/pod", jwt("default", "ben", UIDS["ben"], extra="forged"))
         expect("   a forged token is refused", forged[0] == 401, forged)
