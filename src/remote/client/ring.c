@@ -179,7 +179,7 @@ static int greet(struct divvy_client_ring *ring, uint32_t timeout_ms) {
     struct divvy_wire_ring_greeting greeting = {.magic = DIVVY_WIRE_RING_GREETING,
                                                 .version = DIVVY_WIRE_RING_VERSION,
                                                 .memory_bytes = ring->memory_bytes},
-                                    answer;
+                                    answer = {0};
     uint64_t end_ns = timeout_ms ? divvy_core_clock_ns() + timeout_ms * DIVVY_NS_PER_MS : UINT64_MAX;
     int status;
 
