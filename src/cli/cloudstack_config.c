@@ -100,7 +100,7 @@ static int rules_take(const json_t *list, struct divvy_cloudstack_config *config
         return divvy_error_set(error, -EINVAL, "rules: a list of 1 to %u rules is wanted", DIVVY_CLOUDSTACK_RULES_MAX);
     json_array_foreach(list, i, object) {
         struct divvy_cloudstack_rule *rule = &config->rules[i];
-        char where[24];
+        char where[40];
 
         (void)snprintf(where, sizeof where, "rules[%zu].", i);
         if (object_take(where, object, rule_keys, sizeof rule_keys / sizeof rule_keys[0], rule, error) < 0)
