@@ -67,3 +67,8 @@ if(PYTHON3 AND TARGET divvy-relay AND TARGET divvyd AND TARGET simgpu_nvml)
     set_tests_properties(integration/relay_cloudstack PROPERTIES LABELS integration TIMEOUT 300
         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVYD=$<TARGET_FILE:divvyd>")
 endif()
+if(PYTHON3 AND TARGET divvy-relay AND TARGET divvy-worker AND NOT DIVVY_SANITIZE)
+    add_test(NAME integration/relay_gpus COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/gpus.py $<TARGET_FILE:divvy-relay>)
+    set_tests_properties(integration/relay_gpus PROPERTIES LABELS integration TIMEOUT 300
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin")
+endif()

@@ -372,6 +372,21 @@ void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm) {
     }
 }
 
+void divvy_relay_channels_misplaced(struct divvy_relay_vm *vm) {
+    struct divvy_relay_channel *next;
+
+    for (struct divvy_relay_channel *channel = vm->channels; channel; channel = next) {
+        const struct divvy_relay_worker *worker = channel->tunnel ? divvy_relay_tunnel_worker(channel) : divvy_relay_ring_worker(channel);
+
+        next = channel->next;
+        if (!worker || divvy_relay_worker_serves(vm->relay, worker, vm->config.params.pool))
+            continue;
+        divvy_log_info("VM-%s: a connection to worker %s ends: it does not serve the VM's pool any more", vm->config.name,
+                       worker->endpoint.text);
+        divvy_relay_channel_close(channel);
+    }
+}
+
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns) {
     struct divvy_relay_channel *next;
 

@@ -87,5 +87,7 @@ int divvy_relay_tunnel_open(struct divvy_relay_channel *channel);
 void divvy_relay_tunnel_ready(struct divvy_relay_channel *channel, uint32_t events);
 void divvy_relay_tunnel_tick(struct divvy_relay_channel *channel, uint64_t now_ns, uint64_t *next_ns);
 void divvy_relay_tunnel_close(struct divvy_relay_channel *channel);
+/* Where the frames go. The channel has a tunnel. */
+const struct divvy_relay_worker *divvy_relay_tunnel_worker(const struct divvy_relay_channel *channel);
 
 #endif

@@ -199,7 +199,7 @@ int divvy_relay_worker_set(struct divvy_relay *relay, const char *endpoint, uint
     return 0;
 }
 
-static bool worker_serves(const struct divvy_relay *relay, const struct divvy_relay_worker *worker, uint32_t pool) {
+bool divvy_relay_worker_serves(const struct divvy_relay *relay, const struct divvy_relay_worker *worker, uint32_t pool) {
     return worker->pools & (relay->settings.vmq.single_queue ? UINT32_MAX : 1u << pool);
 }
 
@@ -211,7 +211,7 @@ struct divvy_relay_worker *divvy_relay_worker_choose(struct divvy_relay_vm *vm) 
     for (uint32_t i = 0; i < relay->worker_count; i++) {
         struct divvy_relay_worker *worker = &relay->workers[i];
 
-        if (!worker_serves(relay, worker, vm->config.params.pool) || worker->down_until_ns > now_ns)
+        if (!divvy_relay_worker_serves(relay, worker, vm->config.params.pool) || worker->down_until_ns > now_ns)
             continue;
         if (!best || worker->running + worker->tunnels < best->running + best->tunnels)
             best = worker;

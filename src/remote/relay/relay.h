@@ -169,6 +169,7 @@ void divvy_relay_front_leave(struct divvy_relay_vm *vm, const struct divvy_relay
 void divvy_relay_job_finish(struct divvy_relay_job *job, const char *json, size_t length, uint32_t code, const char *message,
                             enum divvy_node_vmq_outcome outcome);
 
+bool divvy_relay_worker_serves(const struct divvy_relay *relay, const struct divvy_relay_worker *worker, uint32_t pool);
 /* A worker for the pool of this VM that is up, the least busy, or NULL. */
 struct divvy_relay_worker *divvy_relay_worker_choose(struct divvy_relay_vm *vm);
 void divvy_relay_worker_failed(struct divvy_relay *relay, struct divvy_relay_worker *worker, int status);
@@ -211,6 +212,8 @@ int divvy_relay_vm_listen(struct divvy_relay_vm *vm, struct divvy_error *error);
 void divvy_relay_vm_close(struct divvy_relay_vm *vm); /* the listener and all connections */
 /* Ends connections that carry frames when their VM came under quarantine. */
 void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm);
+/* Ends connections that carry frames to a worker which does not serve their VM's pool any more: what they have there is freed. */
+void divvy_relay_channels_misplaced(struct divvy_relay_vm *vm);
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns);
 
 /* --- turn.c: connections that carry frames ------------------------------------------------------------------- */

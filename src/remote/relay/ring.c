@@ -272,6 +272,10 @@ bool divvy_relay_ring_is_handed_over(const struct divvy_relay_channel *channel) 
     return channel->ring && (channel->ring->state == RING_ASKED || channel->ring->state == RING_HANDED);
 }
 
+const struct divvy_relay_worker *divvy_relay_ring_worker(const struct divvy_relay_channel *channel) {
+    return divvy_relay_ring_is_handed_over(channel) ? channel->ring->worker : NULL;
+}
+
 /* --- a worker takes over -------------------------------------------------------------------------------------------- */
 
 /* The greeting with the file; a worker answers it like the relay answers a client. */

@@ -33,6 +33,8 @@ int divvy_relay_ring_send(struct divvy_relay_channel *channel);
 
 /* Whether a worker serves the channel's memory. */
 bool divvy_relay_ring_is_handed_over(const struct divvy_relay_channel *channel);
+/* Which, then. */
+const struct divvy_relay_worker *divvy_relay_ring_worker(const struct divvy_relay_channel *channel);
 
 /*
  * Takes what has come in all memories. True: bytes came lately, so it pays to look again at once; false: everybody who will

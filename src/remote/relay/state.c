@@ -95,6 +95,9 @@ int divvy_relay_state_load(struct divvy_relay *relay, struct divvy_error *error)
         (void)workers_load(relay, &reading.first);
     else
         (void)workers_load(relay, &(struct divvy_error){0});
+    for (uint32_t i = 0; i < DIVVY_RELAY_VMS_MAX; i++)
+        if (relay->vms[i].is_used)
+            divvy_relay_channels_misplaced(&relay->vms[i]);
     if (reading.first.status < 0)
         return divvy_error_set(error, reading.first.status, "%s", reading.first.text);
     return 0;

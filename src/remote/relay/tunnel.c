@@ -42,6 +42,10 @@ void divvy_relay_tunnel_close(struct divvy_relay_channel *channel) {
     divvy_loop_queue(loop_of(channel), &tunnel->dead);
 }
 
+const struct divvy_relay_worker *divvy_relay_tunnel_worker(const struct divvy_relay_channel *channel) {
+    return channel->tunnel->worker;
+}
+
 /* Tells the client why its first request cannot be served; the connection ends behind it. */
 static int refuse(struct divvy_relay_channel *channel, const struct divvy_wire_header *request, int32_t status) {
     const struct divvy_wire_header answer = {.magic = DIVVY_WIRE_MAGIC,

@@ -133,6 +133,45 @@ def metrics_add_up(program, folder):
     node.relay.stop()
 
 
+def verbs_and_counters(program, folder):
+    """Every verb of the design is there; counters never fall; connections tell who, how long and how much; a name in a message is no identity."""
+    node = Node(program, folder)
+    listed = set(re.findall(r"^  ([a-z-]+) ", node.vm("help"), re.MULTILINE))
+    verbs = """scan-vms list-vms show-vm register-vm set-pool set-priority set-vm-id update-vm remove-vm list-pools show-pool status set-weight
+        show-weights set-rate-limit show-rate-limits quarantine-vm clear-quarantine show-metrics show-health show-connections reload-config
+        scan-gpus assign-gpu""".split()
+    equal(set(verbs) - listed, set(), "verbs that help does not list")
+    node.vm("no-such-verb", status=2)
+    for name in ("one", "two"):
+        node.vm("register-vm", "--vm-name", name, "--socket", folder + "/" + name)
+    clients = {name: Lines(folder + "/" + name) for name in ("one", "two")}
+
+    def counters():
+        pairs = (line.rsplit(" ", 1) for line in node.vm("show-metrics", "--prometheus").splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs if name.split("{")[0].endswith("_total")}
+
+    before = counters()
+    for step in range(6):
+        clients["one"].send({"operation": "vector_add", "array_a": [1], "array_b": [2], "vm_id": 2, "pool": "B", "priority": 2})
+        equal(clients["one"].receive()["result"], [3], "a request that claims to be another's")
+        if step == 3:
+            node.vm("quarantine-vm", "two")
+            equal(clients["two"].add([1], [1])["error"]["code"], 11, "refused")
+        if step == 4:
+            node.vm("remove-vm", "two")
+        now = counters()
+        fallen = [name for name in before if name in now and now[name] < before[name]]
+        equal(fallen, [], "counters that fell")
+        equal(now["vgpu_jobs_total"], before["vgpu_jobs_total"] + 1, "all jobs")
+        equal(now['vgpu_vm_jobs_total{vm_id="1",name="one"}'], step + 1, "jobs of who asked by the channel")
+        before = now
+    equal(before["vgpu_rejected_total"], 1, "refusals stay when their machine goes")
+    line = json.loads(node.vm("show-connections", "--json"))["connections"]
+    equal([(c["vm_id"], c["name"]) for c in line], [(1, "one")], "connections")
+    check(line[0]["rx_bytes"] > 6 * 50 and line[0]["tx_bytes"] > 6 * 10 and line[0]["age_s"] >= 0, "bytes and age: %s" % line)
+    node.relay.stop()
+
+
 HOOK = """#!/bin/sh
 # A VM is a file. What is asked is written down.
 echo "$@" >> {0}/calls
@@ -265,5 +304,5 @@ def hostile_administration(program, folder):
 
 
 if __name__ == "__main__":
-    run([registered_and_live, quarantine_survives, metrics_add_up, hook_around_changes, machines_that_run, gpus_of_this_host,
+    run([registered_and_live, quarantine_survives, metrics_add_up, verbs_and_counters, hook_around_changes, machines_that_run, gpus_of_this_host,
          hostile_administration])

@@ -31,6 +31,8 @@ def children_of(pid):
 class RealWorker:
     """divvy-worker on the simulated GPU; `name` is that of its machine. `faults`: rules of the simulated device."""
 
+    gpu = "sim"
+
     def __init__(self, folder, name="worker", faults=""):
         self.path, self.name = folder + "/" + name, name
         self.log_path = self.path + ".log"
@@ -40,7 +42,7 @@ class RealWorker:
     def start(self):
         with open(self.log_path, "ab") as log:
             before = log.tell()
-            self.process = subprocess.Popen([BIN + "/divvy-worker", "--socket", self.path, "--gpu", "sim", "--no-daemon"],
+            self.process = subprocess.Popen([BIN + "/divvy-worker", "--socket", self.path, "--gpu", self.gpu, "--no-daemon"],
                                             stdout=log, stderr=log, env=self.environment)
         wait(lambda: "listening on" in self.log(before) or self.process.poll() is not None, "the worker", 3 * LIMIT_S)
         check(self.process.poll() is None, "the worker runs: " + self.log())
