@@ -235,6 +235,15 @@ void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_w
     worker->down_until_ns = 0;
 }
 
+static void job_start(struct divvy_relay_job *job, struct divvy_relay_worker *worker) {
+    if (job->ring)
+        divvy_relay_ring_turn_start(job, worker);
+    else if (job->turn)
+        divvy_relay_turn_start(job, worker);
+    else
+        divvy_relay_link_start(job, worker);
+}
+
 /* Jobs for workers that have room; and where no worker is up, the jobs are refused at once. */
 static void schedule_run(struct divvy_later *later) {
     struct divvy_relay *relay = (struct divvy_relay *)(void *)((char *)later - offsetof(struct divvy_relay, schedule));
@@ -250,7 +259,7 @@ static void schedule_run(struct divvy_later *later) {
         up |= relay->settings.vmq.single_queue ? UINT32_MAX : worker->pools;
         while (worker->running < relay->settings.parallel && worker->down_until_ns <= now_ns &&
                divvy_node_vmq_next(relay->vmq, worker->pools, divvy_relay_now_ns(), &number) == 0)
-            (relay->jobs[number].turn ? divvy_relay_turn_start : divvy_relay_link_start)(&relay->jobs[number], worker);
+            job_start(&relay->jobs[number], worker);
     }
     /* Who has a turn may have to end it earlier now. */
     divvy_node_vmq_totals(relay->vmq, &totals);
@@ -448,6 +457,7 @@ void divvy_relay_tick(struct divvy_relay *relay) {
         if (vm->is_going)
             vm_sweep(vm);
     }
+    divvy_relay_rings_tick(relay, now_ns, &next_ns);
     if (relay->xen)
         divvy_relay_xen_tick(relay->xen, now_ns, &next_ns);
     divvy_log_tick();

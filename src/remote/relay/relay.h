@@ -53,6 +53,7 @@ struct divvy_relay_job {
     struct divvy_relay_vm *vm;
     struct divvy_relay_front *front; /* NULL: nobody waits any more */
     struct divvy_relay_link *link;   /* while it runs */
+    struct divvy_relay_ring *ring;   /* not NULL: a turn of shared memory that a worker serves */
     struct divvy_relay_turn *turn;   /* NULL: a request. Otherwise a turn of a connection that carries frames */
     uint32_t request_id, opcode;     /* of a vGPU's request */
     bool is_vgpu;

@@ -22,6 +22,11 @@
 /* So long after the last bytes they are looked for without sleeping. */
 #define SPIN_NS (50 * DIVVY_NS_PER_US)
 
+/* A turn that others may have to wait for; a turn is asked back again after the second, wanted again after the third. */
+#define TURN_NS       (4 * DIVVY_NS_PER_MS)
+#define TURN_ASK_NS   DIVVY_NS_PER_MS
+#define TURN_RETRY_NS (5 * DIVVY_NS_PER_MS)
+
 enum state {
     RING_HERE,     /* the relay has the host's side, or nobody has a session */
     RING_ASKED,    /* a worker was asked to take it over */
@@ -42,6 +47,12 @@ struct divvy_relay_ring {
     struct divvy_wire_ring ring;
     bool is_asleep; /* the other side was asked to wake us */
     uint64_t spin_until_ns;
+    struct divvy_relay_front front; /* of the turn's job */
+    struct divvy_relay_job *job;    /* while the worker has its turn */
+    struct divvy_relay_worker *place; /* whose place it takes */
+    bool waits_turn;                /* the worker wants one */
+    uint64_t retry_ns;              /* not before this; 0: it stands in the queue */
+    uint64_t turn_until_ns;
     bool has_pending; /* a greeting that waits for the last worker to be gone */
     struct divvy_wire_ring_greeting pending;
     struct divvy_relay_bytes stream; /* of the channel's stream, what is no whole greeting yet */
@@ -119,6 +130,9 @@ static int file_open(struct divvy_relay_ring *ring, struct divvy_error *error) {
 }
 
 static void control_ready(struct divvy_source *source, uint32_t events);
+static void turn_answered(struct divvy_relay_front *front, const struct divvy_relay_job *job, const char *json, size_t length);
+static void turn_refused(struct divvy_relay_front *front, const struct divvy_relay_job *job, uint32_t code, const char *message);
+static void turn_close(struct divvy_relay_ring *ring);
 
 int divvy_relay_ring_open(struct divvy_relay_vm *vm, struct divvy_error *error) {
     struct divvy_relay_ring *ring;
@@ -130,6 +144,7 @@ int divvy_relay_ring_open(struct divvy_relay_vm *vm, struct divvy_error *error) 
     if (!ring)
         return divvy_error_set_errno(error, -ENOMEM, "VM %s", vm->config.name);
     ring->control = (struct divvy_source){.fd = -1, .ready = control_ready};
+    ring->front = (struct divvy_relay_front){turn_answered, turn_refused};
     ring->vm = vm;
     ring->fd = -1;
     ring->next = vm->relay->rings;
@@ -202,6 +217,7 @@ static void session_end(struct divvy_relay_channel *channel) {
     ring->channel = NULL;
     ring->has_pending = false;
     divvy_relay_bytes_done(&ring->stream);
+    turn_close(ring);
     if (ring->state == RING_ASKED || ring->state == RING_HANDED) {
         ring->state = RING_DRAINING;
         (void)shutdown(ring->control.fd, SHUT_WR);
@@ -338,12 +354,137 @@ static void control_end(struct divvy_relay_ring *ring) {
         divvy_relay_channel_close(channel);
 }
 
+/* --- turns ---------------------------------------------------------------------------------------------------- */
+
+static void worker_tell(const struct divvy_relay_ring *ring, char what) {
+    (void)!send(ring->control.fd, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void turn_answered(struct divvy_relay_front *front, const struct divvy_relay_job *job, const char *json, size_t length) {
+    (void)front;
+    (void)job;
+    (void)json;
+    (void)length;
+}
+
+static void turn_leave(struct divvy_relay_ring *ring) {
+    ring->job = NULL;
+    ring->place->running--;
+    ring->place = NULL;
+}
+
+static void turn_finish(struct divvy_relay_ring *ring, enum divvy_node_vmq_outcome outcome) {
+    struct divvy_relay_job *job = ring->job;
+
+    turn_leave(ring);
+    divvy_relay_job_finish(job, "", 0, 0, NULL, outcome);
+}
+
+static void turn_retry(struct divvy_relay_ring *ring, uint64_t now_ns) {
+    ring->retry_ns = now_ns + TURN_RETRY_NS;
+    divvy_relay_deadline(ring->vm->relay, ring->retry_ns);
+}
+
+/* No turn: no worker, quarantine, limits; or the turn was too long, and ends the session. */
+static void turn_refused(struct divvy_relay_front *front, const struct divvy_relay_job *job, uint32_t code, const char *message) {
+    struct divvy_relay_ring *ring = (struct divvy_relay_ring *)(void *)((char *)front - offsetof(struct divvy_relay_ring, front));
+    bool is_over = ring->job == job || code == DIVVY_WIRE_CODE_QUARANTINE || code == DIVVY_WIRE_CODE_POOL;
+
+    (void)message;
+    if (ring->job == job)
+        turn_leave(ring);
+    if (!is_over) {
+        turn_retry(ring, divvy_core_clock_ns());
+        return;
+    }
+    ring->waits_turn = false;
+    if (ring->channel)
+        divvy_relay_channel_close(ring->channel);
+}
+
+static void turn_want(struct divvy_relay_ring *ring) {
+    const struct divvy_relay_job model = {.ring = ring};
+    uint64_t now_ns = divvy_core_clock_ns();
+    struct divvy_relay_bytes none = {0};
+    int status = divvy_node_vmq_admits(ring->vm->relay->vmq, ring->vm->number, (int64_t)now_ns);
+
+    ring->waits_turn = true;
+    if (status < 0 && status != -EACCES) {
+        /* Requests of the JSON dialect would be refused; here the client is held up until it is within its limits. */
+        turn_retry(ring, now_ns);
+        return;
+    }
+    ring->retry_ns = 0;
+    divvy_relay_submit(ring->vm, &ring->front, &model, &none);
+}
+
+void divvy_relay_ring_turn_start(struct divvy_relay_job *job, struct divvy_relay_worker *worker) {
+    struct divvy_relay_ring *ring = job->ring;
+
+    ring->job = job;
+    ring->place = worker;
+    ring->waits_turn = false;
+    worker->running++;
+    job->sent_ns = divvy_core_clock_ns();
+    ring->turn_until_ns = job->sent_ns + TURN_NS;
+    divvy_relay_deadline(ring->vm->relay, ring->turn_until_ns);
+    worker_tell(ring, DIVVY_WIRE_RING_TURN_GIVE);
+}
+
+static void turn_close(struct divvy_relay_ring *ring) {
+    if (ring->job)
+        turn_finish(ring, DIVVY_NODE_VMQ_GONE);
+    else if (ring->waits_turn && ring->retry_ns == 0)
+        divvy_relay_front_leave(ring->vm, &ring->front);
+    ring->waits_turn = false;
+}
+
+void divvy_relay_rings_tick(struct divvy_relay *relay, uint64_t now_ns, uint64_t *next_ns) {
+    for (struct divvy_relay_ring *ring = relay->rings; ring; ring = ring->next) {
+        uint64_t at_ns = UINT64_MAX;
+
+        if (ring->job && now_ns >= ring->turn_until_ns) {
+            worker_tell(ring, DIVVY_WIRE_RING_TURN_ASK);
+            ring->turn_until_ns = now_ns + TURN_ASK_NS; /* it may have been taken for something else */
+        }
+        if (ring->waits_turn && ring->retry_ns != 0 && now_ns >= ring->retry_ns)
+            turn_want(ring);
+        if (ring->job)
+            at_ns = ring->turn_until_ns;
+        else if (ring->waits_turn && ring->retry_ns != 0)
+            at_ns = ring->retry_ns;
+        if (at_ns < *next_ns)
+            *next_ns = at_ns;
+    }
+}
+
+static void handed_take(struct divvy_relay_ring *ring, const char *bytes, size_t length) {
+    for (size_t i = 0; i < length && ring->state == RING_HANDED; i++)
+        switch (bytes[i]) {
+        case DIVVY_WIRE_RING_WAKE:
+            stream_wake(ring->channel);
+            break;
+        case DIVVY_WIRE_RING_TURN_WANT:
+            if (!ring->job && !ring->waits_turn)
+                turn_want(ring);
+            break;
+        case DIVVY_WIRE_RING_TURN_OVER:
+            if (ring->job)
+                turn_finish(ring, DIVVY_NODE_VMQ_DONE);
+            break;
+        default:
+            break;
+        }
+}
+
+/* --- what a worker says ------------------------------------------------------------------------------------------- */
+
 /* Bytes of a worker: its answer to the greeting, then wake-ups. Negative: it does not take the session. */
 static int control_take(struct divvy_relay_ring *ring, const char *bytes, size_t length) {
     struct divvy_wire_ring_greeting answer;
 
     if (ring->state == RING_HANDED)
-        stream_wake(ring->channel);
+        handed_take(ring, bytes, length);
     if (ring->state != RING_ASKED)
         return 0;
     if (divvy_relay_bytes_append(&ring->answer, bytes, length) < 0)
@@ -355,8 +496,7 @@ static int control_take(struct divvy_relay_ring *ring, const char *bytes, size_t
     ring->state = RING_HANDED;
     divvy_relay_worker_answered(ring->vm->relay, ring->worker);
     divvy_log_info("VM-%s: data_path=shared memory with worker %s", ring->vm->config.name, ring->worker->endpoint.text);
-    if (divvy_relay_bytes_length(&ring->answer) > sizeof answer)
-        stream_wake(ring->channel);
+    handed_take(ring, divvy_relay_bytes_front(&ring->answer) + sizeof answer, divvy_relay_bytes_length(&ring->answer) - sizeof answer);
     return 0;
 }
 

@@ -2,7 +2,8 @@
  * Memory that a VM shares with the relay, instead of its stream: a file (an ivshmem device in the VM), mode 0600, one for each VM.
  * A client greets on the VM's stream (wire/ring/pipe.h); the relay lays the ring out anew, and the dialects go on as on a stream.
  * Frames are handed over to a worker of this host, which then reads and writes the memory itself: the relay keeps the stream,
- * passes wake-ups on, and ends the worker's part when the session ends. One session at a time; a new one begins when the
+ * passes wake-ups on, gives the worker turns as it gives them to connections that carry frames (tunnel.h), and ends the worker's
+ * part when the session ends. One session at a time; a new one begins when the
  * worker of the last has gone.
  */
 #ifndef DIVVY_REMOTE_RELAY_RING_H
@@ -35,6 +36,12 @@ int divvy_relay_ring_send(struct divvy_relay_channel *channel);
 bool divvy_relay_ring_is_handed_over(const struct divvy_relay_channel *channel);
 /* Which, then. */
 const struct divvy_relay_worker *divvy_relay_ring_worker(const struct divvy_relay_channel *channel);
+
+/* A turn that runs now, in a place of this worker. */
+void divvy_relay_ring_turn_start(struct divvy_relay_job *job, struct divvy_relay_worker *worker);
+
+/* Asks turns back that have lasted long enough, tries again for those that had to wait. */
+void divvy_relay_rings_tick(struct divvy_relay *relay, uint64_t now_ns, uint64_t *next_ns);
 
 /*
  * Takes what has come in all memories. True: bytes came lately, so it pays to look again at once; false: everybody who will

@@ -193,17 +193,17 @@ static void json_serve(int fd, struct divvy_worker_vector *vector) {
 /* How frames come and go: over a socket, or through memory that a relay has handed over. */
 struct way {
     int fd;
-    struct divvy_wire_ring_pipe *pipe; /* NULL: the socket */
+    struct divvy_worker_ring *ring; /* NULL: the socket */
 };
 
 static ssize_t way_receive(const struct way *way, char *buffer, size_t size) {
-    ssize_t got = way->pipe ? divvy_wire_ring_pipe_read(way->pipe, buffer, size) : receive(way->fd, buffer, size);
+    ssize_t got = way->ring ? divvy_wire_ring_pipe_read(&way->ring->pipe, buffer, size) : receive(way->fd, buffer, size);
 
     return got == -ECONNRESET ? 0 : got;
 }
 
 static int out_flush(const struct way *way, struct divvy_worker_session *session) {
-    int status = way->pipe ? divvy_wire_ring_pipe_write(way->pipe, session->out, session->out_length)
+    int status = way->ring ? divvy_worker_ring_send(way->ring, session->out, session->out_length)
                            : send_all(way->fd, session->out, session->out_length);
 
     session->out_length = 0;
@@ -260,23 +260,38 @@ static ssize_t input_read(const struct way *way, struct divvy_worker_session *se
     return way_receive(way, input->pieces[input->at].bytes + input->end, room);
 }
 
+/* Waits for the next frames and carries them out. Negative when the connection is to end. */
+static int frames_receive(const struct way *way, struct divvy_worker_session *session, size_t *length) {
+    int status = divvy_worker_session_memory(session);
+    ssize_t got = status < 0 ? status : input_read(way, session, length);
+
+    if (got <= 0)
+        return got < 0 && way->ring ? (int)got : -ECONNRESET;
+    session->staging.end += (size_t)got;
+    return frames_do(way, session);
+}
+
+/* In shared memory: waits for bytes and a turn; a large copy that comes next goes its own way. 1 when there was one. */
+static int ring_receive(struct divvy_worker_ring *ring) {
+    int status = divvy_worker_ring_wait(ring);
+
+    return status < 0 || ring->session->staging.start != ring->session->staging.end ? status : divvy_worker_ring_copy(ring);
+}
+
 static void frames_serve(const struct way *way, const struct divvy_worker_driver *driver, struct divvy_worker_vector *vector) {
     struct divvy_worker_session session;
     size_t length = 0;
     int status = 0;
 
     divvy_worker_session_init(&session, driver, vector);
-    while (status == 0) {
-        ssize_t got;
-
-        status = divvy_worker_session_memory(&session);
-        got = status < 0 ? status : input_read(way, &session, &length);
-        if (got <= 0)
-            break;
-        session.staging.end += (size_t)got;
-        status = frames_do(way, &session);
+    if (way->ring)
+        way->ring->session = &session;
+    while (status >= 0) {
+        status = way->ring ? ring_receive(way->ring) : 0;
+        if (status == 0)
+            status = frames_receive(way, &session, &length);
     }
-    if (status < 0 && status != -EPIPE && status != -ECONNRESET)
+    if (status != -EPIPE && status != -ECONNRESET)
         divvy_log_warn("client dropped: %s",
                        status == -EMSGSIZE ? "a frame longer than agreed"
                        : status == -EBADMSG ? "a frame whose checksum is wrong"
@@ -297,13 +312,13 @@ static void drain(int fd) {
 }
 
 static void ring_serve(int fd, const struct divvy_worker_driver *driver, struct divvy_worker_vector *vector) {
-    struct divvy_wire_ring_pipe pipe;
-    int status = divvy_worker_ring_take_over(fd, &pipe);
+    struct divvy_worker_ring ring;
+    int status = divvy_worker_ring_take_over(fd, &ring);
 
     if (status < 0)
         divvy_log_warn("shared memory that was handed over cannot be used: %s", strerror(-status));
     else
-        frames_serve(&(struct way){.fd = fd, .pipe = &pipe}, driver, vector);
+        frames_serve(&(struct way){.fd = fd, .ring = &ring}, driver, vector);
 }
 
 /* --- the first byte -------------------------------------------------------------------------------------- */

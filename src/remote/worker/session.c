@@ -229,3 +229,17 @@ ssize_t divvy_worker_session_take(struct divvy_worker_session *session, const ch
     }
     return (ssize_t)used;
 }
+
+void divvy_worker_session_copy_in(struct divvy_worker_session *session, const struct divvy_wire_header *header,
+                                  const uint64_t *words, const void *bytes, uint32_t length) {
+    struct divvy_worker_request request = {.header = header, .in = words, .bytes = bytes, .bytes_length = length};
+
+    (void)oneway_run(session, &request, divvy_worker_operation_find(DIVVY_WIRE_OP_COPY_IN));
+}
+
+int32_t divvy_worker_session_copy_out(struct divvy_worker_session *session, const struct divvy_wire_header *header,
+                                      const uint64_t *words, void *bytes) {
+    struct divvy_worker_request request = {.header = header, .in = words, .out_bytes = bytes};
+
+    return divvy_worker_operation_find(DIVVY_WIRE_OP_COPY_OUT)(session, &request);
+}

@@ -74,4 +74,12 @@ int divvy_worker_session_memory(struct divvy_worker_session *session);
  */
 ssize_t divvy_worker_session_take(struct divvy_worker_session *session, const char *bytes, size_t length);
 
+/* The operation copy_in of a request with these words, whose bytes come in parts: carried out for one of them. */
+void divvy_worker_session_copy_in(struct divvy_worker_session *session, const struct divvy_wire_header *header,
+                                  const uint64_t *words, const void *bytes, uint32_t length);
+
+/* The operation copy_out with these words, to `bytes`: its status. */
+int32_t divvy_worker_session_copy_out(struct divvy_worker_session *session, const struct divvy_wire_header *header,
+                                      const uint64_t *words, void *bytes);
+
 #endif

@@ -17,7 +17,7 @@
 #define LOOK_MS 1000
 
 /* Between two looks at the clock. */
-#define LOOKS 64
+#define LOOKS 16
 
 static void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -129,6 +129,12 @@ static int wait_for(struct divvy_wire_ring_pipe *pipe, const struct wish *wish) 
 
 int divvy_wire_ring_pipe_wait_bytes(struct divvy_wire_ring_pipe *pipe) {
     return wait_for(pipe, &wish_bytes);
+}
+
+int divvy_wire_ring_pipe_look(struct divvy_wire_ring_pipe *pipe) {
+    int status = look(pipe, &wish_bytes);
+
+    return status != 0 ? status : spin(pipe, &wish_bytes);
 }
 
 int divvy_wire_ring_pipe_wait_room(struct divvy_wire_ring_pipe *pipe) {

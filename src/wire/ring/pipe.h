@@ -21,6 +21,15 @@
 #define DIVVY_WIRE_RING_WAKE     'w'
 #define DIVVY_WIRE_RING_END      'e' /* client to host: the session ends, on streams that go on without their user */
 
+/*
+ * A relay hands the host's side over to a worker by the same greeting, with the file; then these go between the two as well. The
+ * worker uses its GPU in turns only, which the relay gives: it asks when there is something to do, and says when all is done.
+ */
+#define DIVVY_WIRE_RING_TURN_WANT 't' /* worker to relay */
+#define DIVVY_WIRE_RING_TURN_OVER 'o'
+#define DIVVY_WIRE_RING_TURN_GIVE 'g' /* relay to worker */
+#define DIVVY_WIRE_RING_TURN_ASK  'y' /* the turn has lasted long enough */
+
 /* Long copies go in parts of this, so that the other side takes one while the next is put in. */
 #define DIVVY_WIRE_RING_PART_BYTES ((size_t)64 << 10)
 
@@ -58,6 +67,9 @@ void divvy_wire_ring_pipe_init(struct divvy_wire_ring_pipe *pipe);
  * -EPROTO.
  */
 int divvy_wire_ring_pipe_wait_bytes(struct divvy_wire_ring_pipe *pipe);
+
+/* The same without sleeping: 0 when nothing came for as long as it pays to look. */
+int divvy_wire_ring_pipe_look(struct divvy_wire_ring_pipe *pipe);
 
 /* Waits until something can be put in; as above. */
 int divvy_wire_ring_pipe_wait_room(struct divvy_wire_ring_pipe *pipe);

@@ -366,6 +366,10 @@ def frames(program, folder):
         equal(client(a, "vector-add", "1", "2").returncode, 0, "the next client")
         check(not process & worker.serving(folder + "/A"), "the process of the killed one had gone before")
         holder = begin()
+        other = Lines(folder + "/B.sock")
+        for i in range(20):
+            equal(other.add([i], [1]), {"result": [i + 1]}, "another machine has turns meanwhile")
+        equal(holder.poll(), None, "the client is still at work")
         done = client(a, "devices")
         check(done.returncode == 1 and len(done.stderr.splitlines()) == 1, "a second client at once is refused: " + done.stderr)
         worker.end(signal.SIGKILL)
