@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from play import LIMIT_S, Lines, Relay, check, equal, run, wait
+from play import LIMIT_S, STARTED, Lines, Relay, check, equal, run, wait
 from real import BIN, Counter, RealWorker, children_of
 
 FAKE_QEMU = os.environ["DIVVY_FAKE_QEMU"]
@@ -86,6 +86,7 @@ class Machine:
             self.process = subprocess.Popen(
                 [BIN + "/divvy-vgpu-stub", "--relay", folder + "/s", "--vm-id", "4", "--", FAKE_QEMU, "-m", "64",
                  "add,wait-%s,add,add,add,wait-%s,add" % (self.go, self.after)], stdout=out, stderr=subprocess.STDOUT)
+        STARTED.append(self.process)
         wait(lambda: len(self.codes()) == 1, "the machine's first sum")
         equal(self.codes(), ["code 0 result 3"], "the machine's first sum")
 
@@ -121,10 +122,6 @@ class Scene:
     def close(self):
         if self.others:
             self.others.ends = True
-        for process in (self.relay.process, self.worker.process, self.other_worker.process):
-            if process.poll() is None:
-                process.kill()
-                process.wait(LIMIT_S)
 
 
 # ---- who is killed; each says whether what was asked over the relay may have been interrupted ----

@@ -11,6 +11,7 @@ import threading
 import time
 
 LIMIT_S = 20  # how long anything is waited for
+STARTED = []  # processes of the case that runs; what is left of them is killed behind it
 
 
 class Worker:
@@ -101,6 +102,7 @@ class Relay:
         before = len(self.log())
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([self.program] + self.options, stdout=log, stderr=log)
+        STARTED.append(self.process)
         wait(lambda: ": ready" in self.log()[before:] or self.process.poll() is not None, "the relay to be ready")
         check(self.process.poll() is None, "the relay runs: " + self.log()[-400:])
 
@@ -229,4 +231,10 @@ def run(cases, apart=()):
                 if os.path.exists(log):
                     with open(log, encoding="utf-8", errors="replace") as text:
                         print(text.read()[-3000:], flush=True)
+            finally:
+                for process in STARTED:
+                    if process.poll() is None:
+                        process.kill()
+                        process.wait(LIMIT_S)
+                STARTED.clear()
     sys.exit(1 if failed else 77 if skipped else 0)

@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 
-from play import LIMIT_S, check, equal, wait
+from play import LIMIT_S, STARTED, check, equal, wait
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "worker_parts"))
 from frames import ALLOCATE, CONTEXT_SYNC, LAUNCH, PRIMARY, Peer, frame  # noqa: E402 - lies in another folder
@@ -44,6 +44,7 @@ class RealWorker:
             before = log.tell()
             self.process = subprocess.Popen([BIN + "/divvy-worker", "--socket", self.path, "--gpu", self.gpu, "--no-daemon"],
                                             stdout=log, stderr=log, env=self.environment)
+        STARTED.append(self.process)
         wait(lambda: "listening on" in self.log(before) or self.process.poll() is not None, "the worker", 3 * LIMIT_S)
         check(self.process.poll() is None, "the worker runs: " + self.log())
 
