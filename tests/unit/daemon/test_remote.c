@@ -71,7 +71,7 @@ static uint32_t sent_count(void) {
 static struct divvy_remote_order sent(uint32_t which) {
     struct divvy_remote_order order = {0};
 
-    for (int i = 0; i < 5000 && sent_count() < which; i++)
+    for (int i = 0; i < 20000 && sent_count() < which; i++)
         usleep(1000);
     pthread_mutex_lock(&wire.lock);
     if (wire.count >= which)
