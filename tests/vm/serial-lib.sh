@@ -18,12 +18,15 @@ serial_initrd() {
     (cd "$tree" && find . | bin/busybox cpio -o -H newc 2>/dev/null | gzip -1 >"$place/initrd.gz")
 }
 
+# Further options of the stub.
+serial_stub_options=()
+
 # serial_run NAME NUMBER KERNEL-OPTIONS QEMU-OPTION...: as vm_run, with a port whose socket is $place/NAME.port.
 serial_run() {
     local name=$1 number=$2 kernel_options=$3
     shift 3
     : >"$place/$name.console"
-    timeout -k 5 "${vm_seconds:-150}" "$bin/divvy-vgpu-stub" --relay "$place/$name.sock" --vm-id "$number" -- \
+    timeout -k 5 "${vm_seconds:-150}" "$bin/divvy-vgpu-stub" --relay "$place/$name.sock" --vm-id "$number" "${serial_stub_options[@]}" -- \
         qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -m 320 -smp 1 -nographic -no-reboot -nodefaults \
         -serial stdio -kernel "$(echo "$vm_cache"/root/boot/vmlinuz-*)" -initrd "$place/initrd.gz" \
         -append "console=ttyS0 quiet panic=-1 $kernel_options" \

@@ -31,7 +31,9 @@ static void help_print(void) {
         (void)printf("  %-10s %-10s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].text);
     (void)puts("\n"
                "  -w, --worker ADDRESS  HOST:PORT (numeric host), unix:PATH, serial:PATH, or\n"
-               "                        xenstore[:PATH] in a guest of Xen, for jobs alone\n"
+               "                        xenstore[:PATH] in a guest of Xen, for jobs alone;\n"
+               "                        shm:FILE[,STREAM], memory shared with a relay, or shm:\n"
+               "                        in a guest that has ivshmem and a virtio-serial port\n"
                "                        (default: $DIVVY_WORKER, else " USUAL_WORKER ")\n"
                "      --timeout SECONDS wait so long for an answer (default 60; 0: for ever)\n"
                "      --json            print for programs\n"
