@@ -58,7 +58,7 @@ if(PYTHON3 AND TARGET divvy-relay AND TARGET divvyd AND TARGET simgpu_nvml)
     add_test(NAME integration/relay_agent
         COMMAND ${PYTHON3} ${CMAKE_CURRENT_LIST_DIR}/relay_parts/agent.py $<TARGET_FILE:divvy-relay>)
     set_tests_properties(integration/relay_agent PROPERTIES LABELS integration TIMEOUT 300
-        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVYD=$<TARGET_FILE:divvyd>")
+        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;DIVVY=$<TARGET_FILE:divvy>;DIVVYD=$<TARGET_FILE:divvyd>;DIVVY_BIN=${CMAKE_BINARY_DIR}/bin;DIVVY_FAKE_QEMU=${CMAKE_BINARY_DIR}/tests/vgpu_fake_qemu")
 endif()
 # CloudStack's machines: an imitated management server, divvyd and a relay.
 if(PYTHON3 AND TARGET divvy-relay AND TARGET divvyd AND TARGET simgpu_nvml)

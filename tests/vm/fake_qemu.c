@@ -1,7 +1,7 @@
 /*
  * Plays the QEMU of a stub, and the guest in it: fake_qemu [-m SIZE] SCRIPT -device x-pci-proxy-dev,...,fd=N. Places BAR0 as
  * firmware does, then follows SCRIPT, a list with commas: nop (prints the code and the milliseconds it took), add (1 + 2),
- * bad (opcode 0xFFF), wait-PATH (until a file is there), flood (a megabyte to standard error), garbage (breaks the link's
+ * bad (opcode 0xFFF), who (the registers with VM, pool and class), wait-PATH (until a file is there), flood (a megabyte to standard error), garbage (breaks the link's
  * protocol and waits), sleep (until killed), reset. Answers of the device go to standard output.
  */
 #include <fcntl.h>
@@ -113,6 +113,9 @@ static void step(const char *name) {
         request(name, DIVVY_WIRE_VGPU_OP_VECTOR_ADD, 2);
     } else if (strcmp(name, "bad") == 0) {
         request(name, 0xFFF, 0);
+    } else if (strcmp(name, "who") == 0) {
+        printf("who: VM %u pool %c priority %u\n", get(DIVVY_STUB_REG_VM_ID), (char)get(DIVVY_STUB_REG_POOL_ID),
+               get(DIVVY_STUB_REG_PRIORITY));
     } else if (strncmp(name, "wait-", 5) == 0) {
         for (int i = 0; access(name + 5, F_OK) != 0 && i < 20000; i++)
             pause_ms(1);

@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 from admin import Node
-from play import LIMIT_S, Lines, Worker, check, equal, run, wait
+from play import LIMIT_S, Lines, Skipped, Worker, check, equal, run, wait
 
 DIVVYD = os.environ["DIVVYD"]
 UUID = "3430f778-1111-2222-3333-%012d"
@@ -138,6 +138,26 @@ def create_and_destroy(program, folder):
         node.relay.stop()
 
 
+def stub_of_an_assignment(program, folder):
+    """A machine that was made by the API is started as its assignment says: its device shows the pool and class, and works. QEMU is played."""
+    if "DIVVY_FAKE_QEMU" not in os.environ:
+        raise Skipped("no stub here")
+    node, agent = Node(program, folder), Agent(folder)
+    try:
+        node.vm("assign-gpu", "--gpu-id", "0", "--pool", "B", "--worker", folder + "/worker")
+        command = agent.create(name="web", vm_id=7, priority="high")["assignment"]["stub"]
+        command[0] = os.path.join(os.environ["DIVVY_BIN"], command[0])
+        done = subprocess.run(command + ["--", os.environ["DIVVY_FAKE_QEMU"], "-m", "64", "who,add"], capture_output=True, text=True, timeout=60,
+                              check=False)
+        check("who: VM 7 pool B priority 2\n" in done.stdout and "add: code 0 result 3" in done.stdout, "the device: %s%s" % (done.stdout, done.stderr))
+        usage = agent.ask("GET", "/api/v1/vgpu/usage")[1]["vms"][0]["usage"]
+        equal((usage["jobs"], usage["errors"]), (1, 0), "its job is counted")
+        agent.destroy("web", True)
+    finally:
+        agent.stop()
+        node.relay.stop()
+
+
 def bad_requests(program, folder):
     node, agent = Node(program, folder), Agent(folder, token="a-token-for-this-test")
     try:
@@ -201,4 +221,4 @@ def gpu_of_pool(program, folder):
 
 
 if __name__ == "__main__":
-    run([create_and_destroy, bad_requests, gpu_of_pool])
+    run([create_and_destroy, stub_of_an_assignment, bad_requests, gpu_of_pool])
