@@ -100,6 +100,15 @@ void divvy_folder_discard(int base_fd, const char *name) {
     (void)unlinkat(base_fd, name, AT_REMOVEDIR);
 }
 
+bool divvy_folder_is_half_made(int base_fd, const char *name, int64_t before_realtime_ns) {
+    cleanup_close int fd = folder_open(base_fd, name);
+    struct stat status;
+
+    return fd >= 0 && fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
+           (int64_t)status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec < before_realtime_ns &&
+           faccessat(fd, "usage", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && faccessat(fd, DIVVY_CONTROL_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 void divvy_folder_close(struct divvy_folder *folder) {
     if (folder->control)
         divvy_control_close(folder->control);
@@ -216,14 +225,14 @@ static int bell_open(int folder_fd, uid_t owner_uid, bool make) {
 
 static int folder_fill(struct divvy_folder *folder, const struct divvy_node_spec *spec,
                        const struct divvy_node_device *const *devices) {
-    int status = divvy_control_create(folder->fd, &folder->control, &folder->control_fd);
+    /* Before the control page, whose name makes a folder one that is gone on with: whoever is that must be known whole. */
+    int status = about_write(folder->fd, spec);
 
+    if (status == 0)
+        status = divvy_control_create(folder->fd, &folder->control, &folder->control_fd);
     if (status < 0)
         return status;
     control_fill(folder->control, spec, devices);
-    status = about_write(folder->fd, spec);
-    if (status < 0)
-        return status;
     folder->bell_fd = bell_open(folder->fd, spec->owner_uid, true);
     if (folder->bell_fd < 0)
         return folder->bell_fd;

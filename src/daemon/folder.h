@@ -43,6 +43,9 @@ int divvy_folder_adopt(int base_fd, const char *base, const char *name,
                        struct divvy_folder *ret_folder, struct divvy_node_spec *ret_spec,
                        bool *ret_frozen);
 
+/* A folder that a daemon was ended in the midst of making, before that time (CLOCK_REALTIME): ours, unlocked, and without pages. */
+bool divvy_folder_is_half_made(int base_fd, const char *name, int64_t before_realtime_ns);
+
 /* Close; the folder stays as it is. Harmless when not open. */
 void divvy_folder_close(struct divvy_folder *folder);
 

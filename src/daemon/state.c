@@ -499,6 +499,7 @@ static int adopt_one(struct divvy_daemon *daemon, const char *name) {
 uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon) {
     int fd = openat(daemon->base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_closedir DIR *base = fd < 0 ? NULL : fdopendir(fd);
+    int64_t began_ns = divvy_daemon_realtime_ns() - (divvy_daemon_now_ns() - daemon->started_ns);
     struct dirent *entry;
     uint32_t adopted = 0;
 
@@ -513,7 +514,7 @@ uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon) {
             continue;
         status = adopt_one(daemon, entry->d_name);
         adopted += status == 0;
-        if (status == -EPROTO)
+        if (status == -EPROTO || (status == -ENOENT && divvy_folder_is_half_made(daemon->base_fd, entry->d_name, began_ns)))
             divvy_folder_discard(daemon->base_fd, entry->d_name);
     }
     return adopted;

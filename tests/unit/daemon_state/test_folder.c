@@ -136,6 +136,37 @@ static void what_others_say_of_a_tenant_is_passed_over(void **state) {
     }
 }
 
+/* What a daemon left that was ended before the control page was there; what somebody uses, or makes just now, is none. */
+static void half_made_folders_are_known(void **state) {
+    struct divvy_node_spec spec = spec_make("half"), found;
+    struct divvy_folder folder;
+    struct stat status;
+    int64_t made_ns;
+    bool frozen;
+    int fd;
+
+    (void)state;
+    strcpy(spec.pod_uid, "uid-1");
+    assert_int_equal(divvy_folder_create(base_fd, base, &spec, devices, &folder, NULL), 0);
+    divvy_folder_close(&folder);
+    assert_false(divvy_folder_is_half_made(base_fd, "half", INT64_MAX)); /* whole */
+    assert_int_equal(divvy_folder_adopt(base_fd, base, "half", &folder, &found, &frozen), 0);
+    assert_string_equal(found.pod_uid, "uid-1");
+    assert_int_equal(unlinkat(folder.fd, DIVVY_CONTROL_FILE, 0), 0);
+    assert_false(divvy_folder_is_half_made(base_fd, "half", INT64_MAX)); /* locked */
+    assert_int_equal(fstat(folder.fd, &status), 0);
+    made_ns = (int64_t)status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec;
+    divvy_folder_close(&folder);
+    assert_int_equal(divvy_folder_adopt(base_fd, base, "half", &folder, &found, &frozen), -ENOENT);
+    assert_true(divvy_folder_is_half_made(base_fd, "half", made_ns + 1));
+    assert_false(divvy_folder_is_half_made(base_fd, "half", made_ns));
+    fd = openat(base_fd, "half/usage", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(close(fd), 0);
+    assert_false(divvy_folder_is_half_made(base_fd, "half", INT64_MAX));
+    divvy_folder_discard(base_fd, "half");
+    assert_false(exists("half"));
+}
+
 static void hostile_control_pages_are_refused(void **state) {
     struct divvy_node_spec spec = spec_make("hostile"), found;
     struct divvy_folder folder, again;
@@ -207,6 +238,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_made_is_found_again),
         cmocka_unit_test(what_others_say_of_a_tenant_is_passed_over),
+        cmocka_unit_test(half_made_folders_are_known),
         cmocka_unit_test(hostile_control_pages_are_refused),
         cmocka_unit_test(folders_in_use_are_left_alone),
         cmocka_unit_test(a_base_of_others_is_refused),
