@@ -290,10 +290,10 @@ static void kernels_pour(const struct bench *bench, const struct rig *rig, size_
 
     rig_function(bench, client, RIG_PTX_TIME, "takes", &function);
     for (;;) {
-        for (int i = 0; i < 1000; i++)
+        for (int i = 0; i < 100; i++)
             rig_check(bench, client, "launch", divvy_client_launch(client, &function, &shape, 0, parameters));
         rig_check(bench, client, "wait", divvy_client_context_sync(client));
-        *done += 1000;
+        *done += 100;
     }
 }
 

@@ -7,8 +7,8 @@
 #define QUANTUM_SHARED_NS (4 * DIVVY_NS_PER_MS)
 #define IDLE_NS           DIVVY_NS_PER_MS         /* nothing moves any more, but the GPU may still work */
 #define STUCK_NS          (20 * DIVVY_NS_PER_MS)  /* a client that neither sends nor takes; others wait no longer for it */
-#define GAP_NS            (500 * DIVVY_NS_PER_US) /* a client that takes longer between its requests is not waited for */
-#define AHEAD_NS          DIVVY_NS_PER_MS         /* so long it is */
+#define GAP_NS            DIVVY_NS_PER_MS       /* a client that takes longer between its requests is not waited for */
+#define AHEAD_NS          (2 * DIVVY_NS_PER_MS) /* so long it is */
 #define RETRY_NS          (5 * DIVVY_NS_PER_MS)
 #define ALLOWED_FIRST     16u                     /* one-way requests as long as nothing is known of their cost */
 #define ALLOWED_MOST      2048u                   /* about what drivers queue: what turns out dear is not without bounds */
@@ -132,37 +132,46 @@ static void cost_learn(struct divvy_relay_turn *turn, uint64_t used_ns) {
     turn->cost_ns = turn->cost_ns == 0 || cost_ns < turn->cost_ns ? cost_ns : (3 * turn->cost_ns + cost_ns) / 4;
 }
 
+/*
+ * The next turn is asked for before this one ends, so that the VM does not sleep in between. A client that waits for each answer
+ * before it asks for more is not in the queue in between, and whoever is would always be next, whatever the weights: so a client that
+ * is known to come back soon keeps its place.
+ */
+static void turn_follow(struct divvy_relay_tunnel *tunnel, bool was_vain) {
+    struct divvy_relay_turn *turn = &tunnel->turn;
+    uint64_t now_ns = divvy_core_clock_ns();
+
+    if (turn->drain_is_out || turn->is_over)
+        return;
+    if (tunnel->forward.is_held) {
+        turn_want(tunnel, false, now_ns);
+    } else if (!was_vain) {
+        turn->quiet_ns = now_ns;
+        if (turn->gap_ns <= GAP_NS && others_wait(tunnel))
+            turn_want(tunnel, true, now_ns);
+    }
+}
+
 static void turn_finish(struct divvy_relay_tunnel *tunnel, enum divvy_node_vmq_outcome outcome) {
     struct divvy_relay_turn *turn = &tunnel->turn;
     struct divvy_relay_job *job = turn->job;
+    bool was_vain = turn->is_ahead;
 
     cost_learn(turn, divvy_core_clock_ns() - turn->started_ns);
     turn_leave(turn);
+    if (outcome == DIVVY_NODE_VMQ_DONE)
+        turn_follow(tunnel, was_vain);
     divvy_relay_job_finish(job, "", 0, 0, NULL, outcome);
 }
 
-/*
- * All is done. A client that waits for each answer before it asks for more is not in the queue in between, and whoever is would always
- * be next, whatever the weights: so a client that is known to come back soon keeps its place in the queue.
- */
-static void turn_rest(struct divvy_relay_tunnel *tunnel, uint64_t now_ns) {
-    struct divvy_relay_turn *turn = &tunnel->turn;
-    bool was_vain = turn->is_ahead;
-
-    turn_finish(tunnel, DIVVY_NODE_VMQ_DONE);
-    if (was_vain) {
-        turn->gap_ns = 4 * GAP_NS;
-        return;
-    }
-    turn->quiet_ns = now_ns;
-    if (turn->gap_ns <= GAP_NS && others_wait(tunnel))
-        turn_want(tunnel, true, now_ns);
-}
-
+/* One long pause among short ones says little. */
 static void gap_learn(struct divvy_relay_turn *turn) {
+    uint64_t gap_ns;
+
     if (turn->quiet_ns == 0)
         return;
-    turn->gap_ns = (3 * turn->gap_ns + divvy_core_clock_ns() - turn->quiet_ns) / 4;
+    gap_ns = divvy_core_clock_ns() - turn->quiet_ns;
+    turn->gap_ns = (3 * turn->gap_ns + (gap_ns < 2 * GAP_NS ? gap_ns : 2 * GAP_NS)) / 4;
     turn->quiet_ns = 0;
 }
 
@@ -247,7 +256,7 @@ static void turn_judge(struct divvy_relay_tunnel *tunnel, uint64_t now_ns) {
 
     if (turn->state == DIVVY_RELAY_TURN_HAS && is_idle(tunnel) && !turn->undrained) {
         if (!turn->is_ahead || now_ns >= turn->started_ns + AHEAD_NS || !others_wait(tunnel))
-            turn_rest(tunnel, now_ns);
+            turn_finish(tunnel, DIVVY_NODE_VMQ_DONE);
     } else if (turn->state == DIVVY_RELAY_TURN_HAS && !turn->drain_is_out &&
              (turn->wants_end || now_ns >= turn->started_ns + quantum_ns(tunnel) ||
               (is_idle(tunnel) && (now_ns >= turn->moved_ns + IDLE_NS || others_wait(tunnel)))))
