@@ -470,6 +470,23 @@ static json_t *entries_json(struct divvy_cluster *cluster) {
     return list;
 }
 
+int divvy_cluster_pod_owner(void *data, const char *id, uint32_t *ret_uid) {
+    struct divvy_cluster *cluster = data;
+    const struct entry *entry;
+    int status = 0;
+
+    (void)pthread_mutex_lock(&cluster->lock);
+    entry = divvy_map_get(&cluster->pods, id);
+    if (entry)
+        *ret_uid = entry->pod.ask.owner_uid;
+    else if (cluster->in_step)
+        status = -EAGAIN;
+    else
+        *ret_uid = 0;
+    (void)pthread_mutex_unlock(&cluster->lock);
+    return status;
+}
+
 json_t *divvy_cluster_pods(void *data) {
     struct divvy_cluster *cluster = data;
     json_t *json;

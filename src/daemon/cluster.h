@@ -37,6 +37,12 @@ void divvy_cluster_stop(struct divvy_cluster *cluster);
 json_t *divvy_cluster_pods(void *cluster);
 
 /*
+ * The user that the tenant of the pod `id` ("namespace/name") shall belong to; root's where nobody can say, because the cluster cannot be followed.
+ * 0; -EAGAIN: the pod has not been heard of yet. Any thread; never blocks for long.
+ */
+int divvy_cluster_pod_owner(void *cluster, const char *id, uint32_t *ret_uid);
+
+/*
  * Whose a pod's token is, by the API server's word; `peer` gets the pod's names and UID. 0; -EACCES: the token is no good; -EAGAIN: that cannot
  * be told now; -EINPROGRESS: it has to be asked, which is only done where `may_ask`, and blocks for some seconds then. *ret_fault is a static
  * line. Any thread.

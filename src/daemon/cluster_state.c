@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAITS_FOR_SLOTS "the device plugin gives it its slots when its container starts"
+
 static const struct divvy_daemon_peer ourselves = {.admin = true};
 
 static struct divvy_node_tenant *tenant_of(struct divvy_daemon *daemon, const char *id, const char *uid) {
@@ -154,7 +156,7 @@ int divvy_daemon_pod_set(struct divvy_daemon *daemon, const struct divvy_kube_po
     daemon->touched_ns = divvy_daemon_now_ns();
     tenant = divvy_node_registry_tenant(daemon->registry, id);
     if (pod->has_slots && (!tenant || tenant->source != DIVVY_NODE_FROM_POD)) {
-        status = divvy_error_set(error, -EAGAIN, "the device plugin gives it its slots when its container starts");
+        status = divvy_error_set(error, -EAGAIN, WAITS_FOR_SLOTS);
     } else if (pod->has_slots && !tenant->pod_uid[0]) {
         memcpy(tenant->pod_uid, pod->uid, sizeof tenant->pod_uid); /* from here on it goes with the pod */
     } else if (tenant && !tenant->pod_uid[0]) {
@@ -165,7 +167,9 @@ int divvy_daemon_pod_set(struct divvy_daemon *daemon, const struct divvy_kube_po
             divvy_daemon_tenant_drop(daemon, tenant, "another pod has its name now");
         tenant = NULL;
     }
-    if (status == 0)
+    if (status == 0 && !tenant && pod->has_slots)
+        status = divvy_error_set(error, -EAGAIN, WAITS_FOR_SLOTS);
+    else if (status == 0)
         status = tenant ? changes_find(daemon, tenant, pod, changes, &count, error) : tenant_make(daemon, pod, error);
     (void)pthread_mutex_unlock(&daemon->lock);
     return status == 0 ? changes_apply(daemon, id, changes, count, error) : status;

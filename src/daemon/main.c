@@ -285,7 +285,9 @@ static int plugin_start(struct program *program, struct divvy_error *error) {
                                                         .library_dir = config->plugin_library,
                                                         .preload_file = config->plugin_preload,
                                                         .slots = config->plugin_slots,
-                                                        .policy = config->plugin_policy};
+                                                        .policy = config->plugin_policy,
+                                                        .owner = program->cluster ? divvy_cluster_pod_owner : NULL,
+                                                        .owner_data = program->cluster};
 
     return config->device_plugin ? divvy_daemon_plugin_start(program->daemon, &options, &program->plugin, error) : 0;
 }

@@ -12,6 +12,8 @@
 struct divvy_daemon_plugin {
     struct divvy_daemon *daemon;
     struct divvy_plugin *plugin;
+    int (*owner)(void *data, const char *id, uint32_t *ret_uid);
+    void *owner_data;
 };
 
 static const struct divvy_daemon_peer ourselves = {.admin = true};
@@ -56,15 +58,17 @@ static bool is_on(const struct divvy_node_tenant *tenant, const struct divvy_plu
     return true;
 }
 
-static int tenant_make(struct divvy_daemon *daemon, const struct divvy_plugin_holder *holder, const char *id,
+static int tenant_make(const struct divvy_daemon_plugin *plugin, const struct divvy_plugin_holder *holder, const char *id,
                        const struct divvy_plugin_share *shares, size_t count, struct divvy_node_tenant *ret_tenant, struct divvy_error *error) {
     struct divvy_node_spec spec = {.source = DIVVY_NODE_FROM_POD, .qos = DIVVY_NODE_QOS_MEDIUM};
 
     (void)snprintf(spec.id, sizeof spec.id, "%s", id);
     memcpy(spec.namespace, holder->namespace, sizeof spec.namespace);
     memcpy(spec.pod, holder->pod, sizeof spec.pod);
+    if (plugin->owner && plugin->owner(plugin->owner_data, id, &spec.owner_uid) < 0)
+        return divvy_error_set(error, -EAGAIN, "the API server has not told of the pod yet");
     bindings_fill(&spec, shares, count);
-    return divvy_daemon_tenant_create(daemon, &ourselves, &spec, ret_tenant, error);
+    return divvy_daemon_tenant_create(plugin->daemon, &ourselves, &spec, ret_tenant, error);
 }
 
 /* -ENOENT: a pod of this name before this one had it, and it is gone; -EAGAIN: its processes are still ending. */
@@ -91,7 +95,7 @@ static int tenant_hold(void *data, const struct divvy_plugin_holder *holder, con
     if (status == 0 && tenant.source == DIVVY_NODE_FROM_POD && (is_new || !is_on(&tenant, shares, count)))
         status = leftover_remove(plugin->daemon, &tenant, error);
     if (status == -ENOENT)
-        status = tenant_make(plugin->daemon, holder, id, shares, count, &tenant, error);
+        status = tenant_make(plugin, holder, id, shares, count, &tenant, error);
     else if (status == 0 && !is_on(&tenant, shares, count))
         status = divvy_error_set(error, -EBUSY, "the tenant %.80s was made by hand, on other devices than its pod was given", id);
     if (status < 0)
@@ -144,6 +148,8 @@ int divvy_daemon_plugin_start(struct divvy_daemon *daemon, const struct divvy_da
     if (!plugin)
         return divvy_error_set_errno(error, -ENOMEM, "the device plugin");
     plugin->daemon = daemon;
+    plugin->owner = options->owner;
+    plugin->owner_data = options->owner_data;
     status = slots_dir_find(divvy_daemon_settings(daemon)->base, slots_dir, error);
     if (status == 0)
         status = divvy_plugin_start(&whole, &plugin->plugin, error);

@@ -12,6 +12,9 @@
 struct divvy_daemon_plugin_options {
     const char *kubelet_dir, *pod_resources, *resource, *device_root, *library_dir, *preload_file;
     uint32_t slots, policy; /* enum divvy_plugin_policy */
+    /* Whose a pod is (cluster.h), called by the plugin's thread; NULL: nobody knows, and all are root's. */
+    int (*owner)(void *data, const char *id, uint32_t *ret_uid);
+    void *owner_data;
 };
 
 struct divvy_daemon_plugin;

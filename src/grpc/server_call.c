@@ -52,11 +52,11 @@ static void call_unlink(struct divvy_grpc_call *call) {
         }
 }
 
-static void call_free(struct divvy_grpc_call *call) {
+/* It is out of its connection's list. */
+static void call_release(struct divvy_grpc_call *call) {
     void (*gone)(struct divvy_grpc_call *, void *) = call->finished ? NULL : call->gone;
 
     call->finished = true;
-    call_unlink(call);
     if (gone)
         gone(call, call->kept);
     divvy_grpc_reader_done(&call->reader);
@@ -64,9 +64,19 @@ static void call_free(struct divvy_grpc_call *call) {
     free(call);
 }
 
+static void call_free(struct divvy_grpc_call *call) {
+    call_unlink(call);
+    call_release(call);
+}
+
 void divvy_grpc_connection_calls_end(struct divvy_grpc_connection *connection) {
-    while (connection->calls)
-        call_free(connection->calls);
+    struct divvy_grpc_call *call;
+
+    while ((call = connection->calls)) {
+        connection->calls = call->next;
+        connection->call_count--;
+        call_release(call);
+    }
 }
 
 void divvy_grpc_call_keep(struct divvy_grpc_call *call, void *data, void (*gone)(struct divvy_grpc_call *call, void *data)) {

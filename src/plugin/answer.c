@@ -1,7 +1,6 @@
 /* Answers to the kubelet: see answer.h. */
 #include "plugin/answer.h"
 
-#include "base/cleanup.h"
 #include "plugin/device_plugin.pb-c.h"
 
 #include <errno.h>
@@ -77,15 +76,7 @@ static void place_fill(struct list_place *place, const struct divvy_node_device 
     place->topology.n_nodes = 1;
 }
 
-int divvy_plugin_answer_list(const struct divvy_plugin_node *node, uint8_t **ret_bytes, size_t *ret_length) {
-    size_t count = node->device_count * node->slots;
-    V1beta1__ListAndWatchResponse list = V1BETA1__LIST_AND_WATCH_RESPONSE__INIT;
-    cleanup_free struct list_entry *entries = calloc(count + 1, sizeof *entries);
-    cleanup_free V1beta1__Device **devices = calloc(count + 1, sizeof(V1beta1__Device *));
-    struct list_place places[DIVVY_NODE_DEVICES];
-
-    if (!entries || !devices)
-        return -ENOMEM;
+static void list_fill(const struct divvy_plugin_node *node, size_t count, struct list_entry *entries, struct list_place *places) {
     for (size_t i = 0; i < count; i++) {
         const struct divvy_node_device *device = &node->devices[i / node->slots];
         struct list_entry *entry = &entries[i];
@@ -98,11 +89,28 @@ int divvy_plugin_answer_list(const struct divvy_plugin_node *node, uint8_t **ret
         entry->device.health = device->healthy ? (char *)"Healthy" : (char *)"Unhealthy";
         if (device->numa_node >= 0)
             entry->device.topology = &places[i / node->slots].topology;
-        devices[i] = &entry->device;
     }
-    list.devices = devices;
-    list.n_devices = count;
-    return pack(&list.base, ret_bytes, ret_length);
+}
+
+int divvy_plugin_answer_list(const struct divvy_plugin_node *node, uint8_t **ret_bytes, size_t *ret_length) {
+    size_t count = node->device_count * node->slots;
+    V1beta1__ListAndWatchResponse list = V1BETA1__LIST_AND_WATCH_RESPONSE__INIT;
+    struct list_entry *entries = calloc(count + 1, sizeof *entries);
+    V1beta1__Device **devices = calloc(count + 1, sizeof(V1beta1__Device *));
+    struct list_place places[DIVVY_NODE_DEVICES];
+    int status = -ENOMEM;
+
+    if (entries && devices) {
+        list_fill(node, count, entries, places);
+        for (size_t i = 0; i < count; i++)
+            devices[i] = &entries[i].device;
+        list.devices = devices;
+        list.n_devices = count;
+        status = pack(&list.base, ret_bytes, ret_length);
+    }
+    free(entries);
+    free(devices);
+    return status;
 }
 
 /* --- Allocate ------------------------------------------------------------------------------------------------------------- */
@@ -243,25 +251,26 @@ static int allocate(const struct divvy_plugin_node *node, const V1beta1__Allocat
                     struct divvy_error *error) {
     V1beta1__AllocateResponse response = V1BETA1__ALLOCATE_RESPONSE__INIT;
     size_t count = request->n_container_requests;
-    cleanup_free struct container *containers = NULL;
+    struct container *containers;
     V1beta1__ContainerAllocateResponse *answers[DIVVY_PLUGIN_CONTAINERS_MAX];
     struct divvy_plugin_slot slots[DIVVY_PLUGIN_IDS_MAX];
+    int status = 0;
 
     if (count == 0 || count > DIVVY_PLUGIN_CONTAINERS_MAX)
         return divvy_error_set(error, -EINVAL, "a request is for 1 to %u containers", DIVVY_PLUGIN_CONTAINERS_MAX);
     containers = calloc(count, sizeof *containers);
     if (!containers)
         return divvy_error_set_errno(error, -ENOMEM, "the answer");
-    for (size_t i = 0; i < count; i++) {
-        int status = container_fill(&containers[i], node, request->container_requests[i], slots, error);
-
-        if (status < 0)
-            return status;
+    for (size_t i = 0; i < count && status == 0; i++) {
+        status = container_fill(&containers[i], node, request->container_requests[i], slots, error);
         answers[i] = &containers[i].response;
     }
     response.container_responses = answers;
     response.n_container_responses = count;
-    return pack(&response.base, ret_bytes, ret_length) < 0 ? divvy_error_set_errno(error, -ENOMEM, "the answer") : 0;
+    if (status == 0 && pack(&response.base, ret_bytes, ret_length) < 0)
+        status = divvy_error_set_errno(error, -ENOMEM, "the answer");
+    free(containers);
+    return status;
 }
 
 int divvy_plugin_answer_allocate(const struct divvy_plugin_node *node, const uint8_t *request, size_t length, uint8_t **ret_bytes,
