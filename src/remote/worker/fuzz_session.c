@@ -1,9 +1,11 @@
 /*
  * Fuzz target of a worker's session: any bytes after a handshake, against a driver that knows nothing but which objects it gave
- * out. Answers must be frames; the session never uses more than it said.
+ * out; and the same bytes through shared memory. Answers must be frames; the session never uses more than it said.
  */
 #include "remote/worker/session.h"
+#include "core/clock.h"
 #include "remote/worker/job.h"
+#include "remote/worker/ring.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -93,22 +95,77 @@ static void answers_check(const struct divvy_worker_session *session) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+#define RING_BYTES 65536u
+
+/* Everything that came out of the memory is frames of answers. */
+static void ring_answers_check(struct divvy_wire_ring *client) {
+    static char bytes[RING_BYTES];
+    bool wake;
+    ssize_t got = divvy_wire_ring_read(client, bytes, sizeof bytes, &wake);
+    const struct divvy_worker_session answers = {.out = bytes, .out_length = got > 0 ? (size_t)got : 0};
+
+    if (got < 0)
+        abort();
+    answers_check(&answers);
+}
+
+/* One frame after another by whichever way takes it; what the client has not sent in whole ends the session, as its end would. */
+static void ring_run(struct divvy_worker_session *session, const uint8_t *data, size_t size) {
+    static _Alignas(64) uint8_t memory[RING_BYTES];
+    static char bytes[RING_BYTES];
+    struct divvy_worker_ring ring = {.pipe = {.stream_fd = -1, .timeout_ms = 1, .spin_ns = 1}, .session = session, .has_turn = true};
+    struct divvy_wire_ring client;
+    int status = 1;
+    bool wake;
+
+    if (divvy_wire_ring_create(memory, sizeof memory, 1, &ring.pipe.ring) < 0 ||
+        divvy_wire_ring_attach(memory, sizeof memory, 1, &client) < 0)
+        abort();
+    (void)divvy_wire_ring_write(&client, data, size, &wake);
+    while (status > 0) {
+        struct iovec pieces[2];
+        ssize_t there, used;
+
+        ring.looked_ns = divvy_core_clock_ns();
+        status = divvy_worker_ring_copy(&ring);
+        ring_answers_check(&client);
+        if (status != 0)
+            continue;
+        there = divvy_wire_ring_there(&ring.pipe.ring, pieces);
+        if (there <= 0 || pieces[1].iov_len > 0)
+            return;
+        memcpy(bytes, pieces[0].iov_base, (size_t)there);
+        used = divvy_worker_session_take(session, bytes, (size_t)there);
+        session->out_length = 0;
+        if (used <= 0 || session->is_over)
+            return;
+        divvy_wire_ring_take(&ring.pipe.ring, (size_t)used, &wake);
+        status = 1;
+    }
+}
+
+static int session_begin(struct divvy_worker_session *session, struct divvy_worker_vector *vector) {
     const struct divvy_wire_hello_in words = {DIVVY_WIRE_VERSION, sizeof(struct divvy_wire_header), PAYLOAD_BYTES, 0};
     const struct divvy_wire_header header = {
         .magic = DIVVY_WIRE_MAGIC, .op = DIVVY_WIRE_OP_HELLO, .length = sizeof words, .id = 1};
+    char hello[sizeof header + sizeof words];
+
+    memcpy(hello, &header, sizeof header);
+    memcpy(hello + sizeof header, &words, sizeof words);
+    divvy_worker_session_init(session, &driver, vector);
+    return divvy_worker_session_take(session, hello, sizeof hello) == (ssize_t)sizeof hello && session->is_open ? 0 : -1;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct divvy_worker_vector vector = {.driver = &driver};
     struct divvy_worker_session session;
-    char hello[sizeof header + sizeof words], *copy = malloc(size + 1);
+    char *copy = malloc(size + 1);
     ssize_t used = 0;
 
     if (!copy)
         return 0;
-    memcpy(hello, &header, sizeof header);
-    memcpy(hello + sizeof header, &words, sizeof words);
     memcpy(copy, data, size);
-    divvy_worker_session_init(&session, &driver, &vector);
-    if (divvy_worker_session_take(&session, hello, sizeof hello) != (ssize_t)sizeof hello || !session.is_open)
+    if (session_begin(&session, &vector) < 0)
         abort();
     for (size_t at = 0; used >= 0 && at < size;) {
         used = divvy_worker_session_take(&session, copy + at, size - at);
@@ -120,6 +177,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             break;
         at += (size_t)used;
     }
+    divvy_worker_session_done(&session);
+    if (session_begin(&session, &vector) < 0)
+        abort();
+    session.out_length = 0;
+    ring_run(&session, data, size);
     divvy_worker_session_done(&session);
     free(copy);
     return 0;
