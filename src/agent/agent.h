@@ -25,6 +25,7 @@ struct divvy_agent {
     enum divvy_agent_isolation isolation;
     char worker_binary[PATH_MAX]; /* absolute, or a name that is nowhere yet */
     char limiter[PATH_MAX];       /* libcuda_limiter.so, "" when there is none */
+    char runner[PATH_MAX];        /* divvy-runner, likewise */
 
     int state_fd, config_fd, pid_fd; /* folders, agent.pid */
     struct divvy_backend_filestate *state_workers, *config_workers, *config_gpus;
@@ -63,8 +64,8 @@ void divvy_agent_worker_view(const struct divvy_agent *agent, const struct divvy
 struct divvy_agent_launch {
     struct divvy_backend_command command;
     struct divvy_backend_environment environment;
-    char port[8];
-    const char *arguments[8];
+    char port[8], profile[DIVVY_AGENT_PROFILE_BYTES];
+    const char *arguments[20];
 };
 int divvy_agent_launch_make(const struct divvy_agent *agent, const struct divvy_agent_wish *wish,
                             struct divvy_agent_launch *ret_command, struct divvy_error *error);

@@ -192,8 +192,10 @@ int divvy_agent_open(struct divvy_agent *agent, const struct divvy_agent_call *c
     agent->is_single_node = divvy_agent_call_on(call, DIVVY_AGENT_SINGLE_NODE);
     if (isolation)
         (void)divvy_agent_isolation_parse(isolation, &agent->isolation);
-    if (divvy_install_find(&install, NULL) == 0)
+    if (divvy_install_find(&install, NULL) == 0) {
         memcpy(agent->limiter, install.limiter, sizeof agent->limiter);
+        memcpy(agent->runner, install.runner, sizeof agent->runner);
+    }
     status = divvy_agent_paths_find(call->values[DIVVY_AGENT_CONFIG_DIR],
                                     call->values[DIVVY_AGENT_STATE_DIR], &agent->paths, error);
     if (status == 0)

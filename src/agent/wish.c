@@ -98,6 +98,19 @@ static void isolation_take(const json_t *object, const char *key, struct divvy_a
                text ? text : "?");
 }
 
+/* What it means is divvy-runner's to say; here it has to be one word. */
+static void profile_take(const json_t *element, struct divvy_agent_wish *wish) {
+    const char *text = json_string_value(divvy_backend_object_get(element, "PartitionTemplateID"));
+
+    if (!text || !text[0])
+        return;
+    if (strlen(text) >= sizeof wish->profile ||
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-") != strlen(text) || text[0] == '-')
+        refuse(wish, "PartitionTemplateID '%.40s' is no profile: write \"1g.10gb\"", text);
+    else
+        (void)snprintf(wish->profile, sizeof wish->profile, "%s", text);
+}
+
 /* state/workers.json */
 static void state_element_take(const json_t *element, struct divvy_agent_wish *wish) {
     const char *status = json_string_value(divvy_backend_object_get(element, "Status"));
@@ -109,6 +122,7 @@ static void state_element_take(const json_t *element, struct divvy_agent_wish *w
         status && divvy_core_word_equal(status, strlen(status), "Running") && deleted <= 0;
     wish->devices = texts_copy(divvy_backend_object_get(element, "AllocatedDevices"));
     isolation_take(element, "IsolationMode", wish);
+    profile_take(element, wish);
     if (!bytes_take(divvy_backend_object_get(limits, "vram"), &wish->memory_bytes) ||
         (wish->memory_bytes == 0 &&
          !bytes_take(divvy_backend_object_get(requests, "vram"), &wish->memory_bytes)))
@@ -235,8 +249,10 @@ static void admit(struct divvy_agent_wish *wish, const json_t *gpus, struct load
 
     if (json_array_size(wish->devices) == 0)
         refuse(wish, "no GPU is allocated to it");
-    if (wish->isolation == DIVVY_AGENT_PARTITIONED)
-        refuse(wish, "partitions are made by divvyd, not by ggo");
+    if (wish->isolation == DIVVY_AGENT_PARTITIONED && json_array_size(wish->devices) > 1)
+        refuse(wish, "a partitioned worker has a slice of one GPU; it names %zu", json_array_size(wish->devices));
+    if (wish->isolation == DIVVY_AGENT_PARTITIONED && !wish->profile[0] && !wish->memory_bytes)
+        refuse(wish, "a partitioned worker says how large: PartitionTemplateID \"1g.10gb\", or a limit of vram");
     for (int commit = 0; commit < 2 && !wish->refusal[0]; commit++)
         json_array_foreach(wish->devices, index, device) {
             const json_t *gpu = divvy_agent_gpu_find(gpus, json_string_value(device));

@@ -15,6 +15,7 @@
 
 #define DIVVY_AGENT_WORKER_ID_BYTES 128u
 #define DIVVY_AGENT_REASON_BYTES    160u
+#define DIVVY_AGENT_PROFILE_BYTES   32u
 #define DIVVY_AGENT_PORT_FIRST                                                                     \
     42352u /* of workers without a port: this plus their place in state/workers.json */
 #define DIVVY_AGENT_WORKERS_PER_GPU 16u /* where the GPU does not say */
@@ -23,7 +24,7 @@ enum divvy_agent_isolation {
     DIVVY_AGENT_SHARED,      /* nothing is limited */
     DIVVY_AGENT_SOFT,        /* limits kept by the limiter */
     DIVVY_AGENT_HARD,        /* limits that the worker itself is told */
-    DIVVY_AGENT_PARTITIONED, /* partitions of the GPU: divvyd's business, refused here */
+    DIVVY_AGENT_PARTITIONED, /* a slice of its GPU (MIG), made for it if need be and reserved by divvy-runner */
     DIVVY_AGENT_ISOLATION_MAX
 };
 
@@ -35,6 +36,7 @@ struct divvy_agent_wish {
     enum divvy_agent_isolation isolation;
     uint64_t memory_bytes;                  /* limit on each of its GPUs, 0: none */
     uint32_t percent;                       /* likewise */
+    char profile[DIVVY_AGENT_PROFILE_BYTES]; /* of a partition: 1g.10gb; "": by the memory limit */
     bool is_local;                          /* nobody but state/workers.json knows it */
     char refusal[DIVVY_AGENT_REASON_BYTES]; /* why it cannot run although it shall; "": it can */
 };

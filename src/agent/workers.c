@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define RUNNER_BUSY 75 /* divvy-runner's exit status when it has no slice to run on */
+
 /* ---- the command ---- */
 
 static const char *vendor_of(const struct divvy_agent *agent, const struct divvy_agent_wish *wish) {
@@ -107,6 +109,30 @@ static int extras_set(const struct divvy_agent *agent, const struct divvy_agent_
     return status;
 }
 
+/* A slice of its GPU: divvy-runner reserves one, or makes it, has the worker on that and on nothing else, and gives it back. */
+static size_t slice_arguments(const struct divvy_agent *agent, const struct divvy_agent_wish *wish, const char *gpu,
+                              struct divvy_agent_launch *command) {
+    size_t at = 0;
+
+    if (wish->profile[0])
+        (void)snprintf(command->profile, sizeof command->profile, "%s", wish->profile);
+    else
+        (void)snprintf(command->profile, sizeof command->profile, "custom.%llu",
+                       (unsigned long long)((wish->memory_bytes + (1u << 20) - 1) >> 20));
+    command->arguments[at++] = "--require-slice";
+    command->arguments[at++] = "--create";
+    command->arguments[at++] = "--metrics";
+    command->arguments[at++] = "off";
+    command->arguments[at++] = "--gpu";
+    command->arguments[at++] = gpu;
+    command->arguments[at++] = "--profile";
+    command->arguments[at++] = command->profile;
+    command->arguments[at++] = "--target";
+    command->arguments[at++] = agent->worker_binary;
+    command->arguments[at++] = "--";
+    return at;
+}
+
 int divvy_agent_launch_make(const struct divvy_agent *agent, const struct divvy_agent_wish *wish,
                             struct divvy_agent_launch *ret_command, struct divvy_error *error) {
     const char *devices[DIVVY_AGENT_GPUS_MAX];
@@ -132,6 +158,15 @@ int divvy_agent_launch_make(const struct divvy_agent *agent, const struct divvy_
     if (status == 0 && (status = extras_set(agent, wish, &ret_command->environment)) < 0)
         (void)divvy_error_set_errno(error, status, "its environment");
     (void)snprintf(ret_command->port, sizeof ret_command->port, "%u", wish->port);
+    if (wish->isolation == DIVVY_AGENT_PARTITIONED) {
+        if (status == 0 && !agent->runner[0])
+            status = divvy_error_set(error, -ENOENT, "partitions need divvy-runner, which is not installed beside ggo");
+        at = slice_arguments(agent, wish, devices[0], ret_command);
+        if (status == 0 && wish->memory_bytes &&
+            (status = variable_set(&ret_command->environment, "HYPERCORE_VRAM_LIMIT_BYTES", "%llu",
+                                   (unsigned long long)wish->memory_bytes)) < 0)
+            (void)divvy_error_set_errno(error, status, "its limits");
+    }
     ret_command->arguments[at++] = "-p";
     ret_command->arguments[at++] = ret_command->port;
     if (!agent->is_single_node) {
@@ -139,7 +174,7 @@ int divvy_agent_launch_make(const struct divvy_agent *agent, const struct divvy_
         ret_command->arguments[at++] = "native";
     }
     ret_command->command = (struct divvy_backend_command){
-        .binary = agent->worker_binary,
+        .binary = wish->isolation == DIVVY_AGENT_PARTITIONED ? agent->runner : agent->worker_binary,
         .arguments = ret_command->arguments,
         .environment = (const char *const *)ret_command->environment.entries,
         .folder = agent->paths.state,
@@ -184,6 +219,9 @@ void divvy_agent_worker_view(const struct divvy_agent *agent, const struct divvy
     *ret_view = (struct divvy_agent_view){.status = "stopped"};
     if (divvy_backend_process_get(agent->processes, wish->id, &process) == 0)
         process_view(&process, ret_view);
+    if (wish->isolation == DIVVY_AGENT_PARTITIONED && !ret_view->pid && ret_view->exit_code == RUNNER_BUSY)
+        (void)snprintf(ret_view->message, sizeof ret_view->message,
+                       "no slice of its GPU is to be had; its log says why, and it is tried again");
     if (wish->enabled && wish->refusal[0]) {
         ret_view->status = ret_view->pid ? ret_view->status : "error";
         (void)snprintf(ret_view->message, sizeof ret_view->message, "%.159s", wish->refusal);

@@ -14,6 +14,8 @@ static const char *const simulated_places[] = {"../lib/simgpu", "../lib/divvy/si
 
 static const char *const daemon_places[] = {"divvyd", "../sbin/divvyd"};
 
+static const char *const runner_places[] = {"divvy-runner"};
+
 /* An absolute path without "..", if `folder`/`place`/`file` can be read; else empty. */
 static void place_find(const char *folder, const char *const *places, size_t count,
                        const char *file, char *ret_path) {
@@ -51,6 +53,8 @@ int divvy_install_find(struct divvy_install *ret_install, struct divvy_error *er
                "libcuda.so.1", ret_install->simulated_dir);
     place_find(folder, daemon_places, sizeof daemon_places / sizeof daemon_places[0], "",
                ret_install->daemon);
+    place_find(folder, runner_places, sizeof runner_places / sizeof runner_places[0], "",
+               ret_install->runner);
     return 0;
 }
 

@@ -13,6 +13,7 @@ struct divvy_install {
     char limiter[PATH_MAX];       /* libcuda_limiter.so, empty when not found */
     char simulated_dir[PATH_MAX]; /* folder of the simulated libcuda.so.1, empty when not found */
     char daemon[PATH_MAX];        /* divvyd, empty when not found */
+    char runner[PATH_MAX];        /* divvy-runner, likewise */
 };
 
 /* 0, or the error of reading /proc/self/exe; missing parts are empty, not errors. */

@@ -6,7 +6,7 @@ if(TARGET ggo AND TARGET backend_tcp_worker)
     set_target_properties(agent_platform PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     set(parts cli life)
     if(NOT DIVVY_SANITIZE) # a sanitized limiter cannot be preloaded
-        list(APPEND parts soft)
+        list(APPEND parts soft partitioned)
     endif()
     foreach(part ${parts})
         add_test(NAME integration/agent_${part}

@@ -105,15 +105,43 @@ check "the agent waits for a registration" "inactive no" "$(is ggo) $(in_it syst
 doctor=$(in_it divvy doctor 2>&1) && status=0 || status=$?
 check "divvy doctor is content" "0 0" "$status $(grep -cE '^(FAIL|warn)' <<<"$doctor")"
 [ "$status" = 0 ] || echo "$doctor"
-check "units without fault" '' "$(in_it systemd-analyze verify divvyd.service ggo.service divvy-runner@x.service 2>&1 | grep -E 'divvy|ggo' |
+check "units without fault" '' "$(in_it systemd-analyze verify divvyd.service ggo.service divvy-runner@x.service divvy-worker.service divvy-relay.service 2>&1 | grep -E 'divvy|ggo' |
     grep -v "Command 'man " || true)" # there is no man here
 check "the user of runners" "divvy /var/lib/divvy" "$(in_it getent passwd divvy | awk -F: '{ print $1, $6 }')"
 check "the folder of locks" "775 root divvy" "$(in_it stat -c '%a %U %G' /run/hypercore/mig)"
+check "worker and relay wait until they are wanted" "inactive disabled inactive disabled" "$(is divvy-worker) $(in_it systemctl is-enabled divvy-worker || true
+    ) $(is divvy-relay) $(in_it systemctl is-enabled divvy-relay || true)"
+check "completion of all programs" '' "$(in_it bash -c 'cd /usr/bin && for one in divvy* ggo runner tensor-fusion-worker; do
+    [ -f "/usr/share/bash-completion/completions/$one" ] || echo "$one"; done')"
 check "completion of both commands" "agent: doctor" "$(in_it bash -c '
     for one in ggo divvy; do . /usr/share/bash-completion/completions/$one; done
     COMP_WORDS=(ggo ag) COMP_CWORD=1; _ggo; printf "%s: " "${COMPREPLY[*]}"
     COMP_WORDS=(divvy doc) COMP_CWORD=1; _divvy; echo "${COMPREPLY[*]}"')"
-in_it systemd-analyze security --no-pager 2>/dev/null | grep -E '^(divvyd|ggo)' || true
+# How far units are open to the system: 0 not at all, 10 entirely. Those that take what strangers send are closed the most.
+exposure() { in_it systemd-analyze security --no-pager "$1" 2>/dev/null | grep -oE 'exposure level for [^:]*: [0-9.]+' | grep -oE '[0-9.]+$'; }
+for limit in divvy-runner@x:3.5 divvy-worker:3.5 divvy-relay:4.5 divvyd:8 ggo:9; do
+    level=$(exposure "${limit%%:*}.service" || true)
+    echo "exposure of ${limit%%:*}: $level"
+    check "exposure of ${limit%%:*} is at most ${limit##*:}" yes "$(awk -v is="$level" -v most="${limit##*:}" 'BEGIN { if (is != "" && is + 0 <= most + 0) print "yes" }')"
+done
+
+# ---- the demo, as its package has it; a worker and a relay as services ----
+
+in_it /usr/lib/divvy/examples/demo --seconds 6 --gpu sim >"$place/demo" 2>&1 && status=0 || status=$?
+check "the demo" "0 2" "$status $(grep -c 'refused (out of memory)' "$place/demo")"
+[ "$status" = 0 ] || cat "$place/demo"
+in_it systemctl start divvy-worker divvy-relay || true
+# shellcheck disable=SC2317  # called by soon
+adds() { [ "$(in_it divvy-client --worker 127.0.0.1:5000 vector-add 1,2,3 4,5,6 2>/dev/null | grep -cE '5, ?7, ?9')" = 1 ]; }
+soon adds || in_it journalctl --no-pager -u divvy-worker | tail -n 5
+check "the worker serves the GPU" yes "$(adds && echo yes)"
+check "as a user without rights" divvy "$(in_it ps -o user= -p "$(pid_of divvy-worker)" 2>/dev/null || in_it stat -c %U "/proc/$(pid_of divvy-worker)")"
+worker=$(pid_of divvy-worker)
+# shellcheck disable=SC2317  # called by soon
+relays() { in_it divvy vm status >/dev/null 2>&1; }
+soon relays || in_it journalctl --no-pager -u divvy-relay | tail -n 5
+check "the relay answers" "yes active" "$(relays && echo yes) $(is divvy-relay)"
+check "a reload of the relay" 0 "$(in_it systemctl reload divvy-relay; echo $?)"
 
 # ---- a tenant computes; the daemon is upgraded below it ----
 
@@ -136,6 +164,8 @@ check "divvyd runs after the upgrade" active "$(is divvyd)"
 check "as another process" yes "$([ "$(pid_of divvyd)" != "$daemon" ] && echo yes)"
 check "with the administrator's configuration" 1 "$(in_it grep -c '^pool = ours' /etc/divvy/divvyd.conf)"
 check "the tenant is the same process" "$tenant" "$(processes)"
+check "worker and relay go on" "active active" "$(is divvy-worker) $(is divvy-relay)"
+check "the worker without an interruption" "$worker" "$(pid_of divvy-worker)"
 seen=$(intervals)
 check "and goes on" yes "$(soon beyond $((seen + 5)) && echo yes)"
 check "the new daemon has it" held "$(in_it divvy ps --json | grep -oE '"(name|id|tenant)": *"held"' | head -n 1 | grep -o held || true)"
@@ -160,7 +190,7 @@ in_it rm -r /usr/local/share/demo.sh /etc/divvy/models/demo.json
 # ---- remove, while the tenant computes, and purge ----
 
 in_it apt-get -y remove divvy divvy-sim divvy-dev >"$place/remove.log" 2>&1 || { cat "$place/remove.log"; failures=$((failures + 1)); }
-check "no service is left" inactive "$(is divvyd)"
+check "no service is left" "inactive inactive inactive" "$(is divvyd) $(is divvy-worker) $(is divvy-relay)"
 check "the tenant is not disturbed" "$tenant" "$(processes)"
 check "the configuration stays" yes "$(in_it test -f /etc/divvy/divvyd.conf && echo yes)"
 in_it sh -c "kill -TERM ${tenant#/proc/}"

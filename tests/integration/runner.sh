@@ -188,6 +188,23 @@ check "no match: nothing is set" unset "$out"
 check_match "no match: the profiles that are here, and the slice it got" '1g.10gb.*slice MIG-' "$log"
 check "no match: one line" 1 "$(printf '%s\n' "$log" | grep -c 'running with')"
 
+# Never on a whole GPU instead.
+for lacks in "--profile 7g.80gb" "--profile 1g.10gb --gpu 1"; do
+    # shellcheck disable=SC2086 # words
+    DIVVY_SIM_DIR=$place/two DIVVY_SIM_DEVICES=2 DIVVY_SIM_MIG='1g.10gb;off' run --require-slice $lacks --target echo --args ran
+    check "no slice, no run: $lacks" "75 " "$status $out"
+    check "no slice, no run: one line" 1 "$(printf '%s\n' "$log" | wc -l)"
+done
+status=0
+out=$("$runner" --metrics off --require-slice --profile 1g.10gb --target echo --args ran 2>/dev/null) || status=$?
+ldconfig -p 2>/dev/null | grep -q libnvidia-ml || check "no NVML, no run" "75 " "$status $out"
+run --gpu 7 --target true
+check "a GPU that is not there" 2 "$status"
+run --gpu 0 --target printenv --args CUDA_VISIBLE_DEVICES
+check_match "a slice of that GPU" '^MIG-' "$out"
+(unset HC_MIG_PROFILE && run --require-slice --target true && exit "$status")
+check "a slice, and no profile" 2 $?
+
 # ---- folders of locks ----
 
 touch "$place/file"

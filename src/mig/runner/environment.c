@@ -105,7 +105,9 @@ int divvy_runner_environment_set(const struct divvy_runner_plan *plan, const str
                                  struct divvy_error *error) {
     const char *visible = slice->is_set ? slice->device.uuid : plan->visible_is_model ? plan->visible : NULL;
 
+    /* What names the GPUs of a container says the same, where it is set. */
     if ((visible && variable_set("CUDA_VISIBLE_DEVICES", visible, error) < 0) ||
+        (slice->is_set && getenv("NVIDIA_VISIBLE_DEVICES") && variable_set("NVIDIA_VISIBLE_DEVICES", visible, error) < 0) ||
         (plan->model_id[0] && variable_set("MODEL_ID", plan->model_id, error) < 0) ||
         (latency_socket && variable_set("HYPERCORE_LATENCY_SOCKET", latency_socket, error) < 0) ||
         (!getenv("PYTHONUNBUFFERED") && variable_set("PYTHONUNBUFFERED", "1", error) < 0) ||

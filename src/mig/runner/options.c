@@ -35,6 +35,8 @@ static const char help[] =
     "  --wait-timeout TIME   wait, but no longer than this\n"
     "  --bigger              take a bigger slice when none of the profile is free\n"
     "  --create              create a slice when none is free, destroy it at the end\n"
+    "  --gpu GPU             only slices of this GPU: its number or UUID\n"
+    "  --require-slice       no slice, no run: never on a whole GPU instead (75)\n"
     "  --lock-dir FOLDER     where reservations are kept (/var/run/hypercore/mig)\n"
     "  --simulate            use the simulated GPU that comes with divvy\n"
     "\n"
@@ -77,6 +79,7 @@ static int choose(const char *value, const char *const *words, const char *optio
 TEXT(target)
 TEXT(model_file)
 TEXT(profile)
+TEXT(gpu)
 TEXT(lock_dir)
 TEXT(latency_socket)
 
@@ -89,6 +92,7 @@ TEXT(latency_socket)
     }
 SWITCH(bigger)
 SWITCH(create)
+SWITCH(require_slice)
 SWITCH(simulate)
 
 /* A label of every series, and a file name: what needs no quoting anywhere. */
@@ -196,6 +200,8 @@ static const struct {
     {"wait-timeout", take_wait, true},
     {"bigger", take_bigger, false},
     {"create", take_create, false},
+    {"gpu", take_gpu, true},
+    {"require-slice", take_require_slice, false},
     {"lock-dir", take_lock_dir, true},
     {"simulate", take_simulate, false},
     {"instance", take_instance, true},

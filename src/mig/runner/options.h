@@ -30,12 +30,13 @@ struct divvy_runner_options {
     char **words;           /* what a string was split into: owned, as is `arguments` */
     const char *model_file;
     const char *profile;    /* NULL: HC_MIG_PROFILE */
+    const char *gpu;        /* only slices of this one; NULL: any */
     const char *lock_dir;   /* NULL: the usual one */
     const char *instance;   /* NULL: made up */
     const char *latency_socket; /* NULL: in the runner's own folder */
     enum divvy_runner_busy busy;
     int64_t wait_ns;        /* DIVVY_MIG_WAIT_FOREVER */
-    bool bigger, create, simulate;
+    bool bigger, create, simulate, require_slice;
     bool no_metrics, has_metrics, has_proxy, has_restart, has_model_port;
     struct divvy_runner_address metrics, proxy;
     uint16_t model_port;

@@ -134,6 +134,8 @@ int divvy_runner_plan_make(int argc, char **argv, struct divvy_runner_plan *ret_
         model_take(plan, error) < 0)
         return error->status;
     plan->profile = plan->options.profile ? plan->options.profile : plan->settings.profile;
+    if (plan->options.require_slice && !plan->profile[0])
+        return divvy_error_set(error, -EINVAL, "--require-slice needs a profile: --profile, or HC_MIG_PROFILE");
     if (plan->options.instance)
         (void)snprintf(plan->instance, sizeof plan->instance, "%s", plan->options.instance);
     else

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* Where there are no slices at all, and where there is none of this kind, one log line says why; then this. */
 struct attempt {
@@ -51,6 +52,14 @@ static void reservation_take(struct divvy_runner_slice *slice, struct divvy_mig_
     slice->count = 1;
 }
 
+/* By its UUID in any case, else as CUDA_VISIBLE_DEVICES names one. */
+static const struct divvy_mig_device *gpu_find(const struct attempt *attempt) {
+    for (uint32_t i = 0; i < divvy_mig_list_count(attempt->list); i++)
+        if (strcasecmp(divvy_mig_list_at(attempt->list, i)->uuid, attempt->wish->gpu) == 0)
+            return divvy_mig_list_at(attempt->list, i);
+    return divvy_mig_list_resolve(attempt->list, attempt->wish->gpu);
+}
+
 static int reserve(struct attempt *attempt, struct divvy_runner_slice *slice, struct divvy_mig_error *ret_reason) {
     const struct divvy_mig_device *gpu = NULL;
     struct divvy_mig_options options = attempt->options;
@@ -58,7 +67,7 @@ static int reserve(struct attempt *attempt, struct divvy_runner_slice *slice, st
     int status;
 
     if (attempt->wish->gpu && attempt->list)
-        gpu = divvy_mig_list_resolve(attempt->list, attempt->wish->gpu);
+        gpu = gpu_find(attempt);
     if (gpu)
         options.gpu_uuid = gpu->is_mig ? gpu->parent_uuid : gpu->uuid;
     status = divvy_mig_reserve(attempt->mig, &attempt->profile, &options, &reservation, ret_reason);
@@ -165,6 +174,8 @@ static int failure_judge(struct attempt *attempt, int status, const char *reason
 
     if (status == -EINVAL || status == -ERANGE || status == -ECANCELED || status == -ENOMEM)
         return divvy_error_set(error, status, "%s", reason);
+    if (attempt->wish->slice_is_needed)
+        return divvy_error_set(error, is_taken ? status : -EBUSY, "%s", reason);
     if (is_taken && attempt->wish->busy != DIVVY_RUNNER_BUSY_FALLBACK)
         return divvy_error_set(error, status, "%s", reason);
     return fall_back(attempt, reason, slice, error);
@@ -178,6 +189,8 @@ static int wish_serve(struct attempt *attempt, int open_status, struct divvy_mig
     /* What is no profile is none on any machine; those of this one show how they are written. */
     if (divvy_mig_profile_read(attempt->mig, attempt->wish->profile, &attempt->profile, &fault) < 0)
         return divvy_error_set(error, -EINVAL, "%s", fault.text);
+    if (attempt->wish->gpu_is_needed && attempt->list && !gpu_find(attempt))
+        return divvy_error_set(error, -EINVAL, "--gpu: there is no GPU '%.96s' here", attempt->wish->gpu);
     status = open_status < 0 ? open_status : reserve(attempt, slice, reason);
     return status < 0 ? failure_judge(attempt, status, reason->text, slice, error) : 0;
 }

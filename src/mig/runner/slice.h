@@ -20,6 +20,8 @@ struct divvy_runner_wish {
     const char *library;  /* NVML; NULL: the usual one */
     const char *visible;  /* CUDA_VISIBLE_DEVICES as the program would have it; NULL not set */
     const char *gpu;      /* only slices of this GPU, as CUDA_VISIBLE_DEVICES names one; NULL any */
+    bool gpu_is_needed;   /* it is an error when there is no such GPU */
+    bool slice_is_needed; /* without a slice of the profile the program does not run */
     int64_t wait_ns;
     enum divvy_runner_busy busy;
     bool bigger, create;

@@ -111,7 +111,11 @@ static void what_cannot_run(void **state) {
         {"\"AllocatedDevices\": [\"GPU-7\"]", "not one of this machine"},
         {"\"AllocatedDevices\": [\"GPU-0\", \"gpu-0\"]", "named twice"},
         {"\"AllocatedDevices\": [\"GPU-0\"], \"IsolationMode\": \"softt\"", "write shared"},
-        {"\"AllocatedDevices\": [\"GPU-0\"], \"IsolationMode\": \"partitioned\"", "divvyd"},
+        {"\"AllocatedDevices\": [\"GPU-0\"], \"IsolationMode\": \"partitioned\"", "how large"},
+        {"\"AllocatedDevices\": [\"GPU-0\"], \"IsolationMode\": \"partitioned\", \"PartitionTemplateID\": \"--help\"", "no profile"},
+        {"\"AllocatedDevices\": [\"GPU-0\"], \"IsolationMode\": \"partitioned\", \"PartitionTemplateID\": \"1g.10gb 2\"", "no profile"},
+        {"\"AllocatedDevices\": [\"GPU-0\", \"gpu-3430f778-7a25-704c-9090-8b0bb2478114\"], \"IsolationMode\": \"partitioned\", "
+         "\"PartitionTemplateID\": \"1g.10gb\"", "a slice of one GPU"},
         {"\"AllocatedDevices\": [\"GPU-0\"], \"Limits\": {\"vram\": \"1001Mi\"}", "has 1000 MiB"},
         {"\"AllocatedDevices\": [\"GPU-0\"], \"Limits\": {\"vram\": \"500m\"}",
          "vram makes no sense"},
