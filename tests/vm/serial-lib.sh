@@ -26,7 +26,7 @@ serial_run() {
     local name=$1 number=$2 kernel_options=$3
     shift 3
     : >"$place/$name.console"
-    timeout -k 5 "${vm_seconds:-150}" "$bin/divvy-vgpu-stub" --relay "$place/$name.sock" --vm-id "$number" "${serial_stub_options[@]}" -- \
+    timeout -k 5 "${vm_seconds:-400}" "$bin/divvy-vgpu-stub" --relay "$place/$name.sock" --vm-id "$number" "${serial_stub_options[@]}" -- \
         qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -m 320 -smp 1 -nographic -no-reboot -nodefaults \
         -serial stdio -kernel "$(echo "$vm_cache"/root/boot/vmlinuz-*)" -initrd "$place/initrd.gz" \
         -append "console=ttyS0 quiet panic=-1 $kernel_options" \

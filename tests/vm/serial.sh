@@ -47,10 +47,10 @@ serial_run a 1 divvy.job=work &
 first=$!
 serial_run b 2 "divvy.job=serial_many divvy.seed=31" &
 second=$!
-check "the machine is at work" wait_for 60 console a 'work: from the GPU'
+check "the machine is at work" wait_for 180 console a 'work: from the GPU'
 kill -KILL "$(qemu_of a)"
 wait "$first" || true
-check "V7: what it had on the device is freed, but for contexts" wait_for 20 at_most_processes 6
+check "V7: what it had on the device is freed, but for contexts" wait_for 60 at_most_processes 6
 wait "$second" || true
 check "V7: the other machine did not notice" console b 'own answers: 200 of 200$'
 serial_run a 1 divvy.job=serial || true
@@ -59,23 +59,23 @@ check "V7: the machine again" console a 'serial: GPU Result: \[5, 7, 9\]$'
 echo "== relay, then worker, killed while a machine works; it is not rebooted"
 serial_run a 1 divvy.job=lose_relay,lose_worker &
 first=$!
-check "the machine is at work" wait_for 60 console a 'relay: ready$'
+check "the machine is at work" wait_for 180 console a 'relay: ready$'
 end_now "$relay"
-check "V7: without a relay: an error" wait_for 60 console a 'relay: without: divvy-client: .'
+check "V7: without a relay: an error" wait_for 180 console a 'relay: without: divvy-client: .'
 serial_relay_start
-check "V7: with the relay again" wait_for 60 console a 'relay: after [0-9]+ tries$'
-check "the machine is at work" wait_for 60 console a 'worker: ready$'
+check "V7: with the relay again" wait_for 180 console a 'relay: after [0-9]+ tries$'
+check "the machine is at work" wait_for 180 console a 'worker: ready$'
 end_now "$worker"
-check "V8: without a worker: an error" wait_for 60 console a 'worker: without: divvy-client: .'
+check "V8: without a worker: an error" wait_for 180 console a 'worker: without: divvy-client: .'
 serial_worker_start
-check "V8: with the worker again" wait_for 60 console a 'worker: after [0-9]+ tries$'
+check "V8: with the worker again" wait_for 180 console a 'worker: after [0-9]+ tries$'
 wait "$first" || true
 check "and the answers are right" [ "$(grep -c 'GPU Result: \[42\]$' "$place/a.console")" -ge 2 ]
 
 kill "$worker"
 wait "$worker" || true
 worker=
-check "no memory is left on the device" wait_for 20 at_most_processes 0
+check "no memory is left on the device" wait_for 60 at_most_processes 0
 if [ "$failed" -gt 0 ]; then
     for file in "$place"/*.console "$place"/*.log; do
         echo "--- $(basename "$file")"
