@@ -138,6 +138,15 @@ class Machine:
         check(status == (0 if number == signal.SIGTERM else -number), f"divvyd ended with {status}")
         self.child = None
 
+    def end(self):
+        if self.child:
+            self.child.kill()
+            self.child.wait()
+        for server in (self.kubelet.pods, self.kubelet.server):
+            if server:
+                server.stop(0).wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def log(self):
         return (self.folder / "log").read_text(errors="replace")
 
@@ -348,12 +357,8 @@ def main():
         print(machine.log()[-6000:], file=sys.stderr)
         raise
     finally:
-        if machine.child:
-            machine.child.kill()
-            machine.child.wait()
-        machine.kubelet.pods and machine.kubelet.pods.stop(0).wait()
-        machine.kubelet.server and machine.kubelet.server.stop(0).wait()
-        shutil.rmtree(machine.folder, ignore_errors=True)
+        machine.end()
 
 
-main()
+if __name__ == "__main__":
+    main()
