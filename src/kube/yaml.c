@@ -1,8 +1,6 @@
 /* The YAML of kubeconfig files: see yaml.h. */
 #include "kube/yaml.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -42,9 +40,9 @@ static void comment_cut(char *text) {
     }
 }
 
+/* There is room for all of them. */
 static int lines_read(struct reader *reader, char *copy) {
     unsigned number = 0;
-    size_t room = 0;
 
     for (char *at = copy, *next; at; at = next) {
         struct line line = {.number = number + 1};
@@ -64,13 +62,6 @@ static int lines_read(struct reader *reader, char *copy) {
             continue;
         if (strchr(line.text, '\t'))
             return fail(reader, &line, "a tab, which YAML does not take");
-        if (reader->count == room) {
-            struct line *lines = realloc(reader->lines, (room = room ? room * 2 : 64) * sizeof *lines);
-
-            if (!lines)
-                return divvy_error_set(reader->error, -ENOMEM, "out of memory");
-            reader->lines = lines;
-        }
         reader->lines[reader->count++] = line;
     }
     return 0;
@@ -245,16 +236,19 @@ static int block_read(struct reader *reader, unsigned indent, json_t **ret_json)
 }
 
 static int document_read(struct reader *reader, json_t **ret_json) {
+    json_t *json = NULL;
     int status;
 
     if (reader->count == 0) {
         *ret_json = json_null();
         return 0;
     }
-    status = block_read(reader, reader->lines[0].indent, ret_json);
+    status = block_read(reader, reader->lines[0].indent, &json);
     if (status == 0 && reader->at < reader->count) {
-        json_decref(*ret_json);
+        json_decref(json);
         status = fail(reader, &reader->lines[reader->at], "its indent fits nothing above it");
+    } else if (status == 0) {
+        *ret_json = json;
     }
     return status;
 }
@@ -268,10 +262,11 @@ static bool is_json(const char *text, size_t length) {
 }
 
 int divvy_kube_yaml_parse(const char *text, size_t length, json_t **ret_json, struct divvy_error *error) {
-    cleanup_free char *copy = NULL;
     struct reader reader = {.error = error};
-    json_t *json = NULL;
+    struct line *lines;
+    char *copy;
     json_error_t fault;
+    size_t count = 1;
     int status;
 
     if (is_json(text, length)) {
@@ -280,16 +275,20 @@ int divvy_kube_yaml_parse(const char *text, size_t length, json_t **ret_json, st
     }
     if (memchr(text, '\0', length))
         return divvy_error_set(error, -EINVAL, "has a NUL byte");
-    copy = malloc(length + 1);
-    if (!copy)
-        return divvy_error_set(error, -ENOMEM, "out of memory");
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    status = lines_read(&reader, copy);
-    if (status == 0)
-        status = document_read(&reader, &json);
-    free(reader.lines);
-    if (status == 0)
-        *ret_json = json;
+    for (size_t i = 0; i < length; i++)
+        count += text[i] == '\n';
+    copy = calloc(length + 1, 1);
+    lines = calloc(count, sizeof *lines);
+    if (copy && lines) {
+        memcpy(copy, text, length);
+        reader.lines = lines;
+        status = lines_read(&reader, copy);
+        if (status == 0)
+            status = document_read(&reader, ret_json);
+    } else {
+        status = divvy_error_set(error, -ENOMEM, "out of memory");
+    }
+    free(lines);
+    free(copy);
     return status;
 }
