@@ -174,6 +174,7 @@ static void socket_wait(const struct bench *bench, const char *path, pid_t pid, 
 static void chain_start(const struct bench *bench, struct chain *chain) {
     const struct bench_limits limits = {.preload = true, .bytes = UINT64_C(4) << 30}, none = {.preload = false};
     char worker[96], socket[96], lock[96], vm[256], address[96];
+    int status;
     const char *worker_arguments[] = {"--no-daemon", "--socket", worker, NULL};
     const char *relay_arguments[] = {"--worker", worker, "--vm", vm, "--state=", "--admin=", "--quiet", "--lock", lock, NULL};
 
@@ -189,7 +190,15 @@ static void chain_start(const struct bench *bench, struct chain *chain) {
     socket_wait(bench, worker, chain->worker, "the worker");
     chain->relay = bench_start(bench, &none, "divvy-relay", relay_arguments, NULL);
     socket_wait(bench, socket, chain->relay, "the relay");
-    check(bench, "open", divvy_client_open(address, 20000, &chain->client));
+    /* The socket's name is there a moment before anybody listens. */
+    for (uint64_t deadline_ns = bench_now_ns() + START_NS; (status = divvy_client_open(address, 20000, &chain->client)) < 0;) {
+        if (bench_now_ns() > deadline_ns) {
+            (void)kill(chain->relay, SIGTERM);
+            (void)kill(chain->worker, SIGTERM);
+            bench_fail(bench, "open: %d", status);
+        }
+        bench_sleep_until_ns(bench_now_ns() + 20000000);
+    }
 }
 
 static void chain_end(const struct bench *bench, struct chain *chain) {
