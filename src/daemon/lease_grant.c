@@ -8,6 +8,7 @@
 #define FRUITLESS_NS    (20 * MS) /* of leases in a row that it waited through: it is stopped, or stuck */
 #define PROBE_NS        (2 * MS)
 #define BUDGET_TIGHT_NS UINT32_C(400000) /* while somebody's waits must be short */
+#define BUDGET_SHARED_NS UINT32_C(2000000) /* by several processes, each of which knows the end of its own work only */
 #define OPEN_LOOK_NS    (100 * MS)
 #define PEACE_NS        (2000 * MS) /* alone for so long: nothing is measured any more, and anything may be in flight */
 #define EXCESS_MAX_NS   (5 * MS) /* more is no error of measurement */
@@ -34,7 +35,9 @@ static void device_pick(struct divvy_lease *lease, struct device *device, int64_
 static uint32_t budget_ns(const struct device *device, const struct seat *seat) {
     uint32_t others = device->sensitive - (seat->binding.params.qos >= DIVVY_NODE_QOS_HIGH);
 
-    return others ? BUDGET_TIGHT_NS : BUDGET_NS;
+    if (others)
+        return BUDGET_TIGHT_NS;
+    return seat->last_known && seat->last.busy_processes > 1 ? BUDGET_SHARED_NS : BUDGET_NS;
 }
 
 static bool device_is_peaceful(const struct device *device, int64_t now_ns) {
