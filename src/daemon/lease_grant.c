@@ -9,6 +9,7 @@
 #define PROBE_NS        (2 * MS)
 #define BUDGET_TIGHT_NS UINT32_C(400000) /* while somebody's waits must be short */
 #define BUDGET_SHARED_NS UINT32_C(2000000) /* by several processes, each of which knows the end of its own work only */
+#define SEVERAL_NS      (1000 * MS)
 #define OPEN_LOOK_NS    (100 * MS)
 #define PEACE_NS        (2000 * MS) /* alone for so long: nothing is measured any more, and anything may be in flight */
 #define EXCESS_MAX_NS   (5 * MS) /* more is no error of measurement */
@@ -32,12 +33,12 @@ static void device_pick(struct divvy_lease *lease, struct device *device, int64_
         lease->second.decision_max_ns = took_ns;
 }
 
-static uint32_t budget_ns(const struct device *device, const struct seat *seat) {
+static uint32_t budget_ns(const struct device *device, const struct seat *seat, int64_t now_ns) {
     uint32_t others = device->sensitive - (seat->binding.params.qos >= DIVVY_NODE_QOS_HIGH);
 
     if (others)
         return BUDGET_TIGHT_NS;
-    return seat->last_known && seat->last.busy_processes > 1 ? BUDGET_SHARED_NS : BUDGET_NS;
+    return seat->several_ns && now_ns - seat->several_ns < SEVERAL_NS ? BUDGET_SHARED_NS : BUDGET_NS;
 }
 
 static bool device_is_peaceful(const struct device *device, int64_t now_ns) {
@@ -52,7 +53,7 @@ static void lease_put(struct divvy_lease *lease, struct device *device, struct t
         .begin_ns = device->begin_ns,
         .end_ns = device->open ? DIVVY_CONTROL_FOREVER_NS : device->end_ns,
         .id = ++device->lease_id,
-        .budget_ns = budget_ns(device, seat),
+        .budget_ns = budget_ns(device, seat, now()),
     };
 
     lease->health.granted++;

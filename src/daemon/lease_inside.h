@@ -41,6 +41,7 @@ struct seat {
     uint64_t excess_ns;      /* charged beyond what such times had: taken off what comes */
     uint64_t signature;
     int64_t moved_ns; /* when the signature last changed */
+    int64_t several_ns; /* when last more than one of its processes had work in flight; 0: never */
     struct divvy_usage_device last;
     bool last_known;
 };

@@ -73,6 +73,8 @@ bool divvy_lease_seat_read(struct divvy_lease *lease, struct tenant *tenant, str
         memset(use, 0, sizeof *use);
         return false;
     }
+    if (use->busy_processes > 1)
+        seat->several_ns = now_ns;
     used_ns = use->charged_ns + use->inflight_ns;
     if (used_ns > seat->seen_ns && used_ns >= use->charged_ns) {
         uint64_t more_ns = used_ns - seat->seen_ns;
