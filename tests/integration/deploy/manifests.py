@@ -213,7 +213,7 @@ def chart_same(root, plain):
     version = re.search(r"project\(divvy VERSION ([0-9.]+)", (root / "CMakeLists.txt").read_text()).group(1)
     check(about["version"] == about["appVersion"] == values["image"]["tag"] == version, f"the chart is not of version {version}")
     if not shutil.which("helm") and not shutil.which("go"):
-        print("neither helm nor go is here: the chart is not rendered")
+        print("neither helm nor go is here: the chart is not rendered", file=sys.stderr)
         return
     made = {name_of(thing): thing for thing in render(chart, values)}
     wanted = {name_of(thing): thing for thing in plain if thing["kind"] not in ("Namespace", "Pod")}
