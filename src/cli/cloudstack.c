@@ -113,7 +113,7 @@ static char *join(const struct pair *pairs, size_t count, int is_signed, size_t 
 char *divvy_cloudstack_query(const json_t *parameters, const char *secret, struct divvy_error *error) {
     size_t count;
     struct pair *pairs = pairs_make(parameters, &count, error);
-    cleanup_free char *plain = pairs ? join(pairs, count, 1, 0) : NULL, *coded = NULL;
+    char *plain = pairs ? join(pairs, count, 1, 0) : NULL, *coded = NULL;
     char *query = pairs ? join(pairs, count, 0, 128) : NULL;
     unsigned char digest[EVP_MAX_MD_SIZE];
     char signature[2 * EVP_MAX_MD_SIZE];
@@ -128,12 +128,14 @@ char *divvy_cloudstack_query(const json_t *parameters, const char *secret, struc
         (void)EVP_EncodeBlock((unsigned char *)signature, digest, (int)length);
         coded = encode(signature);
     }
+    free(plain);
     if (!coded) {
         free(query);
         (void)divvy_error_set(error, -ENOMEM, "the request cannot be signed");
         return NULL;
     }
     (void)snprintf(query + strlen(query), 128, "&signature=%s", coded);
+    free(coded);
     return query;
 }
 
@@ -229,15 +231,17 @@ static CURLcode request_perform(const struct divvy_cloudstack *cloud, const char
                                 long *ret_status) {
     CURL *curl = curl_easy_init();
     size_t length = strlen(cloud->url) + strlen(query) + 2;
-    cleanup_free char *url = malloc(length);
+    char *url = malloc(length);
     CURLcode code;
 
     if (!curl || !url) {
+        free(url);
         curl_easy_cleanup(curl);
         return CURLE_OUT_OF_MEMORY;
     }
     (void)snprintf(url, length, "%s%s%s", cloud->url, is_reading(command) ? "?" : "", is_reading(command) ? query : "");
-    code = curl_easy_setopt(curl, CURLOPT_URL, url);
+    code = curl_easy_setopt(curl, CURLOPT_URL, url); /* copied */
+    free(url);
     code |= curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     code |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     code |= curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);

@@ -119,12 +119,15 @@ static size_t line_read(int folder, const char *pid, char *line) {
 
 int divvy_cli_qemu_scan(const char *proc, struct divvy_cli_qemu *ret_vms, size_t *ret_count, struct divvy_error *error) {
     cleanup_closedir DIR *folder = opendir(proc ? proc : "/proc");
-    cleanup_free char *line = malloc(LINE_BYTES);
+    char *line;
     const struct dirent *entry;
 
     *ret_count = 0;
-    if (!folder || !line)
-        return divvy_error_set_errno(error, folder ? -ENOMEM : -errno, "cannot look at processes");
+    if (!folder)
+        return divvy_error_set_errno(error, -errno, "cannot look at processes");
+    line = malloc(LINE_BYTES);
+    if (!line)
+        return divvy_error_set_errno(error, -ENOMEM, "cannot look at processes");
     while (*ret_count < DIVVY_CLI_QEMU_MAX && (entry = readdir(folder))) {
         struct divvy_cli_qemu *vm = &ret_vms[*ret_count];
         struct stat about;
@@ -139,5 +142,6 @@ int divvy_cli_qemu_scan(const char *proc, struct divvy_cli_qemu *ret_vms, size_t
         if (length > 0 && divvy_cli_qemu_parse(line, length, vm) == 0)
             (*ret_count)++;
     }
+    free(line);
     return 0;
 }

@@ -45,6 +45,12 @@ def until(truth, what, seconds=30):
         time.sleep(0.02)
 
 
+def folder_gone(folder):
+    """Removed with what is in it, though somebody may put something in meanwhile."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 class Kubelet:
     """Its side: takes registrations, and tells who holds what."""
 
@@ -300,7 +306,7 @@ def play_restart(machine, client, watch):
     # The folder itself goes and comes.
     kubelet.stop()
     count = len(kubelet.registrations)
-    shutil.rmtree(kubelet.folder)
+    until(lambda: folder_gone(kubelet.folder), "the folder is gone")
     time.sleep(0.3)
     kubelet.folder.mkdir()
     kubelet.start()
