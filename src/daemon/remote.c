@@ -32,6 +32,7 @@ struct place {
     uint64_t memory_bytes;
     uint32_t permille, door;
     bool is_pending, is_forced; /* forced: also what it knows */
+    bool is_sending;            /* on its way, without a number yet: `sent` is the one before */
     /* what it was sent */
     uint64_t sent, answered;
     int64_t sent_ns;
@@ -569,15 +570,19 @@ static void order_send(struct divvy_remote *remote, const struct process *proces
 
     remote->sending_pid = pid;
     remote->early = 0;
+    place->is_sending = true;
     unlock(remote);
     status = send(context, &order, &number);
     lock(remote);
     remote->sending_pid = 0;
     remote->figures.orders += status == 0;
     there = process_find(remote, pid);
-    if (status < 0 || !there || entry >= there->place_count)
+    if (!there || entry >= there->place_count)
         return;
     place = &there->places[entry];
+    place->is_sending = false;
+    if (status < 0)
+        return;
     place->sent = number;
     place->sent_ns = sent_ns;
     if (remote->early == number)
@@ -725,7 +730,7 @@ static bool place_is_over(struct divvy_remote *remote, struct place *place, int6
         place->is_silent = true;
         return true;
     }
-    if (place->is_pending || place_is_open(place) || !place->sent)
+    if (place->is_pending || place->is_sending || place_is_open(place) || !place->sent)
         return false;
     return place->over_ns <= now_ns || (place->told.lease == place->sent && place->told.is_over);
 }
@@ -751,7 +756,7 @@ static bool process_has_said(const struct process *process) {
     for (uint32_t i = 0; i < process->place_count && has_said; i++) {
         const struct place *place = &process->places[i];
 
-        has_said = place->is_absent || (!place->is_pending && place->sent && place->told.lease >= place->sent);
+        has_said = place->is_absent || (!place->is_pending && !place->is_sending && place->sent && place->told.lease >= place->sent);
     }
     return has_said;
 }

@@ -26,6 +26,8 @@ worker_is() { case $(entry "$1") in *"\"status\":\"$2\""*) return 0 ;; esac; ret
 pid_of() { entry "$1" | grep -o '"pid":[0-9]*' | grep -o '[0-9]*' || echo 0; }
 port_of() { entry "$1" | grep -o '"listen_port":[0-9]*' | grep -o '[0-9]*'; }
 alive() { kill -0 "$1" 2>/dev/null; }
+# What the file says may be of before a kill: the pid is read anew each time.
+runs_alive() { local pid; worker_is "$1" running && pid=$(pid_of "$1") && [ "$pid" -gt 1 ] && alive "$pid"; }
 dead() { ! kill -0 "$1" 2>/dev/null; }
 serves() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 silent() { ! serves "$1"; }
@@ -167,8 +169,7 @@ for ((round = 0; round < 12; round++)); do
     agent_start --single-node
     note step
     if ((round % 2)); then
-        eventually "round $round: it runs" worker_is step running
-        eventually "round $round: it is alive" alive "$(pid_of step)"
+        eventually "round $round: it runs and is alive" runs_alive step
     else
         eventually "round $round: it does not run" worker_is step stopped
     fi

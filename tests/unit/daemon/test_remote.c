@@ -81,9 +81,18 @@ static struct divvy_remote_order sent(uint32_t which) {
     return order;
 }
 
-/* Sent, and the sender knows its number: what is said about it is understood. */
-static void sender_settle(void) {
+/* What should not be sent had time to be; of what was, the sender knows the numbers: what is said about it is understood. */
+static void sender_settle(struct divvy_remote *remote) {
+    struct divvy_remote_figures figures = {0};
+
     usleep(20000);
+    for (int i = 0; i < 20000; i++) {
+        divvy_remote_figures(remote, &figures);
+        if (figures.orders == sent_count())
+            return;
+        usleep(1000);
+    }
+    assert_int_equal(figures.orders, sent_count());
 }
 
 static struct divvy_remote *remote_make(void) {
@@ -149,19 +158,19 @@ static void test_life(void **state) {
     assert_int_equal(order.length_ns, 1);
     assert_int_equal(order.permille, 300);
     assert_int_equal(order.memory_bytes, 0);
-    sender_settle();
+    sender_settle(remote);
 
     /* No second one before the first was answered; the newest wins. */
     begin_ns = now();
     lease_give(remote, 3, begin_ns, begin_ns + INT64_C(1000000));
     lease_give(remote, 3, begin_ns, begin_ns + INT64_C(60000000000));
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(sent_count(), 1);
     divvy_remote_done(remote, 4711, 101, NULL);
     order = sent(2);
     assert_true(order.length_ns > UINT64_C(50000000000) && order.length_ns <= UINT64_C(60000000000));
     assert_int_equal(order.begin_ns, 0);
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(sent_count(), 2);
     assert_false(divvy_remote_is_over(remote, 3, 0));
     divvy_remote_done(remote, 4711, 102, NULL);
@@ -182,12 +191,12 @@ static void test_life(void **state) {
 
     /* A lease of which the end is behind needs no word. */
     lease_give(remote, 3, 0, 0);
-    sender_settle();
+    sender_settle(remote);
     order = sent(3); /* the one before would have gone on for a minute */
     assert_int_equal(order.length_ns, 1);
     divvy_remote_done(remote, 4711, 103, NULL);
     lease_give(remote, 3, 0, 0);
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(sent_count(), 3);
     /* But other limits do. */
     control.devices[0].compute_permille = 600;
@@ -246,12 +255,12 @@ static void test_pages(void **state) {
     (void)state;
     assert_int_equal(divvy_remote_come(remote, 7, 0, &control), 0);
     (void)sent(1);
-    sender_settle();
+    sender_settle(remote);
     divvy_remote_done(remote, 7, 101, DIVVY_CHANNEL_LEASE_PAGED);
     assert_false(divvy_remote_is_there(remote, 0));
     assert_int_equal(say(remote, 7, (struct divvy_remote_told){.busy_ns = 1}), -ENOENT);
     lease_give(remote, 0, 0, DIVVY_CONTROL_FOREVER_NS);
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(sent_count(), 1);
     /* It comes back after exec, without pages. */
     assert_int_equal(divvy_remote_come(remote, 7, 0, &control), 0);
@@ -269,10 +278,12 @@ static void test_answers(void **state) {
     wire.answers = remote;
     assert_int_equal(divvy_remote_come(remote, 7, 1, &control), 0);
     (void)sent(1);
-    sender_settle();
+    sender_settle(remote);
     lease_give(remote, 1, now(), now() + INT64_C(10000000));
     (void)sent(2);
-    sender_settle();
+    sender_settle(remote);
+    for (int i = 0; i < 20000 && !divvy_remote_is_over(remote, 1, 0); i++)
+        usleep(1000);
     assert_true(divvy_remote_is_over(remote, 1, 0)); /* by the clock, from when the answer came */
     pthread_mutex_lock(&wire.lock);
     wire.answers = NULL;
@@ -280,7 +291,7 @@ static void test_answers(void **state) {
     lease_give(remote, 1, now(), now() + INT64_C(10000000));
     (void)sent(3);
     assert_int_equal(say(remote, 7, (struct divvy_remote_told){.waiting = 1}), 0);
-    sender_settle();
+    sender_settle(remote);
     assert_false(divvy_remote_is_over(remote, 1, 0));
     assert_int_equal(usage_of(remote, 1).waiting, 1);
     usleep(DIVVY_REMOTE_SILENT_NS / 1000);
@@ -295,7 +306,7 @@ static void test_answers(void **state) {
     wire.status = -ENOENT;
     pthread_mutex_unlock(&wire.lock);
     lease_give(remote, 1, now(), now() + INT64_C(10000000));
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(sent_count(), 3);
     divvy_remote_free(remote);
 }
@@ -309,7 +320,7 @@ static void test_forget(void **state) {
     (void)state;
     assert_int_equal(divvy_remote_come(remote, 7, 2, &control), 0);
     (void)sent(1);
-    sender_settle();
+    sender_settle(remote);
     divvy_remote_lease(remote, 2, 0, &self, &control);
     divvy_remote_forget(remote, 2);
     assert_false(divvy_remote_is_there(remote, 2));
@@ -317,9 +328,9 @@ static void test_forget(void **state) {
     assert_int_equal(say(remote, 7, (struct divvy_remote_told){.busy_ns = 1}), 0);
     divvy_remote_done(remote, 7, 101, NULL);
     assert_int_equal(sent(2).mode, DIVVY_CONTROL_SELF);
-    sender_settle();
+    sender_settle(remote);
     divvy_remote_done(remote, 7, 102, NULL);
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(say(remote, 7, (struct divvy_remote_told){.busy_ns = 1}), -ENOENT);
     assert_false(divvy_remote_heard_next(remote, &number));
     divvy_remote_free(remote);
@@ -342,7 +353,7 @@ static void test_door(void **state) {
     assert_true(divvy_remote_has_said(remote, 5)); /* there is nobody */
     assert_int_equal(divvy_remote_come(remote, 7, 5, &control), 0);
     assert_int_equal(sent(1).door, 0);
-    sender_settle();
+    sender_settle(remote);
     assert_false(divvy_remote_has_said(remote, 5));
     divvy_remote_door(remote, 5, 12, &all, &came, &count);
     assert_false(all); /* it has not said whether it looks at the door */
@@ -356,7 +367,7 @@ static void test_door(void **state) {
     control.door = 12;
     lease_give(remote, 5, 0, 0);
     assert_int_equal(sent(2).door, 12); /* the same lease, but another door */
-    sender_settle();
+    sender_settle(remote);
     divvy_remote_done(remote, 7, 102, NULL);
     assert_false(divvy_remote_has_said(remote, 5));
     assert_int_equal(say_door(remote, 7, 12, 102), 0);
@@ -367,12 +378,12 @@ static void test_door(void **state) {
     assert_true(came);
 
     /* Asked again, it is sent what it knows. */
-    sender_settle();
+    sender_settle(remote);
     assert_int_equal(sent_count(), 2);
     divvy_remote_ask(remote, 5);
     assert_false(divvy_remote_has_said(remote, 5));
     assert_int_equal(sent(3).door, 12);
-    sender_settle();
+    sender_settle(remote);
     divvy_remote_done(remote, 7, 103, NULL);
     assert_false(divvy_remote_has_said(remote, 5));
     assert_int_equal(say_door(remote, 7, 12, 103), 0);
