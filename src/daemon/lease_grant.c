@@ -47,13 +47,14 @@ static bool device_is_peaceful(const struct device *device, int64_t now_ns) {
 
 static void lease_put(struct divvy_lease *lease, struct device *device, struct tenant *tenant,
                       struct seat *seat) {
+    int64_t now_ns = now();
     struct divvy_control_lease written = {
-        .mode = device->open && device_is_peaceful(device, now()) ? DIVVY_CONTROL_OPEN
+        .mode = device->open && device_is_peaceful(device, now_ns) ? DIVVY_CONTROL_OPEN
                                                                   : DIVVY_CONTROL_LEASED,
         .begin_ns = device->begin_ns,
         .end_ns = device->open ? DIVVY_CONTROL_FOREVER_NS : device->end_ns,
         .id = ++device->lease_id,
-        .budget_ns = budget_ns(device, seat, now()),
+        .budget_ns = budget_ns(device, seat, now_ns),
     };
 
     lease->health.granted++;

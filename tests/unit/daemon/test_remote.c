@@ -31,6 +31,7 @@ static struct wire {
     int status; /* of sending */
     struct divvy_remote *answers; /* each order is taken at once, before it has a number for the sender */
     uint32_t heard;
+    bool holds; /* sending takes until this is false again */
 } wire = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct divvy_control control;
@@ -49,6 +50,8 @@ static int wire_send(void *context, const struct divvy_remote_order *order, uint
         to->orders[to->count++ % ORDERS] = *order;
     answers = to->answers;
     pthread_mutex_unlock(&to->lock);
+    while (__atomic_load_n(&to->holds, __ATOMIC_ACQUIRE))
+        usleep(1000);
     if (answers && status == 0)
         divvy_remote_done(answers, order->pid, *ret_number, NULL);
     return status;
@@ -391,6 +394,36 @@ static void test_door(void **state) {
     divvy_remote_free(remote);
 }
 
+/* While an order is on its way, what was said of the one before stands for nothing. */
+static void test_under_way(void **state) {
+    struct divvy_remote *remote = remote_make();
+    bool said, over;
+
+    (void)state;
+    assert_int_equal(divvy_remote_come(remote, 7, 5, &control), 0);
+    (void)sent(1);
+    sender_settle(remote);
+    divvy_remote_done(remote, 7, 101, NULL);
+    assert_int_equal(say_door(remote, 7, 12, 101), 0);
+    assert_true(divvy_remote_has_said(remote, 5));
+    assert_true(divvy_remote_is_over(remote, 5, 0));
+
+    __atomic_store_n(&wire.holds, true, __ATOMIC_RELEASE);
+    lease_give(remote, 5, now(), now() + INT64_C(60000000000));
+    (void)sent(2);
+    said = divvy_remote_has_said(remote, 5);
+    over = divvy_remote_is_over(remote, 5, 0);
+    __atomic_store_n(&wire.holds, false, __ATOMIC_RELEASE);
+    assert_false(said);
+    assert_false(over);
+    sender_settle(remote);
+    assert_false(divvy_remote_has_said(remote, 5));
+    divvy_remote_done(remote, 7, 102, NULL);
+    assert_int_equal(say_door(remote, 7, 12, 102), 0);
+    assert_true(divvy_remote_has_said(remote, 5));
+    divvy_remote_free(remote);
+}
+
 static uint64_t random_next(uint64_t *random) {
     *random ^= *random << 13;
     *random ^= *random >> 7;
@@ -468,7 +501,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),    cmocka_unit_test(test_liar),   cmocka_unit_test(test_pages),
         cmocka_unit_test(test_answers), cmocka_unit_test(test_forget), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_door),
+        cmocka_unit_test(test_door),    cmocka_unit_test(test_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
