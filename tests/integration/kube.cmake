@@ -11,7 +11,7 @@ if(TARGET divvyd AND TARGET simgpu_nvml)
         add_test(NAME integration/pods_${part} COMMAND ${PYTHON3} ${kube_tests}/faults.py ${CMAKE_BINARY_DIR}/bin ${part})
         set_tests_properties(integration/pods_${part} PROPERTIES LABELS integration TIMEOUT 300 ENVIRONMENT "${kube_environment}")
     endforeach()
-    if(TARGET limiter_test_cu AND NOT DIVVY_SANITIZE)
+    if(TARGET compute_load AND NOT DIVVY_SANITIZE)
         add_test(NAME integration/pods_life
             COMMAND ${PYTHON3} ${kube_tests}/life.py ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/lib ${CMAKE_BINARY_DIR}/tests)
         set_tests_properties(integration/pods_life PROPERTIES LABELS integration TIMEOUT 180 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE
