@@ -60,10 +60,6 @@ static void release(struct divvy_grpc_client *client) {
 
 /* --- what nghttp2 calls --------------------------------------------------------------------------------------------------- */
 
-static bool is(const uint8_t *bytes, size_t length, const char *text) {
-    return strlen(text) == length && memcmp(bytes, text, length) == 0;
-}
-
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_length, const uint8_t *value,
                      size_t length, uint8_t flags, void *user_data) {
     struct divvy_grpc_client *client = user_data;
@@ -72,12 +68,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     if (frame->hd.stream_id != client->stream || client->failed)
         return 0;
-    if (is(name, name_length, ":status")) {
-        client->http_ok = is(value, length, "200");
-    } else if (is(name, name_length, "grpc-status")) {
+    if (divvy_grpc_is(name, name_length, ":status")) {
+        client->http_ok = divvy_grpc_is(value, length, "200");
+    } else if (divvy_grpc_is(name, name_length, "grpc-status")) {
         client->status = divvy_grpc_status_parse((const char *)value, length);
         client->status_came = true;
-    } else if (is(name, name_length, "grpc-message")) {
+    } else if (divvy_grpc_is(name, name_length, "grpc-message")) {
         divvy_grpc_text_decode((const char *)value, length, client->text);
     }
     return 0;
@@ -145,23 +141,15 @@ static ssize_t request_read(nghttp2_session *session, int32_t stream, uint8_t *b
 
 /* --- the session ---------------------------------------------------------------------------------------------------------- */
 
-static nghttp2_nv header(const char *name, const char *value) {
-    return (nghttp2_nv){.name = (uint8_t *)name,
-                        .value = (uint8_t *)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value),
-                        .flags = NGHTTP2_NV_FLAG_NONE};
-}
-
 static int call_submit(struct divvy_grpc_client *client) {
-    nghttp2_nv headers[] = {header(":method", "POST"),
-                            header(":scheme", "http"),
-                            header(":path", client->path),
-                            header(":authority", "localhost"),
-                            header("te", "trailers"),
-                            header("content-type", "application/grpc"),
-                            header("user-agent", "divvy"),
-                            header("grpc-timeout", client->timeout)};
+    nghttp2_nv headers[] = {divvy_grpc_header(":method", "POST"),
+                            divvy_grpc_header(":scheme", "http"),
+                            divvy_grpc_header(":path", client->path),
+                            divvy_grpc_header(":authority", "localhost"),
+                            divvy_grpc_header("te", "trailers"),
+                            divvy_grpc_header("content-type", "application/grpc"),
+                            divvy_grpc_header("user-agent", "divvy"),
+                            divvy_grpc_header("grpc-timeout", client->timeout)};
     nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
     nghttp2_data_provider provider = {.read_callback = request_read};
 

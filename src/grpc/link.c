@@ -5,11 +5,24 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #define READ_BYTES 16384
 #define READS      8 /* in one turn: others want theirs */
+
+nghttp2_nv divvy_grpc_header(const char *name, const char *value) {
+    return (nghttp2_nv){.name = (uint8_t *)name,
+                        .value = (uint8_t *)value,
+                        .namelen = strlen(name),
+                        .valuelen = strlen(value),
+                        .flags = NGHTTP2_NV_FLAG_NONE};
+}
+
+bool divvy_grpc_is(const uint8_t *bytes, size_t length, const char *text) {
+    return strlen(text) == length && memcmp(bytes, text, length) == 0;
+}
 
 ssize_t divvy_grpc_link_write(nghttp2_session *session, const uint8_t *data, size_t length, int flags, void *user_data) {
     struct divvy_grpc_link *link = user_data;

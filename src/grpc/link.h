@@ -9,6 +9,8 @@
 
 #include <nghttp2/nghttp2.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct divvy_grpc_link {
     struct divvy_source source;
@@ -24,6 +26,10 @@ struct divvy_grpc_link {
 
 /* The callback of nghttp2 that writes; its user_data is the link. */
 ssize_t divvy_grpc_link_write(nghttp2_session *session, const uint8_t *data, size_t length, int flags, void *user_data);
+
+/* A header of ours; both texts are borrowed until it is submitted. And whether bytes of the peer's are this text. */
+nghttp2_nv divvy_grpc_header(const char *name, const char *value);
+bool divvy_grpc_is(const uint8_t *bytes, size_t length, const char *text);
 
 /* Put it into the loop. The session is set; over and free are. 0, or a negative errno: the descriptor stays the caller's. */
 int divvy_grpc_link_begin(struct divvy_grpc_link *link, struct divvy_loop *loop, int fd);

@@ -107,7 +107,7 @@ static int leftover_remove(const struct sockaddr_un *address, struct divvy_error
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return divvy_error_set_errno(error, -errno, "no socket");
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN)
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED)
         return divvy_error_set(error, -EADDRINUSE, "somebody else serves %s", address->sun_path);
     return unlink(address->sun_path) < 0 && errno != ENOENT ? divvy_error_set_errno(error, -errno, "%s", address->sun_path) : 0;
 }

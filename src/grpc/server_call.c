@@ -12,14 +12,6 @@
 #define WINDOW_BYTES    (1 << 20)
 #define OUT_FIRST_BYTES 1024u
 
-static nghttp2_nv header(const char *name, const char *value) {
-    return (nghttp2_nv){.name = (uint8_t *)name,
-                        .value = (uint8_t *)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value),
-                        .flags = NGHTTP2_NV_FLAG_NONE};
-}
-
 /* NULL: it has ended. */
 static struct divvy_grpc_call *call_of(nghttp2_session *session, int32_t stream) {
     return nghttp2_session_get_stream_user_data(session, stream);
@@ -93,12 +85,12 @@ static int trailers_submit(struct divvy_grpc_call *call, bool alone) {
 
     (void)snprintf(code, sizeof code, "%d", (int)call->status);
     if (alone) {
-        headers[count++] = header(":status", "200");
-        headers[count++] = header("content-type", "application/grpc");
+        headers[count++] = divvy_grpc_header(":status", "200");
+        headers[count++] = divvy_grpc_header("content-type", "application/grpc");
     }
-    headers[count++] = header("grpc-status", code);
+    headers[count++] = divvy_grpc_header("grpc-status", code);
     if (divvy_grpc_text_encode(call->text, text) > 0)
-        headers[count++] = header("grpc-message", text);
+        headers[count++] = divvy_grpc_header("grpc-message", text);
     return alone ? nghttp2_submit_response(call->connection->link.session, call->stream, headers, count, NULL)
                  : nghttp2_submit_trailer(call->connection->link.session, call->stream, headers, count);
 }
@@ -133,7 +125,7 @@ static ssize_t out_read(nghttp2_session *session, int32_t stream, uint8_t *buffe
 }
 
 static void answer_begin(struct divvy_grpc_call *call) {
-    nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};
+    nghttp2_nv headers[] = {divvy_grpc_header(":status", "200"), divvy_grpc_header("content-type", "application/grpc")};
     nghttp2_data_provider provider = {.read_callback = out_read};
 
     if (!call->answered)
@@ -211,7 +203,7 @@ void divvy_grpc_call_finish(struct divvy_grpc_call *call, enum divvy_grpc_status
 
 /* What is no gRPC at all gets an answer of HTTP. */
 static void refuse_http(struct divvy_grpc_call *call, const char *code) {
-    nghttp2_nv headers[] = {header(":status", code)};
+    nghttp2_nv headers[] = {divvy_grpc_header(":status", code)};
 
     call->answered = call->finished = true;
     (void)nghttp2_submit_response(call->connection->link.session, call->stream, headers, 1, NULL);
@@ -219,25 +211,21 @@ static void refuse_http(struct divvy_grpc_call *call, const char *code) {
 
 /* --- requests ------------------------------------------------------------------------------------------------------------- */
 
-static bool is(const uint8_t *bytes, size_t length, const char *text) {
-    return strlen(text) == length && memcmp(bytes, text, length) == 0;
-}
-
 static void header_take(struct divvy_grpc_call *call, const uint8_t *name, size_t name_length, const uint8_t *value, size_t length) {
-    if (is(name, name_length, ":method")) {
-        call->is_post = is(value, length, "POST");
-    } else if (is(name, name_length, ":path")) {
+    if (divvy_grpc_is(name, name_length, ":method")) {
+        call->is_post = divvy_grpc_is(value, length, "POST");
+    } else if (divvy_grpc_is(name, name_length, ":path")) {
         call->path_long = length >= sizeof call->path;
         if (!call->path_long) {
             memcpy(call->path, value, length);
             call->path[length] = '\0';
         }
-    } else if (is(name, name_length, "content-type")) {
+    } else if (divvy_grpc_is(name, name_length, "content-type")) {
         size_t stem = strlen("application/grpc");
 
         call->is_grpc = length >= stem && memcmp(value, "application/grpc", stem) == 0 &&
                         (length == stem || value[stem] == '+' || value[stem] == ';');
-    } else if (is(name, name_length, "grpc-timeout")) {
+    } else if (divvy_grpc_is(name, name_length, "grpc-timeout")) {
         if (divvy_grpc_timeout_parse((const char *)value, length, &call->timeout_ns) < 0)
             call->timeout_ns = 0;
         else if (call->timeout_ns == 0)
@@ -419,8 +407,7 @@ static int callbacks_new(nghttp2_session_callbacks **ret_callbacks) {
 
 int divvy_grpc_connection_session_new(struct divvy_grpc_connection *connection) {
     nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, DIVVY_GRPC_CALLS},
-                                         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADERS_BYTES},
-                                         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
+                                         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADERS_BYTES}};
     nghttp2_session_callbacks *callbacks;
     int status = callbacks_new(&callbacks);
 
@@ -430,7 +417,7 @@ int divvy_grpc_connection_session_new(struct divvy_grpc_connection *connection) 
     nghttp2_session_callbacks_del(callbacks);
     if (status != 0)
         return -ENOMEM;
-    if (nghttp2_submit_settings(connection->link.session, NGHTTP2_FLAG_NONE, settings, 2) != 0 ||
+    if (nghttp2_submit_settings(connection->link.session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]) != 0 ||
         nghttp2_session_set_local_window_size(connection->link.session, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES) != 0)
         return -ENOMEM;
     return 0;
