@@ -80,15 +80,13 @@ static int leftover_remove(struct divvy_daemon *daemon, const struct divvy_node_
     return status < 0 ? status : -ENOENT;
 }
 
-static int tenant_hold(void *data, const struct divvy_plugin_holder *holder, const struct divvy_node_device *node_devices,
-                       const struct divvy_plugin_share *shares, size_t count, bool is_new,
-                       char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error) {
+static int tenant_hold(void *data, const struct divvy_plugin_holder *holder, const struct divvy_plugin_share *shares, size_t count,
+                       bool is_new, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error) {
     const struct divvy_daemon_plugin *plugin = data;
     struct divvy_node_tenant tenant;
     char id[DIVVY_NODE_ID_BYTES];
     int status;
 
-    (void)node_devices;
     if (snprintf(id, sizeof id, "%s/%s", holder->namespace, holder->pod) >= (int)sizeof id)
         return divvy_error_set(error, -ENAMETOOLONG, "the names of pod and namespace have more than %zu bytes together", sizeof id - 2);
     status = divvy_daemon_tenant(plugin->daemon, id, &tenant);

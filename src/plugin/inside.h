@@ -42,6 +42,7 @@ struct divvy_plugin {
     uint64_t ask_ns;      /* of the next question; UINT64_MAX: none is needed */
     char reason[256];     /* why the last question had no answer; empty: it had */
     char told[256];       /* the reason that was logged last */
+    uint32_t odd;         /* how many containers the last answer had that were left out */
     uint8_t missed[DIVVY_NODE_DEVICES][DIVVY_PLUGIN_SLOTS_MAX]; /* answers in a row in which nobody held a slot that has a link */
 };
 

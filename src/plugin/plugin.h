@@ -25,9 +25,8 @@ struct divvy_plugin_hooks {
      * here with these slots, so a tenant of this name is left of another pod. A negative errno with the reason, which the pod's owner
      * reads; -EAGAIN: ask again soon.
      */
-    int (*tenant_hold)(void *data, const struct divvy_plugin_holder *holder, const struct divvy_node_device *devices,
-                       const struct divvy_plugin_share *shares, size_t count, bool is_new,
-                       char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error);
+    int (*tenant_hold)(void *data, const struct divvy_plugin_holder *holder, const struct divvy_plugin_share *shares, size_t count,
+                       bool is_new, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error);
     /* Nobody holds the slots any more that the tenant of this folder had. 0: it is gone; -EBUSY: not yet, ask again. */
     int (*tenant_release)(void *data, const char *folder);
 };

@@ -141,7 +141,7 @@ static int pod_hold(struct divvy_plugin *plugin, const struct divvy_plugin_holde
 
     if (count < 0)
         return divvy_error_set_errno(error, count, "the pod's slots");
-    return plugin->options.hooks.tenant_hold(plugin->options.hooks.data, holder, plugin->devices, shares,
+    return plugin->options.hooks.tenant_hold(plugin->options.hooks.data, holder, shares,
                                              divvy_plugin_slots_share(slots, (size_t)count, plugin->devices, plugin->options.slots, shares),
                                              !is_linked(plugin, slots, (size_t)count), ret_folder, error);
 }
@@ -240,6 +240,14 @@ static void reason_tell(struct divvy_plugin *plugin) {
         (void)snprintf(start->why, sizeof start->why, "who holds which devices is not known: %.180s", plugin->reason);
 }
 
+/* Containers that have slots which we do not know, or names that no pod has: their links are not made, and nobody else would say so. */
+static void odd_tell(struct divvy_plugin *plugin) {
+    if (plugin->asked.odd > 0 && plugin->asked.odd != plugin->odd)
+        divvy_log_warn("device plugin: %u container%s in the kubelet's list %s slots or names that cannot be; left out", plugin->asked.odd,
+                       plugin->asked.odd == 1 ? "" : "s", plugin->asked.odd == 1 ? "has" : "have");
+    plugin->odd = plugin->asked.odd;
+}
+
 static void done(void *data, enum divvy_grpc_status status, const char *text) {
     struct divvy_plugin *plugin = data;
     bool again = false;
@@ -253,6 +261,7 @@ static void done(void *data, enum divvy_grpc_status status, const char *text) {
         (void)snprintf(plugin->reason, sizeof plugin->reason, "the kubelet's answer is no list of pods");
     reason_tell(plugin);
     if (!plugin->reason[0]) {
+        odd_tell(plugin);
         starts_try(plugin);
         again = sweep(plugin);
     }
@@ -268,10 +277,15 @@ static void ask(struct divvy_plugin *plugin) {
                                                 .message = answer,
                                                 .done = done,
                                                 .data = plugin};
+    int status;
 
     plugin->asked_came = plugin->asked_broken = false;
-    if (divvy_grpc_client_new(&plugin->loop, &options, &plugin->asking) < 0)
-        plugin->ask_ns = divvy_core_clock_ns() + QUIET_NS;
+    status = divvy_grpc_client_new(&plugin->loop, &options, &plugin->asking);
+    if (status == 0)
+        return;
+    (void)snprintf(plugin->reason, sizeof plugin->reason, "%.150s: %s", plugin->options.pod_resources, strerror(-status));
+    reason_tell(plugin);
+    plugin->ask_ns = divvy_core_clock_ns() + QUIET_NS;
 }
 
 uint64_t divvy_plugin_start_tick(struct divvy_plugin *plugin, uint64_t now_ns) {

@@ -6,7 +6,6 @@ slots give, and the tenant goes with the pod.
 """
 
 import os
-import pathlib
 import shutil
 import sys
 import time
@@ -59,15 +58,8 @@ def main():
     place = machine.folder / "server"
     place.mkdir()
     server = ApiServer(str(place))
-    try:
-        server.kubeconfig(str(pathlib.Path(machine.folder) / "kubeconfig"))
-        play(machine, server)
-        print("ok")
-    except SystemExit:
-        print(machine.log()[-6000:], file=sys.stderr)
-        raise
-    finally:
-        machine.end()
+    server.kubeconfig(str(machine.folder / "kubeconfig"))
+    base.whole(machine, lambda: play(machine, server))
 
 
 if __name__ == "__main__":

@@ -173,6 +173,18 @@ class Machine:
         subprocess.run([self.simulator, "fault", "lose", str(device)], check=True, env=self.environment)
 
 
+def whole(machine, play):
+    """The test from its beginning to its end: the daemon's log where it fails, and nothing is left."""
+    try:
+        play()
+        print("ok")
+    except SystemExit:
+        print(machine.log()[-6000:], file=sys.stderr)
+        raise
+    finally:
+        machine.end()
+
+
 def registered(machine, count, resource="divvy.io/gpu"):
     kubelet = machine.kubelet
     until(lambda: len(kubelet.registrations) >= count, f"registration {count}")
@@ -250,8 +262,10 @@ def play_start(machine, client, ids, link):
     client.call("PreStartContainer", devices_ids=[ids[1]])  # the container has started anew
     # Both containers of a pod are one tenant, with what all its slots are worth.
     kubelet.hold("db-0", "main", [ids[SLOTS], ids[2]])
+    kubelet.hold("odd-0", "main", [ids[0] + "9"])
     client.call("PreStartContainer", devices_ids=[ids[2], ids[SLOTS]])
     check(tenants(machine) == ["prod+db-0", "prod+web-0"], f"{tenants(machine)}")
+    check("1 container in the kubelet's list has slots" in machine.log(), "a slot that cannot be is told")
 
 
 def play_namesake(machine, client, ids):
@@ -334,36 +348,33 @@ def play_daemon(machine, ids):
     client.close()
 
 
+def play_all(machine):
+    machine.start()
+    until(lambda: "not registered with the kubelet" in machine.log(), "a missing kubelet is told")
+    machine.kubelet.pods_start()
+    machine.kubelet.start()
+    registered(machine, 1)
+    client = machine.client()
+    check(client.call("GetDevicePluginOptions") == machine.kubelet.registrations[0].options, "options as registered")
+    watch, ids = play_list(client)
+    play_prefer(client, ids)
+    link = play_allocate(machine, client, ids)
+    play_start(machine, client, ids, link)
+    play_namesake(machine, client, ids)
+    play_unknown(machine, client, ids)
+    hostile.play(str(machine.kubelet.folder / "divvy.sock"), machine.child.pid, ids)
+    play_restart(machine, client, watch)
+    play_daemon(machine, ids)
+    last = Watch(machine.client())
+    until(lambda: len(last.health()) == DEVICES * SLOTS, "the list again")
+    play_lost(machine, last.client, last, ids)
+    machine.stop()
+    check(not (machine.kubelet.folder / "divvy.sock").exists(), "the socket goes with the daemon")
+
+
 def main():
     machine = Machine(sys.argv[1], sys.argv[2])
-    try:
-        machine.start()
-        until(lambda: "not registered with the kubelet" in machine.log(), "a missing kubelet is told")
-        machine.kubelet.pods_start()
-        machine.kubelet.start()
-        registered(machine, 1)
-        client = machine.client()
-        check(client.call("GetDevicePluginOptions") == machine.kubelet.registrations[0].options, "options as registered")
-        watch, ids = play_list(client)
-        play_prefer(client, ids)
-        link = play_allocate(machine, client, ids)
-        play_start(machine, client, ids, link)
-        play_namesake(machine, client, ids)
-        play_unknown(machine, client, ids)
-        hostile.play(str(machine.kubelet.folder / "divvy.sock"), machine.child.pid, ids)
-        play_restart(machine, client, watch)
-        play_daemon(machine, ids)
-        last = Watch(machine.client())
-        until(lambda: len(last.health()) == DEVICES * SLOTS, "the list again")
-        play_lost(machine, last.client, last, ids)
-        machine.stop()
-        check(not (machine.kubelet.folder / "divvy.sock").exists(), "the socket goes with the daemon")
-        print("ok")
-    except SystemExit:
-        print(machine.log()[-6000:], file=sys.stderr)
-        raise
-    finally:
-        machine.end()
+    whole(machine, lambda: play_all(machine))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,15 @@ def frame(kind, flags, stream, body):
     return len(body).to_bytes(3, "big") + bytes([kind, flags]) + struct.pack(">I", stream) + body
 
 
+def text(value):
+    """A length of 7 bits, or 127 and what it is longer than that."""
+    size = len(value)
+    return (bytes([size]) if size < 127 else bytes([127, size - 127])) + value
+
+
 def header(name, value):
     """A literal that goes into no table."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    return b"\0" + text(name) + text(value)
 
 
 def headers(path, method=b"POST", content=b"application/grpc", more=b""):
@@ -56,7 +62,7 @@ INPUTS = {
     "two messages": PREFACE + SETTINGS + frame(1, START, 1, headers(OPTIONS)) + frame(0, END, 1, b"\0\0\0\0\0" * 2),
     "compressed": PREFACE + SETTINGS + frame(1, START, 1, headers(OPTIONS)) + frame(0, END, 1, b"\1\0\0\0\0"),
     "a huge message": PREFACE + SETTINGS + frame(1, START, 1, headers(OPTIONS)) + frame(0, 0, 1, b"\0\xff\xff\xff\xff" + b"x" * 1000),
-    "a long path": PREFACE + SETTINGS + frame(1, START, 1, headers(b"/" + b"a" * 126)) + EMPTY,
+    "a long path": PREFACE + SETTINGS + frame(1, START, 1, headers(b"/" + b"a" * 200)) + EMPTY,
     "calls without end": PREFACE + SETTINGS + b"".join(frame(1, START, stream, headers(OPTIONS)) for stream in range(1, 601, 2)),
     "calls taken back": PREFACE + SETTINGS + resets(),
     "pings": PREFACE + SETTINGS + frame(6, 0, 0, b"12345678") * 5000,
@@ -114,6 +120,8 @@ def requests(client, ids):
     expect(wrong, lambda: client.call("PreStartContainer", devices_ids=["x"]), "a start without a slot")
     expect(code.UNIMPLEMENTED, lambda: client.raw("/v1beta1.DevicePlugin/Nothing"), "a method that is none")
     expect(code.UNIMPLEMENTED, lambda: client.raw("/v1beta1.Registration/Register"), "another's method")
+    for size in (126, 127, 200):
+        expect(code.UNIMPLEMENTED, lambda size=size: client.raw("/" + "a" * size), f"a method's name of {size + 1} bytes")
     expect(code.RESOURCE_EXHAUSTED, lambda: client.raw(allocate, b"x" * (3 << 20)), "three MiB")
 
 
