@@ -2,6 +2,7 @@
 #include "kube/config.h"
 
 #include "base/cleanup.h"
+#include "core/parse.h"
 #include "core/sys.h"
 #include "kube/yaml.h"
 
@@ -114,8 +115,12 @@ static int token_check(struct divvy_kube_blob *token, const char *from, struct d
     return 0;
 }
 
+/* The host in front of a port or path: no name that only begins like this machine's own. */
 static bool is_loopback(const char *host) {
-    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 || strncmp(host, "[::1]", 5) == 0;
+    size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+
+    return divvy_core_word_equal(host, length, "localhost") || divvy_core_word_equal(host, length, "[::1]") ||
+           (length > 4 && strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == length);
 }
 
 static int server_set(struct divvy_kube_config *config, const char *server, struct divvy_error *error) {

@@ -63,6 +63,7 @@ static int identity_read(const json_t *object, struct divvy_kube_pod *pod) {
     const json_t *metadata = json_object_get(object, "metadata"), *node = json_object_get(json_object_get(object, "spec"), "nodeName");
     const char *kind = json_string_value(json_object_get(object, "kind"));
     const json_t *version = json_object_get(metadata, "resourceVersion");
+    char unkept[DIVVY_KUBE_VERSION_BYTES]; /* a watch goes on from the stream's */
 
     if (kind && strcmp(kind, "Pod") != 0) /* items of a list have none */
         return -EPROTO;
@@ -70,7 +71,7 @@ static int identity_read(const json_t *object, struct divvy_kube_pod *pod) {
         !text_take(json_object_get(metadata, "name"), pod->name, sizeof pod->name) ||
         !text_take(json_object_get(metadata, "uid"), pod->uid, sizeof pod->uid))
         return -EPROTO;
-    if ((version && !text_take(version, pod->version, sizeof pod->version)) ||
+    if ((version && !text_take(version, unkept, sizeof unkept)) ||
         (node && !text_take(node, pod->node, sizeof pod->node)))
         return -EPROTO;
     return is_dns_name(pod->namespace, strlen(pod->namespace), false) && is_dns_name(pod->name, strlen(pod->name), true) &&

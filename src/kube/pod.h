@@ -38,7 +38,6 @@ struct divvy_kube_ask {
 
 struct divvy_kube_pod {
     char namespace[DIVVY_KUBE_NAMESPACE_BYTES], name[DIVVY_KUBE_NAME_BYTES], uid[DIVVY_KUBE_UID_BYTES];
-    char version[DIVVY_KUBE_VERSION_BYTES];
     char node[DIVVY_KUBE_NAME_BYTES]; /* or empty */
     bool is_ours;
     bool has_slots; /* a container requests DIVVY_KUBE_RESOURCE: the device plugin makes the tenant, annotations change it */

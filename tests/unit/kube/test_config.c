@@ -94,6 +94,9 @@ static void test_bad(void **state) {
         const char *cluster, *user, *words;
     } bad[] = {
         {"    server: http://10.0.0.1\n", "    token: t\n", "without TLS"},
+        {"    server: http://127.example.com:80\n", "    token: t\n", "without TLS"},
+        {"    server: http://localhost.example.com/\n", "    token: t\n", "without TLS"},
+        {"    server: http://[::1\n", "    token: t\n", "without TLS"},
         {"    server: ftp://h\n", "    token: t\n", "https://"},
         {"    server: https://h h\n", "    token: t\n", "https://"},
         {"    name: x\n", "    token: t\n", "no cluster"},
