@@ -79,7 +79,7 @@ static void fault_tell(struct divvy_cluster *cluster, const struct divvy_error *
     cluster->in_step = false;
     (void)pthread_mutex_unlock(&cluster->lock);
     if (is_new)
-        divvy_log_warn("cluster %s: %s; trying again", cluster->server[0] ? cluster->server : "", error->text);
+        divvy_log_warn("cluster %s: %s; trying again", cluster->server, error->text);
 }
 
 static void step_tell(struct divvy_cluster *cluster) {
@@ -404,8 +404,8 @@ int divvy_cluster_start(struct divvy_daemon *daemon, const struct divvy_cluster_
     cluster->kubeconfig = strdup(options->kubeconfig ? options->kubeconfig : "");
     cluster->node = strdup(options->node);
     cluster->selector = strdup(options->selector ? options->selector : "");
-    if (divvy_kube_reviewer_new(options->kubeconfig, &cluster->reviewer) == 0 && cluster->kubeconfig && cluster->node && cluster->selector && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
-        (cluster->multi = curl_multi_init())) {
+    if (divvy_kube_reviewer_new(options->kubeconfig, &cluster->reviewer) == 0 && cluster->kubeconfig && cluster->node && cluster->selector &&
+        curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && (cluster->multi = curl_multi_init())) {
         divvy_kube_watch_init(&cluster->watch, &calls, cluster->node, cluster->selector, divvy_core_clock_ns());
         divvy_cluster_events_init(&cluster->events, cluster->multi, cluster->node);
         status = -pthread_create(&cluster->thread, NULL, thread_main, cluster);

@@ -12,8 +12,7 @@
 
 #include <jansson.h>
 
-#define DIVVY_CLUSTER_PODS_MAX   8192u /* that are ours; those beyond are told of and left alone */
-#define DIVVY_CLUSTER_EVENTS_MAX 64u   /* waiting to be sent; those beyond are dropped */
+#define DIVVY_CLUSTER_PODS_MAX 8192u /* that are ours; those beyond are told of and left alone */
 
 struct divvy_cluster;
 

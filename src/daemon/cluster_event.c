@@ -71,11 +71,21 @@ void divvy_cluster_events_begin(struct divvy_cluster_events *events, struct divv
     events->first = (events->first + 1) % DIVVY_CLUSTER_EVENTS_ROOM;
     events->waiting--;
     body = body_make(events, event);
-    if (!body)
-        divvy_kube_config_done(config);
-    else if (divvy_kube_request_init(&events->request, config, path, body, TIMEOUT_S, &error) < 0 ||
-        curl_multi_add_handle(events->multi, events->request.curl) != CURLM_OK)
-        divvy_kube_request_done(&events->request);
+    if (body && divvy_kube_request_init(&events->request, config, path, body, TIMEOUT_S, &error) == 0 &&
+        curl_multi_add_handle(events->multi, events->request.curl) == CURLM_OK)
+        return;
+    divvy_log_warn("cluster: an event of pod %s/%s was not sent: out of memory", event->namespace, event->name);
+    divvy_kube_config_done(config);
+    divvy_kube_request_done(&events->request);
+}
+
+/* A refusal is told once, until the answer is another one. */
+static void fault_tell(struct divvy_cluster_events *events, long fault) {
+    if (fault == 403 && events->fault != fault)
+        divvy_log_warn("cluster: we may not make events of pods: bind a ClusterRole with create of events");
+    else if (fault && events->fault != fault)
+        divvy_log_warn("cluster: the API server answers %ld to an event of a pod", fault);
+    events->fault = fault;
 }
 
 void divvy_cluster_events_end(struct divvy_cluster_events *events, CURL *curl, CURLcode code) {
@@ -85,11 +95,9 @@ void divvy_cluster_events_end(struct divvy_cluster_events *events, CURL *curl, C
     if (curl != events->request.curl)
         return;
     status = divvy_kube_request_status(&events->request);
-    if (status == 403 && !events->is_refused)
-        divvy_log_warn("cluster: we may not make events of pods: bind a ClusterRole with create of events");
-    else if (code != CURLE_OK && status == 0 && divvy_kube_request_fault(&events->request, code, &error) < 0)
+    if (status == 0 && code != CURLE_OK && divvy_kube_request_fault(&events->request, code, &error) < 0)
         divvy_log_debug("cluster: an event of a pod was not sent: %s", error.text);
-    events->is_refused = status == 403;
+    fault_tell(events, status >= 300 ? status : 0);
     (void)curl_multi_remove_handle(events->multi, curl);
     divvy_kube_request_done(&events->request);
 }

@@ -8,13 +8,13 @@
 #include "kube/client.h"
 #include "kube/pod.h"
 
-#define DIVVY_CLUSTER_EVENTS_ROOM 64u
+#define DIVVY_CLUSTER_EVENTS_ROOM 64u /* waiting to be sent; those beyond are dropped */
 
 struct divvy_cluster_events {
     CURLM *multi;
     const char *node;
     uint64_t count; /* of all that were ever made */
-    bool is_refused; /* we may not: told once */
+    long fault; /* status of the last answer where it was a refusal, which was told; else 0 */
     int64_t due_ns;
     struct divvy_kube_request request; /* the one under way */
     uint32_t first, waiting;

@@ -51,6 +51,16 @@ static int file_read(const char *proc, const char *pid, const char *name, char *
     return 0;
 }
 
+/* The same of a pid that is known; -ESRCH: there is no such process. */
+static int file_read_of(const char *proc, pid_t host_pid, const char *name, char *buffer, size_t size_bytes, size_t *ret_length) {
+    char pid[16];
+    int status;
+
+    (void)snprintf(pid, sizeof pid, "%d", (int)host_pid);
+    status = file_read(proc ? proc : "/proc", pid, name, buffer, size_bytes, ret_length);
+    return status == -ENOENT ? -ESRCH : status;
+}
+
 /* The last number of the line NSpid: the pid in the innermost namespace. */
 static int innermost_pid(const char *status_text, int32_t *ret_pid) {
     const char *line = strstr(status_text, "\nNSpid:");
@@ -77,15 +87,11 @@ static int innermost_pid(const char *status_text, int32_t *ret_pid) {
 }
 
 int divvy_hostpid_container_pid(const char *proc, pid_t host_pid, int32_t *ret_container_pid) {
-    char text[STATUS_BYTES], pid[16];
+    char text[STATUS_BYTES];
     size_t length;
-    int status;
+    int status = file_read_of(proc, host_pid, "status", text, sizeof text, &length);
 
-    (void)snprintf(pid, sizeof pid, "%d", (int)host_pid);
-    status = file_read(proc ? proc : "/proc", pid, "status", text, sizeof text, &length);
-    if (status < 0)
-        return status == -ENOENT ? -ESRCH : status;
-    return innermost_pid(text, ret_container_pid);
+    return status < 0 ? status : innermost_pid(text, ret_container_pid);
 }
 
 /* Inode of a process's pid namespace. stat needs no more than readlink does and follows to the namespace itself. */
@@ -259,13 +265,11 @@ int divvy_hostpid_find(const struct divvy_hostpid_search *search, int32_t *ret_h
 }
 
 int divvy_hostpid_pod(const char *proc, pid_t host_pid, char ret_uid[DIVVY_KUBE_UID_BYTES]) {
-    char text[CGROUP_BYTES], pid[16];
+    char text[CGROUP_BYTES];
     size_t length;
-    int status;
+    int status = file_read_of(proc, host_pid, "cgroup", text, sizeof text, &length);
 
-    (void)snprintf(pid, sizeof pid, "%d", (int)host_pid);
-    status = file_read(proc ? proc : "/proc", pid, "cgroup", text, sizeof text, &length);
     if (status < 0)
-        return status == -ENOENT ? -ESRCH : status;
+        return status;
     return divvy_kube_cgroup_pod(text, length, ret_uid) ? 0 : -ENOENT;
 }
