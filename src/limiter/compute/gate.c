@@ -110,6 +110,7 @@ static void slot_close(struct divvy_compute_thread *thread, struct divvy_compute
         .group_size = group_size,
         .only = slot->only ? slot->only : &divvy_compute_mixed,
         .launches = slot->launches,
+        .stream = slot->stream == CU_STREAM_PER_THREAD ? (uintptr_t)thread : (uintptr_t)slot->stream,
         .context = slot->context,
         .context_generation = slot->context_generation,
         .start = slot->start,
@@ -374,14 +375,18 @@ static uint64_t flight_open(struct divvy_compute_device *device, uint64_t now_ns
 
 /*
  * When what is in flight will be done; 0: nothing is. Other processes of the tenant take turns with this one, which puts that off;
- * *ret_alone_ns is when it would be without them: from then on it is worth looking.
+ * *ret_alone_ns is when it would be without them: from then on it is worth looking. *ret_last_ns: when all but the newest of it should be done; 0: it is.
  */
-static uint64_t flight_drain_ns(struct divvy_compute_device *device, uint64_t now_ns, uint64_t *ret_alone_ns) {
+static uint64_t flight_drain_ns(struct divvy_compute_device *device, uint64_t now_ns, uint64_t *ret_alone_ns,
+                                uint64_t *ret_last_ns) {
     uint64_t siblings = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
     uint64_t drain_ns;
 
     divvy_lock_take(&device->lock);
     drain_ns = *ret_alone_ns = device->flight.pending_ns ? device->flight.drain_ns : 0;
+    *ret_last_ns = divvy_pacer_flight_is_behind(&device->flight, 0) && drain_ns > device->flight.newest_ns
+                       ? drain_ns - device->flight.newest_ns
+                       : 0;
     if (drain_ns && siblings)
         drain_ns = now_ns + device->flight.pending_ns * (siblings + 1);
     divvy_lock_give(&device->lock);
@@ -410,32 +415,32 @@ struct passing {
 
 /*
  * The gate is shut until open_ns. Until then what is in flight is watched: the daemon wants to know when the device is done, and
- * how long it took.
+ * how long it took. It is looked at too when only the newest of it should be left (last_ns; 0: it is): then the end is known well.
  */
-static uint64_t shut_look_ns(uint64_t open_ns, uint64_t drain_ns, uint64_t now_ns) {
-    uint64_t look_ns = drain_ns;
+static uint64_t shut_look_ns(uint64_t open_ns, uint64_t last_ns, uint64_t drain_ns, uint64_t now_ns) {
+    uint64_t look_ns = last_ns ? last_ns : drain_ns;
 
     if (drain_ns == 0)
         return open_ns;
-    if (drain_ns <= now_ns)
-        look_ns = now_ns + (drain_ns + OVERDUE_NS > now_ns ? DIVVY_PACER_POLL_NS : OVERDUE_NS / 20);
+    if (look_ns <= now_ns)
+        look_ns = now_ns + (look_ns + OVERDUE_NS > now_ns ? DIVVY_PACER_POLL_NS : OVERDUE_NS / 20);
     return look_ns < open_ns ? look_ns : open_ns;
 }
 
 static bool gate_try_leased(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
-    uint64_t budget_ns, drain_ns, alone_ns;
+    uint64_t budget_ns, drain_ns, alone_ns, last_ns;
 
     if (passing->say.lease.mode == DIVVY_CONTROL_OPEN)
         return true;
     budget_ns = lease_budget_ns(device, &passing->say.lease);
     if (passing->work_ns > budget_ns / 2)
         passing->work_ns = budget_ns / 2 > passing->least_ns ? budget_ns / 2 : passing->least_ns;
-    drain_ns = flight_drain_ns(device, now_ns, &alone_ns);
+    drain_ns = flight_drain_ns(device, now_ns, &alone_ns, &last_ns);
     passing->open_ns =
         divvy_compute_lease_wait(&passing->say.lease, now_ns, drain_ns, passing->least_ns, &passing->work_ns);
     if (passing->open_ns > now_ns) {
         passing->is_shut = true;
-        passing->open_ns = shut_look_ns(passing->open_ns, alone_ns, now_ns);
+        passing->open_ns = shut_look_ns(passing->open_ns, last_ns, alone_ns, now_ns);
         return false;
     }
     passing->open_ns = flight_open(device, now_ns, passing->work_ns, budget_ns, is_unknown(passing->cost));

@@ -100,6 +100,12 @@ static inline void divvy_pacer_flight_done(struct divvy_pacer_flight *flight, ui
     flight->patience_ns = DIVVY_PACER_PATIENCE_MIN_NS;
 }
 
+/* What is in flight is known not to be done before last_ns. */
+static inline void divvy_pacer_flight_last(struct divvy_pacer_flight *flight, uint64_t last_ns) {
+    if (flight->pending_ns && flight->drain_ns < last_ns)
+        flight->drain_ns = last_ns;
+}
+
 /* How long what is in flight may show no progress before more is let in: it may be waiting for just that. */
 static inline bool divvy_pacer_flight_is_stuck(const struct divvy_pacer_flight *flight, uint64_t now_ns) {
     uint64_t patience_ns = flight->patience_ns ? flight->patience_ns : DIVVY_PACER_PATIENCE_MIN_NS;

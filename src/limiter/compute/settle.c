@@ -76,12 +76,40 @@ void divvy_compute_granted(struct divvy_compute_device *device, int64_t work_ns)
     divvy_lock_give(&device->lock);
 }
 
-static void flight_done(struct divvy_compute_device *device, uint64_t estimate_ns) {
+/* What is behind the segment, or behind what was taken out at `index` before, in its stream. The lock of the device is held. */
+static uint64_t stream_rest_ns(const struct divvy_compute_device *device, const struct divvy_compute_segment *segment, uint32_t index) {
+    uint64_t rest_ns = 0;
+
+    for (; index < device->segment_count; index++)
+        if (device->segments[index].stream == segment->stream && device->segments[index].context == segment->context)
+            rest_ns += device->segments[index].estimate_ns;
+    return rest_ns;
+}
+
+static void flight_done(struct divvy_compute_device *device, const struct divvy_compute_segment *segment) {
     uint64_t now_ns = divvy_compute_port.now();
 
     divvy_lock_take(&device->lock);
-    divvy_pacer_flight_done(&device->flight, now_ns, estimate_ns);
+    divvy_pacer_flight_done(&device->flight, now_ns, segment->estimate_ns);
+    if (segment->leased && segment->seen_ns)
+        divvy_pacer_flight_last(&device->flight, segment->seen_ns + stream_rest_ns(device, segment, 0));
     flight_publish(device, now_ns);
+    divvy_lock_give(&device->lock);
+}
+
+/*
+ * The segment at `index` was not done at now_ns, so what is behind it in its stream has not begun: the daemon must not believe that it will
+ * be done sooner.
+ */
+static void flight_late(struct divvy_compute_device *device, uint32_t index, uint64_t now_ns) {
+    divvy_lock_take(&device->lock);
+    if (index < device->segment_count && device->segments[index].leased) {
+        struct divvy_compute_segment *segment = &device->segments[index];
+
+        segment->seen_ns = now_ns;
+        divvy_pacer_flight_last(&device->flight, now_ns + stream_rest_ns(device, segment, index + 1));
+        flight_publish(device, now_ns);
+    }
     divvy_lock_give(&device->lock);
 }
 
@@ -129,6 +157,7 @@ static uint32_t segments_collect(struct divvy_compute_device *device, struct set
 
     for (uint32_t i = 0; taken < BATCH && incomplete < INCOMPLETE_MAX;) {
         struct divvy_compute_segment segment;
+        uint64_t now_ns = divvy_compute_port.now();
         bool there;
 
         divvy_lock_take(&device->lock);
@@ -139,6 +168,8 @@ static uint32_t segments_collect(struct divvy_compute_device *device, struct set
         if (!there)
             break;
         if (segment_look(&segment, &batch[taken]) == 0) {
+            if (incomplete == 0)
+                flight_late(device, i, now_ns);
             incomplete++;
             i++;
             continue;
@@ -225,7 +256,7 @@ static void segment_settle(struct divvy_compute_device *device, const struct div
         charge(device, segment->leased, whole.stretch.estimate_ns, divvy_estimator_charge(&whole.stretch, &device->carry_ns));
     }
     segment_release(segment);
-    flight_done(device, segment->estimate_ns);
+    flight_done(device, segment);
 }
 
 /* The device cannot have been idle while it is known to have been busy with something before. */

@@ -133,6 +133,7 @@ struct divvy_compute_context {
 struct divvy_compute_segment {
     uint64_t estimate_ns;
     uint64_t opened_ns; /* when it was begun: its work ran no earlier */
+    uint64_t seen_ns;   /* when it was last found not done; 0: never looked for */
     uint64_t gap_ns;   /* as in struct divvy_estimator_stretch */
     uint64_t doubt_ns; /* the same */
     uint32_t edge;     /* 1: near an end of a lease, where somebody else may have had a turn */
@@ -141,6 +142,7 @@ struct divvy_compute_segment {
     struct divvy_compute_cost *only;
     uint64_t only_key;
     uint32_t launches;
+    uintptr_t stream; /* work of the same stream is done in order */
     uint32_t context_generation;
     uint16_t context;
     uint16_t start, end;

@@ -22,6 +22,7 @@
 #define SLICE_MIN_US     50
 #define SLICE_MAX_US     1000000
 #define SLICE_DEFAULT_US 2000
+#define SWITCH_MAX_US    100000
 
 typedef struct model {
     const char *alias;
@@ -288,15 +289,17 @@ static int read_driver(sim_request_t *q, char *error) {
 
 int sim_config_read(sim_request_t *ret_request, char *error) {
     sim_request_t q = {0};
-    uint64_t devices, slice_us;
+    uint64_t devices, slice_us, switch_us;
     const char *value;
 
     if (read_number("DIVVY_SIM_DEVICES", 1, SIM_DEVICES, 1, &q.devices_set, &devices, error) < 0 ||
         read_number("DIVVY_SIM_SLICE_US", SLICE_MIN_US, SLICE_MAX_US, SLICE_DEFAULT_US,
-                    &q.slice_set, &slice_us, error) < 0)
+                    &q.slice_set, &slice_us, error) < 0 ||
+        read_number("DIVVY_SIM_SWITCH_US", 0, SWITCH_MAX_US, 0, &q.switch_set, &switch_us, error) < 0)
         return -EINVAL;
     q.config.devices = (uint32_t)devices;
     q.config.slice_ns = slice_us * 1000;
+    q.config.switch_ns = switch_us * 1000;
 
     value = variable_get("DIVVY_SIM_MODEL");
     q.model_set = value != NULL;
@@ -333,6 +336,8 @@ const char *sim_config_conflict(const sim_request_t *request, const sim_config_t
         return "DIVVY_SIM_DEVICES";
     if (request->slice_set && c->slice_ns != machine->slice_ns)
         return "DIVVY_SIM_SLICE_US";
+    if (request->switch_set && c->switch_ns != machine->switch_ns)
+        return "DIVVY_SIM_SWITCH_US";
     for (uint32_t i = 0; i < machine->devices; i++) {
         /* a list that was read for another number of devices: its last entry stands for the rest */
         uint32_t j = i < c->devices ? i : c->devices - 1;
@@ -359,7 +364,7 @@ bool sim_config_sane(const sim_config_t *config) {
     if (!config->devices || config->devices > SIM_DEVICES)
         return false;
     if (config->slice_ns < SLICE_MIN_US * UINT64_C(1000) ||
-        config->slice_ns > SLICE_MAX_US * UINT64_C(1000))
+        config->slice_ns > SLICE_MAX_US * UINT64_C(1000) || config->switch_ns > SWITCH_MAX_US * UINT64_C(1000))
         return false;
     for (uint32_t i = 0; i < config->devices; i++)
         if (config->model[i] >= MODELS || config->memory_bytes[i] < MEMORY_MIN ||

@@ -10,7 +10,7 @@
 typedef struct sim_request {
     sim_config_t config; /* resolved, defaults filled in */
     /* named by the environment */
-    bool devices_set, model_set, memory_set, slice_set, faults_set, mig_set, driver_set;
+    bool devices_set, model_set, memory_set, slice_set, switch_set, faults_set, mig_set, driver_set;
 } sim_request_t;
 
 /* Reads the environment. -EINVAL with one line in error (DIVVY_SIMGPU_ERROR_MAX bytes) naming the variable. Fault

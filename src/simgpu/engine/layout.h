@@ -51,6 +51,7 @@ typedef struct sim_config {
     uint32_t model[SIM_DEVICES]; /* index into the table of models */
     uint64_t memory_bytes[SIM_DEVICES];
     uint64_t slice_ns;
+    uint64_t switch_ns; /* the device idles so long when it changes over to another context */
     char faults[SIM_FAULT_TEXT];
     char mig[SIM_MIG_TEXT];       /* as DIVVY_SIM_MIG says it; empty: all off */
     char driver[SIM_DRIVER_TEXT]; /* version */
@@ -225,6 +226,7 @@ typedef struct sim_device {
     sim_lock_t lock;
     uint64_t now_ns;
     uint64_t slice_end_ns;
+    uint64_t ready_ns; /* until then it changes over to the current context, and runs nothing */
     uint32_t current; /* context slot; SIM_CONTEXTS: none */
     uint32_t last;    /* where the round robin stands */
     uint64_t

@@ -231,6 +231,7 @@ static void unit_renew(sim_file_t *f, uint32_t tag, uint32_t unit, uint32_t pool
     d->created_ns = divvy_core_clock_ns();
     sim_store(&d->now_ns, d->created_ns);
     d->slice_end_ns = 0;
+    d->ready_ns = 0;
     d->current = d->last = SIM_CONTEXTS;
     d->next_ns = UINT64_MAX;
     d->busy_ns = d->launches = 0;

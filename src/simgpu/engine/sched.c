@@ -297,7 +297,7 @@ static bool scan_context(scan_t *s, uint32_t slot) {
         unsigned index = (unsigned)__builtin_ctzll(channels);
 
         channels &= channels - 1;
-        wants |= scan_channel(s, c, slot, index, slot == s->d->current);
+        wants |= scan_channel(s, c, slot, index, slot == s->d->current && s->t >= s->d->ready_ns);
     }
     return wants;
 }
@@ -448,7 +448,8 @@ static bool choose(scan_t *s, const runnable_t *r) {
 
     if (context_gone(s, next))
         return true;
-    sim_store(&d->slice_end_ns, s->t + slice);
+    sim_store(&d->ready_ns, s->t + (next != d->last ? s->f->header.config.switch_ns : 0));
+    sim_store(&d->slice_end_ns, d->ready_ns + slice);
     sim_store(&d->last, next);
     sim_store(&d->current, next);
     return true;
@@ -468,7 +469,11 @@ static void settle(scan_t *s) {
             s->changed = true;
             continue;
         }
-        if (s->d->current < NONE)
+        if (s->d->current >= NONE)
+            continue;
+        if (s->t < s->d->ready_ns)
+            earlier(&s->next, s->d->ready_ns);
+        else
             admit(s);
     } while (s->changed);
 }
@@ -508,7 +513,7 @@ static void step_apply(sim_file_t *f, uint32_t device) {
 static void step_clock(scan_t *s, uint64_t t1) {
     sim_device_t *d = s->d;
     uint32_t slot = d->current;
-    bool busy = slot < NONE && is_running(s->f, slot);
+    bool busy = slot < NONE && s->t >= d->ready_ns && is_running(s->f, slot);
 
     sim_store(&d->step.context, busy ? slot : NONE);
     sim_store(&d->step.now_ns, t1);
@@ -538,8 +543,10 @@ void sim_sched_advance(sim_file_t *f, uint32_t device, uint64_t now_ns) {
         return;
     if (d->current > NONE)
         sim_store(&d->current, NONE);
-    if (d->slice_end_ns > s.t + f->header.config.slice_ns)
+    if (d->slice_end_ns > s.t + f->header.config.switch_ns + f->header.config.slice_ns)
         sim_store(&d->slice_end_ns, s.t); /* damage only */
+    if (d->ready_ns > s.t + f->header.config.switch_ns)
+        sim_store(&d->ready_ns, s.t); /* likewise */
     for (;;) {
         settle(&s);
         if (s.t >= now_ns)

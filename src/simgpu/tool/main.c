@@ -102,6 +102,7 @@ static const char usage[] =
     "  DIVVY_SIM_MODEL=H200         H200, H100, A100, A100-40GB or small\n"
     "  DIVVY_SIM_MEMORY=8GiB        memory of each\n"
     "  DIVVY_SIM_SLICE_US=2000      time slice of a context\n"
+    "  DIVVY_SIM_SWITCH_US=0        what a change from one context to another costs\n"
     "  DIVVY_SIM_FAULTS=RULES       see divvy-sim fault --help\n"
     "  DIVVY_SIM_MIG=7*1g.18gb      MIG instances from the start\n"
     "  DIVVY_SIM_DRIVER=580.159.04  version that the driver gives itself\n"

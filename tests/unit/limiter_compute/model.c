@@ -191,6 +191,15 @@ static void interval_add(uint64_t start_ns, uint64_t end_ns, uint64_t work_ns) {
     intervals[last].end_ns = end_ns;
 }
 
+/* When what comes now can begin, where its stream is done at tail_ns. */
+static uint64_t come_back(uint64_t tail_ns) {
+    if (now_ns <= tail_ns)
+        return tail_ns;
+    if (model.change_ns && now_ns > device_free_ns + 1000000)
+        device_free_ns = now_ns + model.change_ns;
+    return model.change_ns && device_free_ns > now_ns ? device_free_ns : now_ns;
+}
+
 static CUresult work(CUstream stream) {
     uint64_t *tail = &tails_ns[stream_index(stream)];
     uint64_t start_ns, end_ns;
@@ -202,7 +211,7 @@ static CUresult work(CUstream stream) {
     intervals_retire();
     if (interval_count >= DEPTH && intervals[interval_first % INTERVALS].end_ns > now_ns)
         now_ns = intervals[interval_first % INTERVALS].end_ns;
-    start_ns = now_ns > *tail ? now_ns : *tail;
+    start_ns = come_back(*tail);
     if (!model.overlapping && device_free_ns > start_ns)
         start_ns = device_free_ns;
     end_ns = finish(start_ns, pending_length_ns);
@@ -253,8 +262,7 @@ static CUresult fake_event_record(CUevent event, CUstream stream) {
 
     host(model.launch_ns / 5);
     event_calls++;
-    if (now_ns > tail_ns)
-        tail_ns = now_ns;
+    tail_ns = come_back(tail_ns);
     if (model.neighbour && tail_ns % (2 * SLICE_NS) >= SLICE_NS) /* a record waits for its context's turn */
         tail_ns += 2 * SLICE_NS - tail_ns % (2 * SLICE_NS);
     events[(uintptr_t)event].recorded = true;

@@ -19,6 +19,7 @@ struct model_settings {
     uint64_t preempt_every_ns; /* mean host time between them; 0: never */
     bool overlapping;        /* kernels of different streams run side by side */
     bool neighbour;          /* another process takes every other time slice */
+    uint64_t change_ns;      /* the device takes so long to come back after a millisecond without work */
 };
 
 extern struct model_settings model;

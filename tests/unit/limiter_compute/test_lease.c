@@ -37,6 +37,7 @@ static struct {
     uint64_t thaw_ns;  /* when leases are given again; 0: as it is */
     uint64_t share_ns; /* when the share becomes share_permille; 0: as it is */
     uint32_t share_permille;
+    uint32_t budget_ns;
 } plan;
 
 /* What happened. */
@@ -45,6 +46,8 @@ static struct {
     uint64_t outside;     /* launches while the gate was shut */
     uint64_t overrun_ns;  /* most that the device worked on behind the end of a lease */
     uint64_t last_end_ns; /* when the newest launch is done */
+    uint64_t hidden_ns;   /* most that this was behind what the page said shortly before the end of a lease */
+    uint64_t watched;     /* how often it was looked at */
 } seen;
 
 static void lease_put(struct divvy_control *control, uint64_t begin_ns, uint64_t end_ns) {
@@ -52,7 +55,7 @@ static void lease_put(struct divvy_control *control, uint64_t begin_ns, uint64_t
                                         .begin_ns = (int64_t)begin_ns,
                                         .end_ns = (int64_t)end_ns,
                                         .id = 1,
-                                        .budget_ns = 1000000};
+                                        .budget_ns = plan.budget_ns};
 
     plan.begin_ns = begin_ns;
     plan.end_ns = end_ns;
@@ -83,6 +86,13 @@ static uint64_t daemon_step(struct divvy_control *control, uint64_t now_ns) {
     }
     if (plan.mode != DIVVY_CONTROL_LEASED)
         return now_ns + 100 * US;
+    if (now_ns + 250 * US >= plan.end_ns && now_ns + 50 * US < plan.end_ns && seen.last_end_ns > now_ns) {
+        uint64_t drain_ns = model_usage()->drain_ns;
+
+        seen.watched++;
+        if (seen.last_end_ns > drain_ns && seen.last_end_ns - drain_ns > seen.hidden_ns)
+            seen.hidden_ns = seen.last_end_ns - drain_ns;
+    }
     if (plan.cut_ns && now_ns >= plan.begin_ns + plan.cut_ns && now_ns < plan.end_ns)
         lease_put(control, plan.begin_ns, now_ns);
     if (now_ns + plan.ahead_ns >= plan.next_begin_ns) {
@@ -111,6 +121,7 @@ static void start(uint64_t period_ns, uint64_t length_ns, uint32_t permille) {
     plan.period_ns = period_ns;
     plan.length_ns = length_ns;
     plan.ahead_ns = 700 * US;
+    plan.budget_ns = MS;
     plan.next_begin_ns = model_now_ns() + 5 * MS;
     model_daemon_start(daemon_step, permille);
     model_on_launch(launch_seen);
@@ -355,6 +366,29 @@ static void drained_is_told(void **unused) {
     assert_int_equal(divvy_compute_devices[0].granted_ns, 0);
 }
 
+/*
+ * A device that takes long to change over begins late, and all that was launched at the begin of the lease is done late: the daemon
+ * hears of it before the end, or the next tenant's work would come into it.
+ */
+static void late_begin_is_told(void **unused) {
+    struct model_settings late = settings;
+
+    (void)unused;
+    late.change_ns = 900 * US;
+    for (uint32_t budget_ns = 1000000; budget_ns <= 5000000; budget_ns += 4000000) {
+        start(20 * MS, 6 * MS, 1000);
+        model = late;
+        plan.budget_ns = budget_ns;
+        run_for(SECOND_NS / 2, 300000);
+        seen.hidden_ns = seen.watched = 0;
+        run_for(SECOND_NS, 300000);
+        print_message("budget %u us: %llu us hidden, of %llu looks\n", (unsigned)(budget_ns / 1000), (unsigned long long)(seen.hidden_ns / 1000),
+                      (unsigned long long)seen.watched);
+        assert_true(seen.watched >= 40);
+        assert_true(seen.hidden_ns <= 350 * US);
+    }
+}
+
 /* How long it takes from the begin of a lease to the first launch: the daemon begins leases so much earlier. */
 static void lateness_is_told(void **unused) {
     uint64_t slow_ns;
@@ -401,6 +435,7 @@ int main(void) {
         cmocka_unit_test(died_inside_the_lock),
         cmocka_unit_test(bell_rings_for_those_who_listen),
         cmocka_unit_test(drained_is_told),
+        cmocka_unit_test(late_begin_is_told),
         cmocka_unit_test(lateness_is_told),
         cmocka_unit_test(lateness_is_of_waits),
     };

@@ -141,6 +141,7 @@ static inline int real_setup(void **state) {
     unsetenv("DIVVY_SIM_MIG");
     unsetenv("DIVVY_SIM_DRIVER");
     unsetenv("DIVVY_SIM_SLICE_US");
+    unsetenv("DIVVY_SIM_SWITCH_US");
     return 0;
 }
 

@@ -142,6 +142,34 @@ static void an_idle_context_yields_at_once_and_waits_its_turn(void **state) {
     virtual_free(&v);
 }
 
+static void a_change_of_context_costs_what_the_configuration_says(void **state) {
+    virtual_t v = virtual_make(1);
+    uint32_t a = virtual_context(&v, 0), b = virtual_context(&v, 0);
+
+    (void)state;
+    v.f->header.config.switch_ns = 150 * US;
+    virtual_work(&v, a, 0, 0, 3 * MS, 1000);
+    virtual_record(&v, a, 0, 0, 0);
+    virtual_work(&v, b, 0, 1 * MS, 1 * MS, 1000);
+    virtual_record(&v, b, 0, 1 * MS, 1);
+    virtual_work(&v, b, 0, 5 * MS, 1 * MS, 1000);
+    virtual_record(&v, b, 0, 5 * MS, 2);
+    virtual_advance(&v, 0, 4 * MS);
+    virtual_advance(&v, 0, 100 * MS);
+    /* a 0.15-2.15, b 2.3-3.3, a 3.45-4.45, b 5.15-6.15 */
+    assert_int_equal(virtual_time(&v, 1), 3300 * US);
+    assert_int_equal(virtual_time(&v, 0), 4450 * US);
+    assert_int_equal(virtual_time(&v, 2), 6150 * US);
+    assert_int_equal(virtual_busy(&v, a), 3 * MS);
+    assert_int_equal(virtual_busy(&v, b), 2 * MS);
+    assert_int_equal(v.f->header.devices[0].busy_ns, 5 * MS);
+    virtual_work(&v, b, 0, 100 * MS, 1 * MS, 1000);
+    virtual_record(&v, b, 0, 100 * MS, 3);
+    virtual_advance(&v, 0, 200 * MS);
+    assert_int_equal(virtual_time(&v, 3), 101 * MS);
+    virtual_free(&v);
+}
+
 static void a_record_alone_waits_for_the_context_to_get_its_turn(void **state) {
     virtual_t v = virtual_make(1);
     uint32_t a = virtual_context(&v, 0), b = virtual_context(&v, 0);
@@ -580,6 +608,7 @@ int main(void) {
         cmocka_unit_test(a_wait_across_channels_ends_with_what_it_waits_for),
         cmocka_unit_test(a_wait_across_devices_is_never_early),
         cmocka_unit_test(a_position_of_a_freed_context_is_reached),
+        cmocka_unit_test(a_change_of_context_costs_what_the_configuration_says),
         cmocka_unit_test(copies_run_beside_slices_and_one_after_another),
         cmocka_unit_test(the_hosts_slowness_is_idle_time),
         cmocka_unit_test(a_lost_device_stands_still),

@@ -76,7 +76,7 @@ static void bad_values_are_named(void **state) {
         {"DIVVY_SIM_MODEL", ","},          {"DIVVY_SIM_MEMORY", "1"},
         {"DIVVY_SIM_MEMORY", "8 GiB"},     {"DIVVY_SIM_MEMORY", "99999999999999999999"},
         {"DIVVY_SIM_MEMORY", "2000GiB"},   {"DIVVY_SIM_SLICE_US", "1"},
-        {"DIVVY_SIM_SLICE_US", "9999999"}, {"DIVVY_SIM_FAULTS", "fail:cuInit=1;oops"},
+        {"DIVVY_SIM_SLICE_US", "9999999"}, {"DIVVY_SIM_SWITCH_US", "-1"}, {"DIVVY_SIM_FAULTS", "fail:cuInit=1;oops"},
     };
 
     (void)state;

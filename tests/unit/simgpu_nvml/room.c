@@ -39,6 +39,7 @@ int room_setup_bare(void **state) {
     (void)unsetenv("DIVVY_SIM_MIG");
     (void)unsetenv("DIVVY_SIM_DRIVER");
     (void)unsetenv("DIVVY_SIM_SLICE_US");
+    (void)unsetenv("DIVVY_SIM_SWITCH_US");
     return 0;
 }
 
