@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/unix_socket.h"
 #include "core/clock.h"
 #include "grpc/server_inside.h"
 
@@ -95,40 +96,15 @@ static void listen_ready(struct divvy_source *source, uint32_t events) {
 
 /* --- the socket ----------------------------------------------------------------------------------------------------------- */
 
-/* A name that is left of a server that has gone may be taken over. */
-static int leftover_remove(const struct sockaddr_un *address, struct divvy_error *error) {
-    cleanup_close int fd = -1;
-    struct stat found;
-
-    if (lstat(address->sun_path, &found) < 0)
-        return 0;
-    if (!S_ISSOCK(found.st_mode))
-        return divvy_error_set(error, -EADDRINUSE, "%s is there and no socket; remove it", address->sun_path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return divvy_error_set_errno(error, -errno, "no socket");
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED)
-        return divvy_error_set(error, -EADDRINUSE, "somebody else serves %s", address->sun_path);
-    return unlink(address->sun_path) < 0 && errno != ENOENT ? divvy_error_set_errno(error, -errno, "%s", address->sun_path) : 0;
-}
-
 static int listen_begin(struct divvy_grpc_server *server, struct divvy_error *error) {
     const char *path = server->address.sun_path;
-    cleanup_close int fd = -1;
-    int status = leftover_remove(&server->address, error);
+    cleanup_close int fd = divvy_unix_listen(path, 0600, error);
+    int status;
 
-    if (status < 0)
-        return status;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return divvy_error_set_errno(error, -errno, "no socket");
-    /* The name takes the mode that the socket has when it is bound: the umask is the whole process'. */
-    if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)&server->address, sizeof server->address) < 0)
-        status = -errno;
-    if (status == 0 && (listen(fd, (int)DIVVY_GRPC_CONNECTIONS) < 0 || lstat(path, &server->socket_stat) < 0))
-        status = -errno;
-    if (status < 0)
-        return divvy_error_set_errno(error, status, "cannot listen on %.180s", path);
+        return fd;
+    if (lstat(path, &server->socket_stat) < 0)
+        return divvy_error_set_errno(error, -errno, "%s", path);
     server->source.fd = divvy_cleanup_keep(&fd);
     server->source.ready = listen_ready;
     status = divvy_loop_add(server->loop, &server->source, EPOLLIN);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define BACKLOG  1024
 #define FILE_MAX (256u * 1024u)
@@ -59,51 +58,6 @@ static int fd_take(int *fd) {
 
     *fd = -1;
     return taken;
-}
-
-/* 0 when the name is free now. */
-static int unix_clear(const struct sockaddr_un *address, struct divvy_error *error) {
-    cleanup_close int fd = -1;
-    struct stat status;
-
-    if (lstat(address->sun_path, &status) != 0)
-        return errno == ENOENT ? 0 : divvy_error_set_errno(error, -errno, "socket %s", address->sun_path);
-    if (!S_ISSOCK(status.st_mode))
-        return divvy_error_set(error, -ENOTSOCK, "%s is there and is no socket", address->sun_path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return divvy_error_set_errno(error, -errno, "socket");
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED)
-        return divvy_error_set(error, -EADDRINUSE, "another server answers at %s", address->sun_path);
-    if (unlink(address->sun_path) != 0 && errno != ENOENT)
-        return divvy_error_set_errno(error, -errno, "the left-over socket %s cannot be removed", address->sun_path);
-    return 0;
-}
-
-int divvy_http_listen_unix(const char *path, uint32_t mode, struct divvy_error *error) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    cleanup_close int fd = -1;
-    int result;
-
-    if (strlen(path) >= sizeof address.sun_path)
-        return divvy_error_set(error, -ENAMETOOLONG, "the path of the socket has more than %zu characters",
-                               sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    result = unix_clear(&address, error);
-    if (result < 0)
-        return result;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return divvy_error_set_errno(error, -errno, "socket");
-    if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0)
-        return divvy_error_set_errno(error, -errno, "socket %s cannot be made", address.sun_path);
-    /* Nobody can connect before listen(), so there is no moment with another mode. */
-    if (chmod(path, (mode_t)mode) != 0 || listen(fd, BACKLOG) != 0) {
-        result = divvy_error_set_errno(error, -errno, "socket %s cannot be made", address.sun_path);
-        (void)unlink(path);
-        return result;
-    }
-    return fd_take(&fd);
 }
 
 static bool address_is_loopback(const struct sockaddr *address) {

@@ -9,12 +9,6 @@
 #include <stdint.h>
 
 /*
- * A listening unix socket at `path` with this mode; the folder must be there. A name left behind by a server that is gone is
- * replaced. The descriptor, the caller's; -EADDRINUSE: a living server has it; -ENOTSOCK: something else lies there.
- */
-int divvy_http_listen_unix(const char *path, uint32_t mode, struct divvy_error *error);
-
-/*
  * A listening TCP socket at "HOST:PORT", "[IPV6]:PORT" or ":PORT" (all addresses). The descriptor, the caller's; -EINVAL: not
  * such a text, or the host has no address.
  */

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/unix_socket.h"
 #include "daemon/http/listen.h"
 #include "daemon/http/metrics_file.h"
 #include "daemon/http/mig.h"
@@ -101,7 +102,7 @@ static int unix_start(struct divvy_http *http, const struct divvy_http_options *
                                sizeof http->socket_path - 1);
     }
     if (fd < 0) {
-        fd = divvy_http_listen_unix(options->socket_path, options->socket_mode, error);
+        fd = divvy_unix_listen(options->socket_path, (mode_t)options->socket_mode, error);
         if (fd < 0)
             return fd;
         http->is_socket_ours = true;

@@ -1,6 +1,7 @@
 /* The socket for administration: see admin.h. One request at a time and connection. */
 #include "remote/relay/admin.h"
 
+#include "base/unix_socket.h"
 #include "remote/relay/relay.h"
 #include "remote/relay/report.h"
 #include "wire/vgpu/words.h"
@@ -175,7 +176,7 @@ static void listener_ready(struct divvy_source *source, uint32_t events) {
 int divvy_relay_admin_open(struct divvy_relay *relay, const char *path, struct divvy_relay_admin **ret_admin,
                            struct divvy_error *error) {
     struct divvy_relay_admin *admin;
-    int fd = divvy_relay_unix_listen(path, error), status;
+    int fd = divvy_unix_listen(path, 0600, error), status;
 
     if (fd < 0)
         return fd;

@@ -1,5 +1,7 @@
 /* Sockets of VMs: see channel.h. */
 #include "remote/relay/channel.h"
+
+#include "base/unix_socket.h"
 #include "remote/relay/ring.h"
 
 #include <ctype.h>
@@ -341,7 +343,7 @@ int divvy_relay_vm_listen(struct divvy_relay_vm *vm, struct divvy_error *error) 
         vm_connect(vm);
         return 0;
     }
-    fd = divvy_relay_unix_listen(vm->config.socket, error);
+    fd = divvy_unix_listen(vm->config.socket, 0600, error);
     if (fd < 0)
         return fd;
     vm->listener.fd = fd;

@@ -10,11 +10,8 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#define BACKLOG 64
 
 static int unix_address(const char *path, struct sockaddr_storage *ret_address, socklen_t *ret_length) {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -92,40 +89,5 @@ int divvy_relay_endpoint_connect(const struct divvy_relay_endpoint *endpoint, in
             return -errno;
         *ret_waits = 1;
     }
-    return divvy_cleanup_keep(&fd);
-}
-
-/* Whether somebody answers at a unix socket that is in the way. */
-static int is_alive(const struct sockaddr_storage *address, socklen_t length) {
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    return fd < 0 || connect(fd, (const struct sockaddr *)address, length) == 0 || errno != ECONNREFUSED;
-}
-
-int divvy_relay_unix_listen(const char *path, struct divvy_error *error) {
-    struct sockaddr_storage address;
-    struct stat found;
-    socklen_t length;
-    mode_t mask;
-    int status = unix_address(path, &address, &length);
-    cleanup_close int fd = -1;
-
-    if (status < 0)
-        return divvy_error_set_errno(error, status, "'%.120s' cannot be a unix socket", path);
-    if (lstat(path, &found) == 0) {
-        if (!S_ISSOCK(found.st_mode))
-            return divvy_error_set(error, -EEXIST, "%.120s lies in the way and is no socket", path);
-        if (is_alive(&address, length))
-            return divvy_error_set(error, -EADDRINUSE, "somebody listens at %.120s already", path);
-        (void)unlink(path);
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return divvy_error_set_errno(error, -errno, "socket");
-    mask = umask(0177);
-    status = bind(fd, (const struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
-    (void)umask(mask);
-    if (status < 0)
-        return divvy_error_set_errno(error, status, "cannot listen at %.120s", path);
     return divvy_cleanup_keep(&fd);
 }

@@ -21,10 +21,4 @@ int divvy_relay_endpoint_parse(const char *text, struct divvy_relay_endpoint *re
 /* A socket that does not block, on its way there: its descriptor, the caller's; *ret_waits: not connected yet. Or a negative errno. */
 int divvy_relay_endpoint_connect(const struct divvy_relay_endpoint *endpoint, int *ret_waits);
 
-/*
- * A unix socket that listens, mode 0600. What lies there from somebody who is gone is replaced; -EADDRINUSE where somebody listens,
- * -EEXIST where something else than a socket lies. Its descriptor, the caller's, or a negative errno.
- */
-int divvy_relay_unix_listen(const char *path, struct divvy_error *error);
-
 #endif

@@ -2,14 +2,13 @@
 #include "remote/worker/listen.h"
 
 #include "base/cleanup.h"
+#include "base/unix_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 512
@@ -66,54 +65,18 @@ static int tcp_open(const struct divvy_worker_options *options, int *ret_fd, uin
     return 0;
 }
 
-/* Whether the path is a socket that nobody listens on. */
-static bool is_left_over(const struct sockaddr_un *address) {
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat status;
-
-    if (fd < 0 || lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
-        return false;
-    return connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
-}
-
-static int unix_open(const char *path, int *ret_fd, struct divvy_error *error) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    cleanup_close int fd = -1;
-    mode_t mask;
-    int status;
-
-    if (path[0] == '\0' || strlen(path) >= sizeof address.sun_path)
-        return divvy_error_set(error, -EINVAL, "--socket '%.100s': a path of 1 to %zu bytes is needed", path,
-                               sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return divvy_error_set_errno(error, -errno, "cannot make a socket");
-    if (is_left_over(&address))
-        (void)unlink(path);
-    mask = umask(0177);
-    status = bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
-    (void)umask(mask);
-    if (status < 0)
-        return divvy_error_set_errno(error, status, "cannot listen on %.150s", path);
-    if (listen(fd, BACKLOG) < 0) {
-        status = -errno;
-        (void)unlink(path);
-        return divvy_error_set_errno(error, status, "cannot listen on %.150s", path);
-    }
-    *ret_fd = divvy_cleanup_keep(&fd);
-    return 0;
-}
-
 int divvy_worker_listen_open(const struct divvy_worker_options *options, struct divvy_worker_listen *ret_listen,
                              struct divvy_error *error) {
     struct divvy_worker_listen listener = {.fds = {-1, -1}, .path = options->socket};
 
     if (options->has_tcp && tcp_open(options, &listener.fds[0], &listener.port, error) < 0)
         return error->status;
-    if (options->socket && unix_open(options->socket, &listener.fds[1], error) < 0) {
-        divvy_cleanup_close(&listener.fds[0]);
-        return error->status;
+    if (options->socket) {
+        listener.fds[1] = divvy_unix_listen(options->socket, 0600, error);
+        if (listener.fds[1] < 0) {
+            divvy_cleanup_close(&listener.fds[0]);
+            return error->status;
+        }
     }
     listener.owns_path = options->socket;
     *ret_listen = listener;

@@ -399,8 +399,7 @@ static void test_listen(void **unused) {
     struct divvy_error error;
     bool loopback = false;
     uint16_t port = 0;
-    char path[128];
-    int fd, again;
+    int fd;
 
     (void)unused;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -411,18 +410,6 @@ static void test_listen(void **unused) {
     fd = divvy_http_listen_tcp("0.0.0.0:0", &loopback, &port, &error);
     assert_true(fd >= 0 && !loopback);
     close(fd);
-    snprintf(path, sizeof path, "%s/sock", folder);
-    fd = divvy_http_listen_unix(path, 0600, &error);
-    assert_true(fd >= 0);
-    assert_int_equal(divvy_http_listen_unix(path, 0600, &error), -EADDRINUSE);
-    close(fd); /* the name stays behind */
-    again = divvy_http_listen_unix(path, 0600, &error);
-    assert_true(again >= 0);
-    close(again);
-    unlink(path);
-    file_write("sock", "not a socket", 0600, path);
-    assert_int_equal(divvy_http_listen_unix(path, 0600, &error), -ENOTSOCK);
-    unlink(path);
 }
 
 /* --- metrics -------------------------------------------------------------------------------------------------------- */
