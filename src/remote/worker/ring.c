@@ -70,7 +70,7 @@ int divvy_worker_ring_take_over(int fd, struct divvy_worker_ring *ret_ring) {
     greeting.status = DIVVY_WIRE_RING_STATUS_OK;
     if (send(fd, &greeting, sizeof greeting, MSG_NOSIGNAL) != (ssize_t)sizeof greeting)
         return -ECONNRESET;
-    *ret_ring = (struct divvy_worker_ring){.pipe = pipe};
+    *ret_ring = (struct divvy_worker_ring){.pipe = pipe, .memory = memory, .memory_bytes = greeting.memory_bytes};
     return 0;
 }
 
@@ -154,8 +154,11 @@ int divvy_worker_ring_send(struct divvy_worker_ring *ring, const void *bytes, si
 /* Below this a copy in between costs less than it saves. */
 #define LARGE_BYTES 4096u
 
-/* So much of a copy is worth a command of the device; and so often more is waited for, as long as more comes. */
-#define PART_BYTES (256u << 10)
+/*
+ * So much of a copy is worth a command of the device, which costs as much as copying 0.1 to 0.5 MiB; and so often more is waited for, as long
+ * as more comes.
+ */
+#define PART_BYTES (1u << 20)
 #define PART_TRIES 8
 
 /* The beginning of a frame, as it was when it was looked at: what lies in the memory may change. */
@@ -308,9 +311,13 @@ int divvy_worker_ring_copy(struct divvy_worker_ring *ring) {
     struct iovec pieces[2];
     ssize_t there = divvy_wire_ring_there(&pipe->ring, pieces);
     struct head head = {0};
+    int status;
 
     if (there < 0)
         return -EPROTO;
+    status = divvy_worker_session_memory(session);
+    if (status < 0)
+        return status;
     if (!head_read(session, pieces, (size_t)there, &head))
         return 0;
     if (head.header.op == DIVVY_WIRE_OP_COPY_IN)

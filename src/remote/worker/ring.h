@@ -9,6 +9,8 @@
 struct divvy_worker_ring {
     struct divvy_wire_ring_pipe pipe;
     struct divvy_worker_session *session;
+    void *memory;
+    size_t memory_bytes;
     bool has_turn;
     uint64_t looked_ns; /* when it was last looked whether the relay wants the turn back */
 };

@@ -284,8 +284,11 @@ static void frames_serve(const struct way *way, const struct divvy_worker_driver
     int status = 0;
 
     divvy_worker_session_init(&session, driver, vector);
-    if (way->ring)
+    if (way->ring) {
         way->ring->session = &session;
+        session.staging.shared = way->ring->memory;
+        session.staging.shared_bytes = way->ring->memory_bytes;
+    }
     while (status >= 0) {
         status = way->ring ? ring_receive(way->ring) : 0;
         if (status == 0)

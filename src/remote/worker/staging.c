@@ -33,6 +33,15 @@ static void pieces_release(struct divvy_worker_staging *staging, struct divvy_wo
     }
 }
 
+/* A file on a disk cannot be pinned, and need not be: the driver copies from it then as from any memory. */
+static void shared_pin(struct divvy_worker_staging *staging) {
+    const struct divvy_worker_driver *driver = staging->driver;
+
+    staging->is_shared_pinned =
+        staging->shared && driver->cuMemHostRegister_v2 && driver->cuMemHostUnregister &&
+        driver->cuMemHostRegister_v2(staging->shared, staging->shared_bytes, CU_MEMHOSTREGISTER_PORTABLE) == CUDA_SUCCESS;
+}
+
 /* All of them, or none. */
 static bool pieces_make(struct divvy_worker_staging *staging, size_t bytes, struct divvy_worker_piece *ret_pieces, char **ret_out) {
     void *out = NULL;
@@ -81,6 +90,7 @@ void divvy_worker_staging_pin(struct divvy_worker_staging *staging, CUdevice dev
         staging->start = 0;
         staging->end = there;
         staging->is_refused = false;
+        shared_pin(staging);
     } else {
         pieces_release(staging, pieces, out);
         (void)driver->cuDevicePrimaryCtxRelease_v2(device);
@@ -123,6 +133,8 @@ int32_t divvy_worker_staging_copied(struct divvy_worker_staging *staging, const 
     struct divvy_worker_piece *piece = &staging->pieces[staging->at];
     const char *at = bytes;
 
+    if (staging->is_shared_pinned && at >= staging->shared && at < staging->shared + staging->shared_bytes)
+        return (int32_t)staging->driver->cuStreamSynchronize(stream); /* the client writes there as soon as it may */
     if (!staging->context || at < piece->bytes || at >= piece->bytes + staging->piece_bytes)
         return 0;
     /* An event belongs to its context, and tells of one stream. */
@@ -138,13 +150,18 @@ static void pinned_release(struct divvy_worker_staging *staging) {
     if (staging->driver->cuCtxSetCurrent(staging->context) == CUDA_SUCCESS) {
         for (size_t i = 0; i < DIVVY_WORKER_STAGING_PIECES; i++)
             piece_wait(staging, &staging->pieces[i], staging->context);
+        if (staging->is_shared_pinned)
+            (void)staging->driver->cuMemHostUnregister(staging->shared);
         pieces_release(staging, staging->pieces, staging->out);
     }
     (void)staging->driver->cuDevicePrimaryCtxRelease_v2(staging->device);
 }
 
 int divvy_worker_staging_unpin(struct divvy_worker_staging *staging, CUcontext current) {
-    struct divvy_worker_staging plain = {.driver = staging->driver, .end = staging->end - staging->start};
+    struct divvy_worker_staging plain = {.driver = staging->driver,
+                                         .end = staging->end - staging->start,
+                                         .shared = staging->shared,
+                                         .shared_bytes = staging->shared_bytes};
 
     if (!staging->context)
         return 0;

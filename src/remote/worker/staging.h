@@ -2,7 +2,8 @@
  * Memory of the host for what comes in from a client and goes out to it: the driver reads and writes it without another copy, once
  * the client has a primary context for it to belong to; until then it is plain memory.
  *
- * What comes in lies in one of several pieces. A piece that the device still reads is left alone until it has done so.
+ * What comes in lies in one of several pieces. A piece that the device still reads is left alone until it has done so. Memory that is shared
+ * with the client is not ours, but pinned along with the rest.
  */
 #ifndef DIVVY_REMOTE_WORKER_STAGING_H
 #define DIVVY_REMOTE_WORKER_STAGING_H
@@ -31,6 +32,9 @@ struct divvy_worker_staging {
     struct divvy_worker_piece pieces[DIVVY_WORKER_STAGING_PIECES];
     size_t piece_bytes; /* of each */
     char *out;          /* pinned memory for answers, as large as two pieces; NULL: none */
+    char *shared;       /* memory that client and worker share, and that stays as long as this; NULL: none */
+    size_t shared_bytes;
+    bool is_shared_pinned; /* the device reads and writes it by itself */
     uint32_t at;        /* the piece that is filled */
     size_t start, end;  /* in it: bytes that came and are not used up */
 };
@@ -42,7 +46,7 @@ void divvy_worker_staging_done(struct divvy_worker_staging *staging);
 int divvy_worker_staging_grow(struct divvy_worker_staging *staging, size_t bytes);
 
 /*
- * Goes over to memory that the driver pins, of at least this size for each piece, beneath the primary context of this device. Does nothing when it is
+ * Goes over to memory that the driver pins (shared memory too, where it can), of at least this size for each piece, beneath the primary context of this device. Does nothing when it is
  * done already or the driver refuses. `current` is current again afterwards.
  */
 void divvy_worker_staging_pin(struct divvy_worker_staging *staging, CUdevice device, size_t bytes, CUcontext current);

@@ -26,7 +26,8 @@ static struct {
     } copies[COPIES_MAX];
     size_t count, done;
     size_t events[2 * DIVVY_WORKER_STAGING_PIECES], event_count; /* copies that an event covers */
-    unsigned int allocated, retained, refuses_after;
+    unsigned int allocated, retained, registered, refuses_after;
+    bool refuses_to_register;
     CUcontext current;
 } device;
 
@@ -63,6 +64,22 @@ static CUresult host_free(void *memory) {
     copies_do(device.count, NULL, true); /* as the driver: it waits for the device */
     free(memory);
     device.allocated--;
+    return CUDA_SUCCESS;
+}
+
+static CUresult host_register(void *memory, size_t bytes, unsigned int flags) {
+    assert_ptr_equal(device.current, &context);
+    assert_int_equal(flags, CU_MEMHOSTREGISTER_PORTABLE);
+    if (!memory || bytes == 0 || device.refuses_to_register)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    device.registered++;
+    return CUDA_SUCCESS;
+}
+
+static CUresult host_unregister(void *memory) {
+    assert_non_null(memory);
+    assert_ptr_equal(device.current, &context);
+    device.registered--;
     return CUDA_SUCCESS;
 }
 
@@ -120,6 +137,7 @@ static const struct divvy_worker_driver driver = {
     .cuStreamSynchronize = stream_synchronize,
     .cuDevicePrimaryCtxRetain = retain, .cuDevicePrimaryCtxRelease_v2 = release,
     .cuCtxSetCurrent = set_current,
+    .cuMemHostRegister_v2 = host_register, .cuMemHostUnregister = host_unregister,
 };
 
 /* --- tests ------------------------------------------------------------------------------------------------------- */
@@ -200,9 +218,47 @@ static void a_driver_that_refuses_leaves_plain_memory(void **state) {
     }
 }
 
+/* The client may write into shared memory as soon as it is told that its bytes were taken: the device must have read them by then. */
+static void shared_memory_is_pinned_and_read_at_once(void **state) {
+    CUstream stream = (CUstream)(void *)&streams[0];
+    char shared[64] = "what the client sent", got[64] = "";
+
+    (void)state;
+    for (int refuses = 0; refuses < 2; refuses++) {
+        struct divvy_worker_staging staging;
+
+        memset(&device, 0, sizeof device);
+        memset(got, 0, sizeof got);
+        device.refuses_to_register = refuses;
+        divvy_worker_staging_init(&staging, &driver);
+        staging.shared = shared;
+        staging.shared_bytes = sizeof shared;
+        assert_int_equal(divvy_worker_staging_grow(&staging, 100), 0);
+        divvy_worker_staging_pin(&staging, 3, FRAME_MOST, (CUcontext)(void *)&other_context);
+        assert_ptr_equal(device.current, &other_context);
+        assert_non_null(staging.context);
+        assert_int_equal(staging.is_shared_pinned, !refuses);
+        assert_int_equal(device.registered, !refuses);
+        copy(shared + 5, got, 10, stream);
+        if (refuses)
+            copies_do(device.count, NULL, true); /* plain memory is copied at once */
+        assert_int_equal(divvy_worker_staging_copied(&staging, shared + 5, stream, (CUcontext)(void *)&other_context), 0);
+        assert_memory_equal(got, "the client", 10);
+        assert_int_equal(divvy_worker_staging_unpin(&staging, (CUcontext)(void *)&other_context), 0);
+        assert_int_equal(device.registered, 0);
+        assert_ptr_equal(staging.shared, shared); /* the next context pins it again */
+        divvy_worker_staging_pin(&staging, 3, FRAME_MOST, (CUcontext)(void *)&other_context);
+        assert_int_equal(device.registered, !refuses);
+        divvy_worker_staging_done(&staging);
+        assert_int_equal(device.registered, 0);
+        assert_int_equal(device.retained, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_overwritten),
-                                       cmocka_unit_test(a_driver_that_refuses_leaves_plain_memory)};
+                                       cmocka_unit_test(a_driver_that_refuses_leaves_plain_memory),
+                                       cmocka_unit_test(shared_memory_is_pinned_and_read_at_once)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
