@@ -334,7 +334,7 @@ static void sockets(void **state) {
     options.path = longest;
     assert_int_equal(divvy_grpc_server_new(&room.loop, &options, &server, &error), -36);
     options.path = room.folder;
-    assert_int_equal(divvy_grpc_server_new(&room.loop, &options, &server, &error), -98);
+    assert_int_equal(divvy_grpc_server_new(&room.loop, &options, &server, &error), -88);
     divvy_grpc_server_free(room.server);
     /* What is left of one that was killed is taken over. */
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", room.path);
