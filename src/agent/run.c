@@ -128,6 +128,26 @@ static int binary_find(const char *given, char ret_path[PATH_MAX], struct divvy_
     return 0;
 }
 
+static sigset_t signals_heard(void) {
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    return set;
+}
+
+/* Before anybody can learn our pid, so that who ends the agent at once gets its farewell too; and before there are threads. */
+static void signals_hold(void) {
+    sigset_t set = signals_heard();
+
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    /* A shell has its background jobs ignore it; what is ignored is never delivered. */
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
 static int folders_open(struct divvy_agent *agent, struct divvy_error *error) {
     agent->state_fd = divvy_backend_folder_open(agent->paths.state, error);
     if (agent->state_fd < 0)
@@ -135,6 +155,7 @@ static int folders_open(struct divvy_agent *agent, struct divvy_error *error) {
     agent->config_fd = divvy_backend_folder_open(agent->paths.config, error);
     if (agent->config_fd < 0)
         return agent->config_fd;
+    signals_hold();
     return divvy_agent_pidfile_take(agent->paths.state, &agent->pid_fd, error);
 }
 
@@ -357,22 +378,9 @@ static bool is_over(const struct divvy_agent *agent, uint64_t deadline_ns) {
            divvy_core_clock_ns() >= deadline_ns;
 }
 
-static int signals_open(void) {
-    sigset_t set;
-
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGHUP);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    /* A shell has its background jobs ignore it; what is ignored is never delivered. */
-    (void)signal(SIGINT, SIG_DFL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 int divvy_agent_run(struct divvy_agent *agent) {
-    cleanup_close int signal_fd = signals_open();
+    sigset_t set = signals_heard();
+    cleanup_close int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     uint64_t deadline_ns = UINT64_MAX;
     json_t *told = NULL;
 
@@ -380,7 +388,6 @@ int divvy_agent_run(struct divvy_agent *agent) {
         divvy_log_error("signals cannot be waited for: %s", strerror(errno));
         return 1;
     }
-    /* After the signals are blocked: the thread must not be the one that gets them. */
     agent->metrics = divvy_agent_metrics_new(agent->library, METRICS_NS, metrics_ready, agent);
     agent->must_read = true;
     while (!is_over(agent, deadline_ns)) {

@@ -4,6 +4,7 @@
 #include "core/checked.h"
 
 #include <errno.h>
+#include <string.h>
 
 static bool is_digit(char byte) {
     return byte >= '0' && byte <= '9';
@@ -16,6 +17,11 @@ bool divvy_core_word_equal(const char *text, size_t length, const char *word) {
         if (divvy_core_ascii_lower(text[i]) != divvy_core_ascii_lower(word[i]))
             return false;
     return i == length && !word[i];
+}
+
+bool divvy_core_host_is_loopback(const char *host, size_t length) {
+    return divvy_core_word_equal(host, length, "localhost") || divvy_core_word_equal(host, length, "[::1]") ||
+           (length > 4 && strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == length);
 }
 
 /* Reads the digits at the start; *ret_used is their number (at least 1 on success). */

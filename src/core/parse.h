@@ -52,4 +52,7 @@ static inline char divvy_core_ascii_lower(char byte) {
 /* Whether a byte range equals a NUL-terminated word, ASCII case ignored. */
 bool divvy_core_word_equal(const char *text, size_t length, const char *word);
 
+/* Whether a host as addresses name it ("localhost", "[::1]", "127.0.0.1"; ASCII case ignored) is this machine; names are not looked up. */
+bool divvy_core_host_is_loopback(const char *host, size_t length);
+
 #endif

@@ -223,10 +223,7 @@ static int listen_split(const char *text, size_t *ret_host_length) {
 bool divvy_config_is_loopback(const char *listen) {
     size_t length;
 
-    if (listen_split(listen, &length) < 0)
-        return false;
-    return divvy_core_word_equal(listen, length, "localhost") || divvy_core_word_equal(listen, length, "[::1]") ||
-           (length > 4 && strncmp(listen, "127.", 4) == 0 && strspn(listen, "0123456789.") == length);
+    return listen_split(listen, &length) >= 0 && divvy_core_host_is_loopback(listen, length);
 }
 
 static int listen_set(const struct divvy_config_option *option, const char *text, char *ret_text,

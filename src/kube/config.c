@@ -115,23 +115,17 @@ static int token_check(struct divvy_kube_blob *token, const char *from, struct d
     return 0;
 }
 
-/* The host in front of a port or path: no name that only begins like this machine's own. */
-static bool is_loopback(const char *host) {
-    size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
-
-    return divvy_core_word_equal(host, length, "localhost") || divvy_core_word_equal(host, length, "[::1]") ||
-           (length > 4 && strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == length);
-}
-
 static int server_set(struct divvy_kube_config *config, const char *server, struct divvy_error *error) {
-    size_t length = strlen(server);
+    size_t length = strlen(server), host_length;
     bool is_https = strncmp(server, "https://", 8) == 0, is_http = strncmp(server, "http://", 7) == 0;
 
     while (length > 0 && server[length - 1] == '/')
         length--;
     if ((!is_https && !is_http) || length >= sizeof config->server || length < 9 || strpbrk(server, " ?#@\t\r\n"))
         return divvy_error_set(error, -EINVAL, "the server '%.150s' is no https://HOST:PORT", server);
-    if (is_http && !is_loopback(server + 7))
+    /* The host in front of a port or path: no name that only begins like this machine's own. */
+    host_length = !is_http ? 0 : server[7] == '[' ? strcspn(server + 7, "]") + 1 : strcspn(server + 7, ":/");
+    if (is_http && !divvy_core_host_is_loopback(server + 7, host_length))
         return divvy_error_set(error, -EINVAL, "the server '%.150s' is to be reached without TLS, which only this machine's own may", server);
     memcpy(config->server, server, length);
     config->server[length] = '\0';

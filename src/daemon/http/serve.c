@@ -1,6 +1,8 @@
 /* A request from its headers to its answer: route, credential, body, handler. Called by the HTTP library's threads. */
 #include "daemon/http/server.h"
 
+#include "core/parse.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -43,17 +45,13 @@ static void peer_of_link(struct divvy_http_request *request) {
 
 /* "localhost", "127.0.0.1:8001", "[::1]:8001": what a browser that was led here by a foreign name does not say. */
 static bool host_is_loopback(const char *host) {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    size_t length;
 
     if (!host)
         return true; /* HTTP/1.0 */
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        size_t length = strlen(names[i]);
-
-        if (strncasecmp(host, names[i], length) == 0 && (host[length] == '\0' || host[length] == ':'))
-            return true;
-    }
-    return strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.:")] == '\0';
+    length = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+    length += host[length] == ']';
+    return (host[length] == '\0' || host[length] == ':') && divvy_core_host_is_loopback(host, length);
 }
 
 static void credential_bad(struct divvy_http_request *request, const char *fault) {

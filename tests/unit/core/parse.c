@@ -188,12 +188,25 @@ static void random_sizes_round_trip(void **state) {
     }
 }
 
+static void loopback_is_no_name_that_looks_like_it(void **state) {
+    static const char *const yes[] = {"localhost", "LocalHost", "[::1]", "127.0.0.1", "127.1.2.3"},
+                             *const no[] = {"", "localhost.example", "127.", "127.0.0.1.example", "1127.0.0.1", "[::1", "::1", "[::11]", "0.0.0.0"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
+        assert_true(divvy_core_host_is_loopback(yes[i], strlen(yes[i])));
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        assert_false(divvy_core_host_is_loopback(no[i], strlen(no[i])));
+    assert_true(divvy_core_host_is_loopback("127.0.0.1:80", 9));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(u64_accepts),       cmocka_unit_test(u64_refuses),
         cmocka_unit_test(percent_spellings), cmocka_unit_test(size_spellings),
         cmocka_unit_test(size_percent),      cmocka_unit_test(size_refusals),
-        cmocka_unit_test(size_is_bounded),   cmocka_unit_test(random_sizes_round_trip),
+        cmocka_unit_test(size_is_bounded),   cmocka_unit_test(loopback_is_no_name_that_looks_like_it),
+        cmocka_unit_test(random_sizes_round_trip),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
