@@ -12,6 +12,8 @@
 #define SECOND_NS  INT64_C(1000000000)
 #define HOT_C      95u
 #define ECC_ERRORS 100u
+#define SHORT_NS   INT64_C(1000000) /* jobs of up to this are charged their kind's mean */
+#define COST_JOBS  32u              /* that it is the mean of */
 #define BANK_NS    INT64_C(50000000)
 
 struct list {
@@ -646,6 +648,20 @@ int divvy_node_vmq_stats(const struct divvy_node_vmq *vmq, uint32_t number, stru
 
 void divvy_node_vmq_totals(const struct divvy_node_vmq *vmq, struct divvy_node_vmq_totals *ret_totals) {
     *ret_totals = vmq->totals;
+}
+
+int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, int64_t took_ns) {
+    unsigned int power = bytes ? 63u - (unsigned int)__builtin_clzll(bytes) : 0;
+    int64_t *mean_ns = &costs->lengths[power].mean_ns;
+    uint32_t *count = &costs->lengths[power].count;
+
+    if (took_ns < 0)
+        took_ns = 0;
+    if (took_ns > SHORT_NS)
+        return took_ns;
+    *count += *count < COST_JOBS;
+    *mean_ns += (took_ns - *mean_ns) / (int64_t)*count;
+    return *mean_ns;
 }
 
 bool divvy_node_vmq_gpu_needs_reset(uint32_t temperature_c, uint64_t uncorrected_errors) {

@@ -124,6 +124,20 @@ uint32_t divvy_node_vmq_oldest(const struct divvy_node_vmq *vmq, uint32_t vm);
 int divvy_node_vmq_stats(const struct divvy_node_vmq *vmq, uint32_t vm, struct divvy_node_vmq_stats *ret_stats); /* 0 or -ENOENT */
 void divvy_node_vmq_totals(const struct divvy_node_vmq *vmq, struct divvy_node_vmq_totals *ret_totals);
 
+/*
+ * What jobs cost that are alike, whoever sends them: short ones are charged the mean of those of their length, since what differs between
+ * them is what they waited for, as for a worker's process to wake up. Zero: nothing is known.
+ */
+struct divvy_node_vmq_costs {
+    struct {
+        int64_t mean_ns;
+        uint32_t count;
+    } lengths[64]; /* powers of two */
+};
+
+/* A job with a request of `bytes` took took_ns from sending to answer. What it is to be charged; negative times count as none. */
+int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, int64_t took_ns);
+
 /* Whether a GPU should be reset: hotter than 95 degrees, or more than 100 uncorrected memory errors since its last reset. */
 bool divvy_node_vmq_gpu_needs_reset(uint32_t temperature_c, uint64_t uncorrected_errors);
 

@@ -114,6 +114,8 @@ void divvy_relay_job_finish(struct divvy_relay_job *job, const char *json, size_
     int64_t used_ns = job->sent_ns ? (int64_t)(divvy_core_clock_ns() - job->sent_ns) : 0;
     bool quarantined = false;
 
+    if (outcome == DIVVY_NODE_VMQ_DONE && !job->turn && !job->ring)
+        used_ns = divvy_node_vmq_cost(&relay->costs, divvy_relay_bytes_length(&job->request), used_ns);
     if (!job->front)
         outcome = outcome == DIVVY_NODE_VMQ_TIMED_OUT ? outcome : DIVVY_NODE_VMQ_GONE;
     (void)divvy_node_vmq_end(relay->vmq, job->number, used_ns, outcome, divvy_relay_now_ns(), &quarantined);

@@ -118,6 +118,7 @@ struct divvy_relay {
     struct divvy_relay_worker workers[DIVVY_RELAY_WORKERS_MAX];
     uint32_t worker_count;
     struct divvy_relay_job *jobs, *free_jobs;
+    struct divvy_node_vmq_costs costs; /* of requests, not of turns */
     struct divvy_later schedule; /* queued when a job came or a worker is free */
     uint64_t bytes;              /* of all VMs */
     uint64_t started_ns;

@@ -384,12 +384,46 @@ static void random_operations(void **state) {
     }
 }
 
+/* Equal jobs, of which one VM's take twice as long for what they wait for: weights hold in jobs. */
+static void equal_jobs_cost_the_same(void **state) {
+    struct divvy_node_vmq *vmq = make(true, false);
+    struct divvy_node_vmq_costs costs = {0};
+    uint32_t done[2] = {0};
+    int64_t now_ns = 0;
+
+    (void)state;
+    add(vmq, 0, 0, 1, 80);
+    add(vmq, 1, 0, 1, 20);
+    for (int i = 0; i < 20000; i++) {
+        uint32_t job;
+
+        for (uint32_t vm = 0; vm < 2; vm++)
+            (void)divvy_node_vmq_submit(vmq, vm, vm, false, now_ns); /* refused while it waits */
+        assert_int_equal(divvy_node_vmq_next(vmq, 1, now_ns, &job), 0);
+        int64_t took_ns = job == 0 ? 40000 : 80000;
+
+        now_ns += took_ns;
+        assert_int_equal(divvy_node_vmq_end(vmq, job, divvy_node_vmq_cost(&costs, 62, took_ns), DIVVY_NODE_VMQ_DONE, now_ns, NULL), 0);
+        done[job] += i >= 1000;
+    }
+    print_message("%u and %u jobs\n", done[0], done[1]);
+    assert_in_range(done[0] * 100 / done[1], 390, 410);
+    divvy_node_vmq_free(vmq);
+
+    /* Others of another length, and long ones, are not mixed up with them. */
+    assert_int_equal(divvy_node_vmq_cost(&costs, 1 << 20, 900000), 900000);
+    assert_int_equal(divvy_node_vmq_cost(&costs, 62, 5000000), 5000000);
+    assert_in_range(divvy_node_vmq_cost(&costs, 33, 50000), 40000, 80000);
+    assert_int_equal(divvy_node_vmq_cost(&costs, 0, -1), 0);
+    assert_in_range(divvy_node_vmq_cost(&costs, UINT64_MAX, 7), 7, 7);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_are_strict),    cmocka_unit_test(order_survives_removals), cmocka_unit_test(pools_take_turns),
         cmocka_unit_test(nobody_starves),        cmocka_unit_test(weights_hold),            cmocka_unit_test(idle_share_returns),
         cmocka_unit_test(rate_and_depth_refuse), cmocka_unit_test(faults_quarantine),       cmocka_unit_test(bad_numbers_are_refused),
-        cmocka_unit_test(random_operations),
+        cmocka_unit_test(random_operations),     cmocka_unit_test(equal_jobs_cost_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
