@@ -23,6 +23,7 @@
 #define SECOND_NS  INT64_C(1000000000)
 #define NAME_BYTES 128
 #define START_SLACK_S 2 /* of wall clock against time since boot, whole seconds and ticks */
+#define TICK_NS       (SECOND_NS / 100)
 
 struct device {
     bool wanted, active;
@@ -328,6 +329,11 @@ static int folders_open(struct divvy_podfiles *files, struct pod *pod) {
 }
 
 /* Open, or make when there is none: what is there and is no pod file, or none that we can write, is replaced. */
+/* A limiter takes a heartbeat of the future for none; and time(2), which it may ask, lags behind other clocks by up to a tick of the kernel. */
+static uint64_t beat_s(int64_t realtime_ns) {
+    return (uint64_t)((realtime_ns - TICK_NS) / SECOND_NS);
+}
+
 static int file_open(struct divvy_podfiles *files, struct pod *pod, int64_t realtime_ns) {
     int status = folders_open(files, pod);
 
@@ -350,7 +356,7 @@ static int file_open(struct divvy_podfiles *files, struct pod *pod, int64_t real
         status = -ENOENT;
     }
     if (status == -ENOENT)
-        status = divvy_podfile_create(pod->folder_fd, DIVVY_PODFILE_NAME, (uint64_t)(realtime_ns / SECOND_NS), &pod->file);
+        status = divvy_podfile_create(pod->folder_fd, DIVVY_PODFILE_NAME, beat_s(realtime_ns), &pod->file);
     return status;
 }
 
@@ -454,7 +460,7 @@ static int file_write(struct divvy_podfiles *files, struct pod *pod, int64_t now
     for (unsigned i = 0; i < DIVVY_PODFILE_DEVICES; i++)
         device_write(files, pod, i, now_ns, (double)realtime_ns / SECOND_NS);
     status = pids_write(pod);
-    (void)divvy_podfile_beat(&pod->file, (uint64_t)(realtime_ns / SECOND_NS));
+    (void)divvy_podfile_beat(&pod->file, beat_s(realtime_ns));
     return guard_end() ? status : -EIO;
 }
 

@@ -133,6 +133,14 @@ static void test_served(void **state) {
     assert_true(divvy_podfile_is_healthy(&file, (uint64_t)(realtime_ns / SECOND_NS)));
     assert_int_equal(divvy_podfile_pid_list(&file, seen, 8), 2);
 
+    /* A second has just begun: a reader whose clock lags by a tick still sees no heartbeat of the future. */
+    realtime_ns = (realtime_ns / SECOND_NS + 1) * SECOND_NS + 2000000 - TURN_NS;
+    turn(pids, 2);
+    assert_int_equal(realtime_ns % SECOND_NS, 2000000);
+    assert_true(divvy_podfile_is_healthy(&file, (uint64_t)(realtime_ns / SECOND_NS) - 1));
+    turn(pids, 2);
+    assert_int_equal(file.v2->heartbeat, (realtime_ns - 10000000) / SECOND_NS);
+
     /* What a tenant writes is undone. */
     file.v2->devices[0].up_limit = 100;
     file.v2->devices[0].mem_limit = UINT64_MAX;
