@@ -2,7 +2,8 @@
 find_program(PYTHON3 python3 REQUIRED)
 set(deploy_tests ${CMAKE_CURRENT_SOURCE_DIR}/deploy)
 add_test(NAME integration/deploy_manifests COMMAND ${PYTHON3} ${deploy_tests}/manifests.py ${PROJECT_SOURCE_DIR})
-set(names integration/deploy_manifests)
+add_test(NAME integration/deploy_kubectl COMMAND ${PYTHON3} ${deploy_tests}/kubectl.py ${PROJECT_SOURCE_DIR})
+set(names integration/deploy_manifests integration/deploy_kubectl)
 if(TARGET http_fake_server)
     add_test(NAME integration/deploy_monitoring
         COMMAND ${PYTHON3} ${deploy_tests}/monitoring.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:http_fake_server>)
