@@ -56,10 +56,10 @@ int divvy_unix_listen(const char *path, mode_t mode, struct divvy_error *error) 
         return divvy_error_set_errno(error, -errno, "cannot make a socket");
     /* The name takes the mode of the socket, less the umask, which is the whole process' and is left alone. */
     if (fchmod(fd, mode & 0600) < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
-        return divvy_error_set_errno(error, -errno, "cannot listen on %s", path);
+        return divvy_error_set_errno(error, -errno, "cannot listen on %s", address.sun_path);
     if (chmod(path, mode) == 0 && listen(fd, SOMAXCONN) == 0)
         return divvy_cleanup_keep(&fd);
-    status = divvy_error_set_errno(error, -errno, "cannot listen on %s", path);
+    status = divvy_error_set_errno(error, -errno, "cannot listen on %s", address.sun_path);
     (void)unlink(path);
     return status;
 }
