@@ -155,7 +155,6 @@ static int folders_open(struct divvy_agent *agent, struct divvy_error *error) {
     agent->config_fd = divvy_backend_folder_open(agent->paths.config, error);
     if (agent->config_fd < 0)
         return agent->config_fd;
-    signals_hold();
     return divvy_agent_pidfile_take(agent->paths.state, &agent->pid_fd, error);
 }
 
@@ -232,8 +231,10 @@ int divvy_agent_open(struct divvy_agent *agent, const struct divvy_agent_call *c
         status = divvy_agent_credential_set(&agent->platform, agent->registration.secret, error);
     if (status == 0)
         status = binary_find(binary ? binary : WORKER_BINARY, agent->worker_binary, error);
-    if (status == 0)
+    if (status == 0) {
+        signals_hold();
         status = folders_open(agent, error);
+    }
     if (status == 0)
         status = files_open(agent, error);
     if (status == 0)
