@@ -54,14 +54,22 @@ static bool is_replaced(struct divvy_relay_flow *flow) {
     return flow->is_replaced;
 }
 
+/* Short frames are passed on whole: whoever stops within one leaves nothing begun at the receiver. */
+static bool is_here(const struct divvy_relay_flow *flow, const struct divvy_wire_header *header) {
+    return header->length >= BULK_BYTES || flow->cleared + sizeof *header + header->length <= divvy_relay_bytes_length(flow->bytes);
+}
+
 /* Looks at the headers that are there. 0 or -EPROTO. */
 static int flow_clear(struct divvy_relay_flow *flow) {
     struct divvy_wire_header header;
 
-    flow->is_held = false;
+    flow->is_held = flow->is_short = false;
     while (!is_replaced(flow) && divvy_relay_bytes_length(&flow->control) == 0 && flow->cleared + sizeof header <= divvy_relay_bytes_length(flow->bytes)) {
         if (divvy_wire_header_read(divvy_relay_bytes_front(flow->bytes) + flow->cleared, DIVVY_WIRE_PAYLOAD_MAX_BYTES, &header) < 0)
             return -EPROTO;
+        flow->is_short = !is_here(flow, &header);
+        if (flow->is_short)
+            return 0;
         switch (flow->judge(flow->tunnel, &header)) {
         case DIVVY_RELAY_PASS:
             frame_clear(flow, &header);
@@ -70,8 +78,7 @@ static int flow_clear(struct divvy_relay_flow *flow) {
             flow->is_held = true;
             return 0;
         case DIVVY_RELAY_DROP:
-            /* After what is before it has been sent, and when all of it is here. */
-            if (flow->cleared > 0 || divvy_relay_bytes_length(flow->bytes) < sizeof header + header.length)
+            if (flow->cleared > 0) /* first what is before it */
                 return 0;
             divvy_relay_bytes_consume(flow->bytes, sizeof header + header.length);
             divvy_relay_turn_drained(flow->tunnel);

@@ -429,6 +429,7 @@ void divvy_relay_done(struct divvy_relay *relay) {
             (void)unlink(vm->config.socket);
     }
     divvy_relay_xen_close(relay);
+    divvy_relay_leftovers_done(relay);
     divvy_loop_turn(&relay->loop, 0); /* what is to be freed after the turn */
     for (uint32_t i = 0; relay->jobs && i < DIVVY_RELAY_JOBS_MAX; i++)
         divvy_relay_bytes_done(&relay->jobs[i].request);
@@ -446,6 +447,7 @@ void divvy_relay_tick(struct divvy_relay *relay) {
 
         divvy_log_warn("a job of VM-%s ran beyond the limit and is ended", job->vm->config.name);
         divvy_relay_link_abandon(job->link);
+        divvy_relay_turn_abandon(relay, job->turn);
         divvy_relay_job_finish(job, NULL, 0, 4, "the job ran beyond the limit", DIVVY_NODE_VMQ_TIMED_OUT);
     }
     next_ns = earlier(next_ns, (uint64_t)divvy_node_vmq_late_at_ns(relay->vmq) + 1);

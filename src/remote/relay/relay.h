@@ -41,6 +41,7 @@ struct divvy_relay_link;
 struct divvy_relay_channel;
 struct divvy_relay_ring;
 struct divvy_relay_turn;
+struct divvy_relay_leftover;
 
 /* Who waits for answers. Both functions are called once in all for a job, which is gone afterwards; they free nothing of it. */
 struct divvy_relay_front {
@@ -125,6 +126,7 @@ struct divvy_relay {
     uint64_t next_ns;            /* when divvy_relay_tick is to be called */
     uint64_t resets;             /* workers that went and came back */
     struct divvy_relay_ring *rings;  /* shared memory of VMs */
+    struct divvy_relay_leftover *leftovers; /* turns whose clients are gone before their work was done */
     struct divvy_relay_xen *xen;     /* NULL: no XenStore */
     struct divvy_relay_store *store; /* NULL: nothing is remembered; the program's */
 };
@@ -222,6 +224,10 @@ void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint6
 
 /* A turn that runs now, in a place of this worker. */
 void divvy_relay_turn_start(struct divvy_relay_job *job, struct divvy_relay_worker *worker);
+/* It ran beyond the limit: if its client is gone, the worker sees the connection end. The caller ends the job. */
+void divvy_relay_turn_abandon(struct divvy_relay *relay, const struct divvy_relay_turn *turn);
+/* When the relay ends. */
+void divvy_relay_leftovers_done(struct divvy_relay *relay);
 
 /* --- link.c: connections to workers for jobs ---------------------------------------------------------------- */
 

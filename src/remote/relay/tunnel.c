@@ -300,7 +300,7 @@ void divvy_relay_tunnel_tick(struct divvy_relay_channel *channel, uint64_t now_n
             return;
         }
     } else {
-        if (divvy_relay_flow_is_partial(&tunnel->forward) && !tunnel->forward.is_blocked &&
+        if ((divvy_relay_flow_is_partial(&tunnel->forward) || tunnel->forward.is_short) && !tunnel->forward.is_blocked &&
             now_ns >= channel->moved_ns + channel->vm->relay->settings.partial_timeout_ns) {
             divvy_relay_channel_offence(channel, "a frame that does not go on");
             divvy_relay_channel_close(channel);

@@ -43,6 +43,7 @@ struct divvy_relay_flow {
     bool has_no_splice;               /* one of the sockets cannot */
     bool has_begun, is_replaced;      /* a frame was seen; what is not cleared belongs to another conversation */
     bool is_held, is_blocked;         /* a frame waits for its turn; the receiver takes nothing at the moment */
+    bool is_short;                    /* the next frame, a short one, waits for its last bytes */
     bool has_ended;                   /* the sender sends no more */
 };
 
@@ -61,7 +62,7 @@ static inline bool divvy_relay_flow_is_empty(const struct divvy_relay_flow *flow
     return flow->piped == 0 && divvy_relay_bytes_length(flow->bytes) == 0;
 }
 
-/* A frame is under way whose end has not come. */
+/* A long frame is under way whose end has not come. */
 static inline bool divvy_relay_flow_is_partial(const struct divvy_relay_flow *flow) {
     return flow->cleared > divvy_relay_bytes_length(flow->bytes);
 }

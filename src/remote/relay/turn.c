@@ -2,6 +2,11 @@
 #include "remote/relay/tunnel.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define QUANTUM_ALONE_NS  (10 * DIVVY_NS_PER_MS)
 #define QUANTUM_SHARED_NS (4 * DIVVY_NS_PER_MS)
@@ -299,10 +304,95 @@ bool divvy_relay_turn_settle(struct divvy_relay_tunnel *tunnel) {
     return turn->state == DIVVY_RELAY_TURN_ENDS && divvy_relay_bytes_length(&tunnel->forward.control) > 0;
 }
 
+/* --- what a client leaves undone when it goes ----------------------------------------------------------------------- */
+
+/*
+ * The GPU works on for a client that is gone. The turn lasts until the worker ends the connection too, and the VM is charged for that:
+ * otherwise whoever leaves early would pay for nothing, and others would begin beside its work.
+ */
+struct divvy_relay_leftover {
+    struct divvy_source source; /* the worker's connection, told the end; first: the loop hands it back */
+    struct divvy_later dead;
+    struct divvy_relay *relay;
+    struct divvy_relay_turn turn;
+    struct divvy_relay_leftover *next; /* of the relay's */
+};
+
+static void leftover_free_late(struct divvy_later *later) {
+    free((char *)later - offsetof(struct divvy_relay_leftover, dead));
+}
+
+static void leftover_end(struct divvy_relay_leftover *leftover) {
+    struct divvy_relay_leftover **at = &leftover->relay->leftovers;
+
+    while (*at != leftover)
+        at = &(*at)->next;
+    *at = leftover->next;
+    turn_leave(&leftover->turn);
+    divvy_loop_close(&leftover->relay->loop, &leftover->source);
+    leftover->dead.run = leftover_free_late;
+    divvy_loop_queue(&leftover->relay->loop, &leftover->dead);
+}
+
+/* Answers to nobody are read and forgotten until the worker's end comes. */
+static void leftover_ready(struct divvy_source *source, uint32_t events) {
+    struct divvy_relay_leftover *leftover = (struct divvy_relay_leftover *)(void *)source;
+    struct divvy_relay_job *job = leftover->turn.job;
+    char scrap[4096];
+    ssize_t got;
+
+    (void)events;
+    if (!job)
+        return;
+    got = recv(source->fd, scrap, sizeof scrap, MSG_DONTWAIT);
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+        return;
+    leftover_end(leftover);
+    divvy_relay_job_finish(job, "", 0, 0, NULL, DIVVY_NODE_VMQ_GONE);
+}
+
+/* 0, or a negative errno: the turn is as it was. */
+static int leftover_begin(struct divvy_relay_tunnel *tunnel) {
+    struct divvy_relay *relay = relay_of(tunnel);
+    struct divvy_relay_leftover *leftover = calloc(1, sizeof *leftover);
+    int fd = leftover ? fcntl(tunnel->source.fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+    if (fd < 0) {
+        free(leftover);
+        return -ENOMEM;
+    }
+    *leftover = (struct divvy_relay_leftover){
+        .source = {.fd = fd, .ready = leftover_ready}, .relay = relay, .turn = tunnel->turn, .next = relay->leftovers};
+    if (shutdown(fd, SHUT_WR) < 0 || divvy_loop_add(&relay->loop, &leftover->source, EPOLLIN) < 0) {
+        (void)close(fd);
+        free(leftover);
+        return -ENOTCONN;
+    }
+    relay->leftovers = leftover;
+    leftover->turn.job->front = NULL;
+    leftover->turn.job->turn = &leftover->turn;
+    tunnel->turn.job = NULL;
+    return 0;
+}
+
+void divvy_relay_turn_abandon(struct divvy_relay *relay, const struct divvy_relay_turn *turn) {
+    for (struct divvy_relay_leftover *leftover = relay->leftovers; leftover; leftover = leftover->next)
+        if (&leftover->turn == turn) {
+            leftover_end(leftover);
+            return;
+        }
+}
+
+void divvy_relay_leftovers_done(struct divvy_relay *relay) {
+    while (relay->leftovers)
+        leftover_end(relay->leftovers);
+}
+
 void divvy_relay_turn_close(struct divvy_relay_tunnel *tunnel) {
     struct divvy_relay_turn *turn = &tunnel->turn;
+    bool leaves_work = turn->undrained || turn->outstanding > 0 || divvy_relay_flow_is_partial(&tunnel->forward);
 
-    if (turn->job)
+    if (turn->job && !(leaves_work && tunnel->source.fd >= 0 && leftover_begin(tunnel) == 0))
         turn_finish(tunnel, DIVVY_NODE_VMQ_GONE);
     else if (turn->state == DIVVY_RELAY_TURN_WAITS)
         divvy_relay_front_leave(tunnel->channel->vm, &turn->front);

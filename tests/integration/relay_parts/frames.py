@@ -75,6 +75,8 @@ class FrameWorker:
                     connection.sendall(frame(op, answer, number, flags=1))
         except (OSError, EOFError):
             pass
+        finally:
+            connection.close() # as a worker's process does, when all is done
 
 
 class Client:
@@ -103,6 +105,12 @@ def pour(client, stop, launches=4):
         pass
 
 
+def exclusive(worker):
+    device = list(worker.device)
+    for (one, what), (other, _) in zip(device, device[1:]):
+        check(one == other or what == "done", "another's work began before %d's was done" % one)
+
+
 def turns_are_exclusive(program, folder):
     worker, relay = start(program, folder, launch_s=0.0005)
     stop = threading.Event()
@@ -111,14 +119,12 @@ def turns_are_exclusive(program, folder):
     for thread in threads:
         thread.start()
     wait(lambda: len({me for me, _ in worker.device}) == 2 and sum(1 for _, what in worker.device if what == "done") > 40, "turns")
+    exclusive(worker)
     stop.set()
     for client in clients:
         client.socket.shutdown(socket.SHUT_RDWR)
     for thread in threads:
         thread.join(LIMIT_S)
-    device = list(worker.device)
-    for (one, what), (other, _) in zip(device, device[1:]):
-        check(one == other or what == "done", "another's work began before %d's was done" % one)
     relay.stop()
 
 
@@ -177,6 +183,48 @@ def late_turn(program, folder):
     relay.stop()
 
 
+def part_of_short_frame(program, folder):
+    """Who stops within a short frame has left nothing begun at the worker: its turn ends when its work is done."""
+    worker, relay = start(program, folder, launch_s=0.002)
+    half, good = Client(folder + "/a"), Client(folder + "/b")
+    for rest in (1, 40, 100):
+        half.socket.sendall(frame(LAUNCH, b"\0" * 72) * 12 + frame(LAUNCH, b"\0" * 72)[:-rest])
+        for _ in range(10):
+            good.socket.sendall(frame(LAUNCH, b"\0" * 72))
+            good.sync()
+        half.socket.sendall(frame(LAUNCH, b"\0" * 72)[-rest:])
+        half.sync()
+    exclusive(worker)
+    relay.stop()
+
+
+def gone_with_work(program, folder):
+    """A client that goes while the GPU works for it keeps its turn until that is done, and its VM pays; up to the limit of a job."""
+    worker, relay = start(program, folder, "--job-limit", "2", "--faults", "1", launch_s=0.05)
+    good = Client(folder + "/b")
+    for _ in range(3):
+        gone = Client(folder + "/a")
+        before = len(worker.device)
+        gone.socket.sendall(frame(LAUNCH, b"\0" * 72) * 8)
+        wait(lambda at=before: len(worker.device) > at, "work")
+        gone.socket.close()
+        good.socket.sendall(frame(LAUNCH, b"\0" * 72))
+        good.sync()
+        device = worker.device[before:]
+        equal([what for _, what in device[:8]], ["work"] * 8, "what was done first")
+        equal(len({me for me, _ in device[:8]}), 1, "clients whose work that was")
+    worker.launch_s = 3
+    gone = Client(folder + "/a")
+    gone.socket.sendall(frame(LAUNCH, b"\0" * 72) * 8)
+    wait(lambda: worker.device[-1][1] == "work", "work")
+    gone.socket.close()
+    worker.launch_s = 0.001
+    good.socket.sendall(frame(LAUNCH, b"\0" * 72))
+    good.sync()
+    check("ran beyond the limit" in relay.log(), "the log")
+    relay.stop()
+
+
 def halfway(program, folder):
     """A client with a turn sends a part of a frame, another does not take what it asked for: a third gets on."""
     worker, relay = start(program, folder, launch_s=0.001)
@@ -226,4 +274,4 @@ def only_relays_ask_so(program, folder):
 
 
 if __name__ == "__main__":
-    run([turns_are_exclusive, weights, late_turn, halfway, long_frames, only_relays_ask_so])
+    run([turns_are_exclusive, weights, late_turn, part_of_short_frame, gone_with_work, halfway, long_frames, only_relays_ask_so])
