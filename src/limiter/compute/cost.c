@@ -22,6 +22,8 @@ static bool used;         /* a key was entered */
 
 /* So many measurements around hand-overs without a better one between, and they are taken for want of others. */
 #define EDGES_MAX 16u
+/* So many that agree that what is believed is wrong by far are enough. */
+#define EDGES_FEW 3u
 
 /* No launch is cheaper; also, credit must run out some time. */
 #define COST_MIN_NS 100u
@@ -68,7 +70,7 @@ static void lesson_reset(struct divvy_compute_lesson *lesson) {
     __atomic_store_n(&lesson->launched, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->samples, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->suspect, 0, __ATOMIC_RELAXED);
-    lesson->edges = 0;
+    lesson->edges = lesson->edges_tight = 0;
     lesson->vague = false;
 }
 
@@ -111,7 +113,7 @@ static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_le
     if (lesson->vague)
         memset(&lesson->estimator, 0, sizeof(lesson->estimator));
     lesson->vague = false;
-    cost_ns = divvy_estimator_update(&lesson->estimator, sample_ns, neighbours);
+    cost_ns = divvy_estimator_update(&lesson->estimator, sample_ns, neighbours, stretch->leased);
     __atomic_store_n(&lesson->suspect, lesson->estimator.away != 0 && neighbours == 0, __ATOMIC_RELAXED);
     __atomic_store_n(&cost->cost_ns, cost_ns < COST_MIN_NS ? COST_MIN_NS : cost_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
@@ -153,15 +155,47 @@ static bool is_whole(const struct divvy_compute_group *group, const struct divvy
            (lesson->sum_segments == 0 && group->stretch.most_ns >= group->stretch.span_ns - group->stretch.span_ns / 32);
 }
 
+/* What is believed of a function is wrong by far: from now on it is this. */
+static void cost_settle(struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson, uint64_t sample_ns) {
+    divvy_estimator_settle(&lesson->estimator, sample_ns);
+    lesson->vague = false;
+    lesson->edges = 0;
+    __atomic_store_n(&cost->cost_ns, sample_ns < COST_MIN_NS ? COST_MIN_NS : sample_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&lesson->samples, lesson->estimator.count, __ATOMIC_RELAXED);
+}
+
 /*
- * Around a hand-over another tenant may have been on the device as well. Nothing is learned there while there are better samples;
+ * The shortest of a few measurements around hand-overs is near the truth: others on the device make them longer, never shorter. A function
+ * that is believed to take a whole lease is launched once in each, at its edge, and would have no better sample for long. The tenant's own
+ * other processes are there all the time: beside them it does not say that the function has grown.
+ */
+static bool edges_settle(const struct divvy_compute_group *group, struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson) {
+    uint64_t sample_ns = divvy_estimator_most_ns(&group->stretch) / group->launches, mean_ns = lesson->estimator.mean_ns;
+    bool has_siblings = group->stretch.neighbours > 1;
+
+    if (group->crossed || !divvy_estimator_is_tight(&group->stretch) || !is_whole(group, lesson))
+        return false;
+    if (lesson->edges_tight++ == 0 || sample_ns < lesson->edge_least_ns)
+        lesson->edge_least_ns = sample_ns;
+    if (lesson->edges_tight < EDGES_FEW)
+        return false;
+    lesson->edges_tight = 0;
+    if (lesson->edge_least_ns >= mean_ns / 2 && (lesson->edge_least_ns / 2 <= mean_ns || has_siblings))
+        return false;
+    cost_settle(cost, lesson, lesson->edge_least_ns);
+    return true;
+}
+
+/*
+ * Around a hand-over another tenant may have been on the device as well. Nothing more is learned there while there are better samples;
  * kernels as long as a lease never have any.
  */
-static bool edge_says_nothing(const struct divvy_compute_group *group, struct divvy_compute_lesson *lesson) {
-    if (group->stretch.edge)
-        return lesson->edges++ < EDGES_MAX && lesson->estimator.count > 0;
-    lesson->edges = 0;
-    return false;
+static bool is_mere_edge(const struct divvy_compute_group *group, struct divvy_compute_cost *cost, struct divvy_compute_lesson *lesson) {
+    if (!group->stretch.edge) {
+        lesson->edges = lesson->edges_tight = 0;
+        return false;
+    }
+    return lesson->estimator.count > 0 && (edges_settle(group, cost, lesson) || lesson->edges++ < EDGES_MAX);
 }
 
 void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
@@ -174,7 +208,7 @@ void divvy_compute_cost_learn(const struct divvy_compute_group *group) {
     lesson = divvy_compute_cost_lesson(cost);
     divvy_lock_take(&lock);
     __atomic_store_n(&lesson->suspect, 0, __ATOMIC_RELAXED);
-    if (cost->key != group->only_key || edge_says_nothing(group, lesson)) {
+    if (cost->key != group->only_key || is_mere_edge(group, cost, lesson)) {
         /* another function took the place meanwhile, or somebody the device */
     } else if (lesson->estimator.count == 0) {
         cost_sample(cost, lesson, first_sample(group), &group->stretch);

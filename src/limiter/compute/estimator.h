@@ -58,18 +58,46 @@ static inline bool divvy_estimator_is_outlier(struct divvy_estimator *estimator,
     return true;
 }
 
+/* From now on a launch is believed to take so long, as if all samples had said so. */
+static inline void divvy_estimator_settle(struct divvy_estimator *estimator, uint64_t sample_ns) {
+    *estimator = (struct divvy_estimator){.mean_ns = sample_ns, .count = DIVVY_ESTIMATOR_RING};
+    for (uint32_t i = 0; i < DIVVY_ESTIMATOR_RING; i++)
+        estimator->ring[i] = sample_ns;
+}
+
+/*
+ * It has grown, and starts anew: alone on the device with this sample. Under a lease some of those that said so may have met what
+ * others left behind: then with the least of them, and this one counts as an outlier.
+ */
+static inline void divvy_estimator_restart(struct divvy_estimator *estimator, uint64_t sample_ns, bool leased) {
+    uint64_t least_ns = sample_ns;
+
+    for (uint32_t i = 1; i < DIVVY_ESTIMATOR_AWAY; i++) {
+        uint64_t before_ns = estimator->ring[(estimator->next + DIVVY_ESTIMATOR_RING - i) % DIVVY_ESTIMATOR_RING];
+
+        least_ns = before_ns < least_ns ? before_ns : least_ns;
+    }
+    if (leased && sample_ns / 7 * 4 > least_ns)
+        divvy_estimator_settle(estimator, least_ns);
+    else
+        *estimator = (struct divvy_estimator){0};
+}
+
 /*
  * Take a sample: GPU time of one launch. Returns the estimate from now on: the moving mean (kernels whose length varies
  * are charged their average); beside neighbours, whose time slices stretch samples, the low quantile. Turns do not stretch the mean
  * by more than their number, so a quantile far below that is of samples that overlapped others, which say little each by itself.
  */
 static inline uint64_t divvy_estimator_update(struct divvy_estimator *estimator, uint64_t sample_ns,
-                                              unsigned neighbours) {
+                                              unsigned neighbours, bool leased) {
     uint64_t weight;
     int64_t step_ns;
 
-    if (neighbours == 0 && divvy_estimator_has_grown(estimator, sample_ns))
-        *estimator = (struct divvy_estimator){0};
+    if (neighbours == 0 && divvy_estimator_has_grown(estimator, sample_ns)) {
+        divvy_estimator_restart(estimator, sample_ns, leased);
+        if (leased && divvy_estimator_is_outlier(estimator, sample_ns))
+            return estimator->mean_ns;
+    }
     weight = estimator->count < 31 ? estimator->count + 1 : 32;
     step_ns = ((int64_t)sample_ns - (int64_t)estimator->mean_ns) / (int64_t)weight;
     estimator->mean_ns += (uint64_t)step_ns;

@@ -427,11 +427,19 @@ static uint64_t shut_look_ns(uint64_t open_ns, uint64_t last_ns, uint64_t drain_
     return look_ns < open_ns ? look_ns : open_ns;
 }
 
+/* What is launched from now on belongs to this lease. */
+static void lease_note(struct divvy_compute_device *device, uint64_t begin_ns, uint64_t end_ns) {
+    __atomic_store_n(&device->lease_begin_ns, begin_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&device->lease_end_ns, end_ns, __ATOMIC_RELAXED);
+}
+
 static bool gate_try_leased(struct divvy_compute_device *device, struct passing *passing, uint64_t now_ns) {
     uint64_t budget_ns, drain_ns, alone_ns, last_ns;
 
-    if (passing->say.lease.mode == DIVVY_CONTROL_OPEN)
+    if (passing->say.lease.mode == DIVVY_CONTROL_OPEN) {
+        lease_note(device, 0, UINT64_MAX - DIVVY_COMPUTE_EDGE_NS);
         return true;
+    }
     budget_ns = lease_budget_ns(device, &passing->say.lease);
     if (passing->work_ns > budget_ns / 2)
         passing->work_ns = budget_ns / 2 > passing->least_ns ? budget_ns / 2 : passing->least_ns;
@@ -446,8 +454,7 @@ static bool gate_try_leased(struct divvy_compute_device *device, struct passing 
     passing->open_ns = flight_open(device, now_ns, passing->work_ns, budget_ns, is_unknown(passing->cost));
     if (passing->open_ns > now_ns)
         return false;
-    __atomic_store_n(&device->lease_begin_ns, (uint64_t)passing->say.lease.begin_ns, __ATOMIC_RELAXED);
-    __atomic_store_n(&device->lease_end_ns, (uint64_t)passing->say.lease.end_ns, __ATOMIC_RELAXED);
+    lease_note(device, (uint64_t)passing->say.lease.begin_ns, (uint64_t)passing->say.lease.end_ns);
     return true;
 }
 

@@ -281,6 +281,8 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
             stretch_reduce_doubt(&stretch, divvy_union_covered(busy, settled->start_ns, settled->end_ns));
         stretch.span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0;
         stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
+        /* It took longer than its lease lasted: whatever was expected, it has met another tenant's work. */
+        segment->edge |= segment->leased && segment->opened_ns + stretch.span_ns > segment->lease_end_ns;
         stretch.neighbours = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
         stretch.neighbours += segment->edge;
         stretch.edge = segment->edge != 0;
@@ -319,6 +321,7 @@ void divvy_compute_segment_add(struct divvy_compute_device *device,
         device->segment_count < DIVVY_COMPUTE_SEGMENTS) {
         device->segments[device->segment_count] = *segment;
         device->segments[device->segment_count].edge = is_edge(device, segment);
+        device->segments[device->segment_count].lease_end_ns = __atomic_load_n(&device->lease_end_ns, __ATOMIC_RELAXED);
         __atomic_fetch_add(&device->segment_count, 1, __ATOMIC_RELAXED);
         added = true;
     }

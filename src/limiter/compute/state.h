@@ -58,6 +58,8 @@ struct divvy_compute_lesson {
     uint32_t samples;      /* the estimator's count; atomic, a hint */
     uint32_t suspect;      /* measured work was far from its estimate: measure the next launch alone; atomic, a hint */
     uint32_t edges;        /* measured around hand-overs since there was a better sample */
+    uint32_t edges_tight;  /* those of them whose time is known well */
+    uint64_t edge_least_ns; /* the shortest of the latter */
     bool vague;            /* all samples so far were mere guesses within wide bounds */
 };
 
@@ -134,6 +136,7 @@ struct divvy_compute_segment {
     uint64_t estimate_ns;
     uint64_t opened_ns; /* when it was begun: its work ran no earlier */
     uint64_t seen_ns;   /* when it was last found not done; 0: never looked for */
+    uint64_t lease_end_ns; /* of the lease that it was launched in */
     uint64_t gap_ns;   /* as in struct divvy_estimator_stretch */
     uint64_t doubt_ns; /* the same */
     uint32_t edge;     /* 1: near an end of a lease, where somebody else may have had a turn */

@@ -389,6 +389,20 @@ static void late_begin_is_told(void **unused) {
     }
 }
 
+/* What is believed to take longer than a lease is launched once in each, at its edge; that it takes less is found out in a few. */
+static void shrinks_at_the_edges(void **unused) {
+    uint64_t before;
+
+    (void)unused;
+    start(100 * MS, 5 * MS, 1000);
+    plan.budget_ns = 5 * MS;
+    run_for(3 * SECOND_NS, 30 * MS);
+    run_for(500 * MS, MS);
+    before = seen.launches;
+    run_for(500 * MS, MS);
+    assert_in_range(seen.launches - before, 20, 36); /* five or six leases */
+}
+
 /* How long it takes from the begin of a lease to the first launch: the daemon begins leases so much earlier. */
 static void lateness_is_told(void **unused) {
     uint64_t slow_ns;
@@ -436,6 +450,7 @@ int main(void) {
         cmocka_unit_test(bell_rings_for_those_who_listen),
         cmocka_unit_test(drained_is_told),
         cmocka_unit_test(late_begin_is_told),
+        cmocka_unit_test(shrinks_at_the_edges),
         cmocka_unit_test(lateness_is_told),
         cmocka_unit_test(lateness_is_of_waits),
     };
