@@ -600,6 +600,22 @@ bool divvy_node_sched_should_revoke(struct divvy_node_sched *s, int64_t now_ns) 
     return revoke;
 }
 
+uint32_t divvy_node_sched_first_eligible(struct divvy_node_sched *s, int64_t now_ns, bool (*may_run)(const void *data, uint32_t id),
+                                         const void *data) {
+    const struct divvy_node_heap *heap = &s->heaps[ELIGIBLE];
+    uint32_t first = DIVVY_NODE_SCHED_NOBODY;
+    int64_t key = 0;
+
+    clock_to(s, now_ns);
+    promote(s);
+    for (uint32_t i = 0; i < heap->count; i++)
+        if (may_run(data, heap->items[i]) && (first == DIVVY_NODE_SCHED_NOBODY || divvy_node_key_before(heap->keys[i], key))) {
+            first = heap->items[i];
+            key = heap->keys[i];
+        }
+    return first;
+}
+
 uint32_t divvy_node_sched_holder(const struct divvy_node_sched *s) {
     return s->holder;
 }

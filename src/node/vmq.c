@@ -518,6 +518,55 @@ int divvy_node_vmq_next(struct divvy_node_vmq *vmq, uint32_t pools, int64_t now_
     return -EAGAIN;
 }
 
+static bool is_ready(const void *data, uint32_t number) {
+    return ((const struct divvy_node_vmq *)data)->vms[number].ready;
+}
+
+/* Of the highest class with ready VMs. Those that run are still known to their scheduler, so that what they are entitled to counts. */
+static uint32_t lane_behind(struct divvy_node_vmq *vmq, uint32_t lane, int64_t now_ns) {
+    for (uint32_t class = DIVVY_NODE_VMQ_CLASSES; class-- > 0;) {
+        const struct order *order = &vmq->orders[lane][class];
+
+        if (order->ready > 0)
+            return order->sched ? divvy_node_sched_first_eligible(order->sched, now_ns, is_ready, vmq) : NONE;
+    }
+    return NONE;
+}
+
+static bool is_outranked(const struct divvy_node_vmq *vmq, uint32_t lane, const struct vm *vm) {
+    for (uint32_t job = vmq->runs.first; job != NONE; job = vmq->jobs[job].next) {
+        const struct vm *other = &vmq->vms[vmq->jobs[job].vm];
+
+        if (vm_lane(vmq, other) == lane && other->class > vm->class)
+            return true;
+    }
+    return false;
+}
+
+int divvy_node_vmq_behind(struct divvy_node_vmq *vmq, uint32_t pools, int64_t now_ns, uint32_t *ret_job) {
+    uint32_t lanes = vmq->settings.single_queue ? 1 : DIVVY_NODE_VMQ_POOLS;
+
+    ages_apply(vmq, now_ns);
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        uint32_t number = vmq->settings.single_queue || (pools & (1u << lane)) ? lane_behind(vmq, lane, now_ns) : NONE;
+
+        if (number == NONE || is_outranked(vmq, lane, &vmq->vms[number]))
+            continue;
+        *ret_job = vmq->vms[number].queue.first;
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+int divvy_node_vmq_start(struct divvy_node_vmq *vmq, uint32_t job, int64_t now_ns) {
+    struct vm *vm = job < vmq->settings.jobs_max && vmq->jobs[job].state == STATE_WAITS ? &vmq->vms[vmq->jobs[job].vm] : NULL;
+
+    if (!vm || !vm->ready || vm->queue.first != job)
+        return -ENOENT;
+    (void)job_start(vmq, vm_lane(vmq, vm), vmq->jobs[job].vm, now_ns);
+    return 0;
+}
+
 static void latency_note(struct vm *vm, int64_t latency_ns) {
     int64_t latency_us = latency_ns / 1000;
 
@@ -650,8 +699,18 @@ void divvy_node_vmq_totals(const struct divvy_node_vmq *vmq, struct divvy_node_v
     *ret_totals = vmq->totals;
 }
 
+static unsigned int length_power(uint64_t bytes) {
+    return bytes ? 63u - (unsigned int)__builtin_clzll(bytes) : 0;
+}
+
+int64_t divvy_node_vmq_cost_expected(const struct divvy_node_vmq_costs *costs, uint64_t bytes) {
+    unsigned int power = length_power(bytes);
+
+    return costs->lengths[power].count ? costs->lengths[power].mean_ns : INT64_MAX;
+}
+
 int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, int64_t took_ns) {
-    unsigned int power = bytes ? 63u - (unsigned int)__builtin_clzll(bytes) : 0;
+    unsigned int power = length_power(bytes);
     int64_t *mean_ns = &costs->lengths[power].mean_ns;
     uint32_t *count = &costs->lengths[power].count;
 

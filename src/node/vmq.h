@@ -105,6 +105,15 @@ int divvy_node_vmq_submit(struct divvy_node_vmq *vmq, uint32_t vm, uint32_t job,
 int divvy_node_vmq_next(struct divvy_node_vmq *vmq, uint32_t pools, int64_t now_ns, uint32_t *ret_job);
 
 /*
+ * A job that may run beside those that run though there is no place left, if they are short and it is too: of a VM that has had less than
+ * its share, and is of no lower class than any that runs. So whoever asks seldom need not wait for the job of one who floods. Nothing is
+ * started, by order of arrival nothing is found. 0, or -EAGAIN.
+ */
+int divvy_node_vmq_behind(struct divvy_node_vmq *vmq, uint32_t pools, int64_t now_ns, uint32_t *ret_job);
+/* Starts the oldest waiting job of a VM none of whose jobs runs. 0, or -ENOENT: it is not that. */
+int divvy_node_vmq_start(struct divvy_node_vmq *vmq, uint32_t job, int64_t now_ns);
+
+/*
  * A running job has ended and used so much GPU time. *ret_quarantined (may be NULL): its VM came under quarantine by this. 0, -ENOENT
  * (it does not run) or -EINVAL (used_ns negative).
  */
@@ -135,6 +144,8 @@ struct divvy_node_vmq_costs {
     } lengths[64]; /* powers of two */
 };
 
+/* What a job with a request of `bytes` will probably be charged; INT64_MAX: nothing is known. */
+int64_t divvy_node_vmq_cost_expected(const struct divvy_node_vmq_costs *costs, uint64_t bytes);
 /* A job with a request of `bytes` took took_ns from sending to answer. What it is to be charged; negative times count as none. */
 int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, int64_t took_ns);
 

@@ -42,7 +42,7 @@ static void link_close(struct divvy_relay_link *link) {
     divvy_loop_close(&link->vm->relay->loop, &link->source);
     if (link->job) {
         link->job->link = NULL;
-        link->worker->running--;
+        divvy_relay_worker_leave(link->worker, link->job);
     }
     link->job = NULL;
     if (link->vm->link == link)
@@ -111,7 +111,7 @@ static void link_answer(struct divvy_relay_link *link, size_t end) {
     struct divvy_relay_bytes in = link->in;
 
     divvy_relay_worker_answered(link->vm->relay, link->worker);
-    link->worker->running--;
+    divvy_relay_worker_leave(link->worker, job);
     link->job = NULL;
     job->link = NULL;
     link->in = (struct divvy_relay_bytes){0};
@@ -234,7 +234,7 @@ void divvy_relay_link_start(struct divvy_relay_job *job, struct divvy_relay_work
     link->job = job;
     link->sent = 0;
     job->link = link;
-    worker->running++;
+    divvy_relay_worker_take(worker, job);
     if (link->is_connecting)
         return;
     job->sent_ns = divvy_core_clock_ns();

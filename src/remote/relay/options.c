@@ -18,6 +18,8 @@ static const char help[] =
     "  --worker ADDRESS[=POOLS]  HOST:PORT, PORT or the path of a unix socket; POOLS\n"
     "                            is A, B or AB (default). May be given again\n"
     "  --parallel N              jobs that a worker is given at a time (1)\n"
+    "  --exclusive               and no short request of a VM that is behind its\n"
+    "                            share beside those of another\n"
     "\n"
     "Virtual machines (besides those of `divvy vm register-vm'):\n"
     "  --vm NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]\n"
@@ -57,6 +59,7 @@ static const char help[] =
 enum {
     OPTION_WORKER = 0x100,
     OPTION_PARALLEL,
+    OPTION_EXCLUSIVE,
     OPTION_VM,
     OPTION_VM_CONNECT,
     OPTION_XENSTORE,
@@ -79,6 +82,7 @@ enum {
 static const struct option table[] = {
     {"worker", required_argument, NULL, OPTION_WORKER},
     {"parallel", required_argument, NULL, OPTION_PARALLEL},
+    {"exclusive", no_argument, NULL, OPTION_EXCLUSIVE},
     {"vm", required_argument, NULL, OPTION_VM},
     {"vm-connect", required_argument, NULL, OPTION_VM_CONNECT},
     {"xenstore", optional_argument, NULL, OPTION_XENSTORE},
@@ -188,6 +192,9 @@ static int take(int key, char *value, struct divvy_relay_options *o, struct divv
         return worker_take(value, o, error);
     case OPTION_PARALLEL:
         return u32_take(value, "parallel", 1, 1024, &o->settings.parallel, error);
+    case OPTION_EXCLUSIVE:
+        o->settings.beside = false;
+        return 0;
     case OPTION_VM:
     case OPTION_VM_CONNECT:
         return vm_take(value, key == OPTION_VM_CONNECT, o, error);

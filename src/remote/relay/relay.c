@@ -10,6 +10,7 @@
 
 #define DOWN_NS (200 * DIVVY_NS_PER_MS) /* so long a worker that failed is not asked again */
 #define TICK_NS DIVVY_NS_PER_SECOND
+#define SHORT_NS DIVVY_NS_PER_MS /* a request that takes no longer than this does not keep those of other VMs waiting */
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
@@ -17,6 +18,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 
 void divvy_relay_settings_default(struct divvy_relay_settings *ret_settings) {
     *ret_settings = (struct divvy_relay_settings){.parallel = 1,
+                                                  .beside = true,
                                                   .connect_timeout_ns = DIVVY_NS_PER_SECOND,
                                                   .partial_timeout_ns = 30 * DIVVY_NS_PER_SECOND,
                                                   .unregistered = {.priority = 1, .weight = 50}};
@@ -237,13 +239,30 @@ void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_w
     worker->down_until_ns = 0;
 }
 
-static void job_start(struct divvy_relay_job *job, struct divvy_relay_worker *worker) {
+static bool is_short(const struct divvy_relay *relay, const struct divvy_relay_job *job) {
+    return !job->ring && !job->turn &&
+           divvy_node_vmq_cost_expected(&relay->costs, divvy_relay_bytes_length(&job->request)) <= (int64_t)SHORT_NS;
+}
+
+static void job_start(const struct divvy_relay *relay, struct divvy_relay_job *job, struct divvy_relay_worker *worker) {
+    job->is_short = is_short(relay, job);
     if (job->ring)
         divvy_relay_ring_turn_start(job, worker);
     else if (job->turn)
         divvy_relay_turn_start(job, worker);
     else
         divvy_relay_link_start(job, worker);
+}
+
+/* Beside short requests another one may run, of a VM that is behind: see divvy_node_vmq_behind. */
+static void schedule_beside(struct divvy_relay *relay, struct divvy_relay_worker *worker) {
+    uint32_t number;
+
+    if (!relay->settings.beside || worker->running != relay->settings.parallel || worker->running_long > 0 ||
+        divvy_node_vmq_behind(relay->vmq, worker->pools, divvy_relay_now_ns(), &number) < 0 || !is_short(relay, &relay->jobs[number]) ||
+        divvy_node_vmq_start(relay->vmq, number, divvy_relay_now_ns()) < 0)
+        return;
+    job_start(relay, &relay->jobs[number], worker);
 }
 
 /* Jobs for workers that have room; and where no worker is up, the jobs are refused at once. */
@@ -261,7 +280,9 @@ static void schedule_run(struct divvy_later *later) {
         up |= relay->settings.vmq.single_queue ? UINT32_MAX : worker->pools;
         while (worker->running < relay->settings.parallel && worker->down_until_ns <= now_ns &&
                divvy_node_vmq_next(relay->vmq, worker->pools, divvy_relay_now_ns(), &number) == 0)
-            job_start(&relay->jobs[number], worker);
+            job_start(relay, &relay->jobs[number], worker);
+        if (worker->down_until_ns <= now_ns)
+            schedule_beside(relay, worker);
     }
     /* Who has a turn may have to end it earlier now. */
     divvy_node_vmq_totals(relay->vmq, &totals);

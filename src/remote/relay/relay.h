@@ -56,6 +56,7 @@ struct divvy_relay_job {
     struct divvy_relay_link *link;   /* while it runs */
     struct divvy_relay_ring *ring;   /* not NULL: a turn of shared memory that a worker serves */
     struct divvy_relay_turn *turn;   /* NULL: a request. Otherwise a turn of a connection that carries frames */
+    bool is_short;                   /* a request that is like others that took little time */
     uint32_t request_id, opcode;     /* of a vGPU's request */
     bool is_vgpu;
     uint64_t submitted_ns, sent_ns;
@@ -99,6 +100,7 @@ struct divvy_relay_worker {
     uint32_t pools; /* bit 0: pool A; 0: it is not given jobs any more */
     uint32_t given_pools; /* of the command line: these count where no GPU of the state has this worker */
     uint32_t running, tunnels; /* jobs and turns; connections that carry frames */
+    uint32_t running_long;     /* of those that run, all but short requests */
     uint64_t down_until_ns; /* 0: nothing known against it */
     bool told_down;
 };
@@ -106,6 +108,7 @@ struct divvy_relay_worker {
 struct divvy_relay_settings {
     struct divvy_node_vmq_settings vmq;
     uint32_t parallel;           /* jobs that a worker is given at a time */
+    bool beside;                 /* and a short request more, where its VM is behind: see divvy_node_vmq_behind */
     uint64_t connect_timeout_ns; /* to a worker */
     uint64_t partial_timeout_ns; /* a request that has begun and does not go on */
     struct divvy_node_vmq_params unregistered; /* of a VM that nobody registered */
@@ -178,6 +181,17 @@ bool divvy_relay_worker_serves(const struct divvy_relay *relay, const struct div
 struct divvy_relay_worker *divvy_relay_worker_choose(struct divvy_relay_vm *vm);
 void divvy_relay_worker_failed(struct divvy_relay *relay, struct divvy_relay_worker *worker, int status);
 void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_worker *worker);
+
+/* A job takes a place at a worker, and leaves it. */
+static inline void divvy_relay_worker_take(struct divvy_relay_worker *worker, const struct divvy_relay_job *job) {
+    worker->running++;
+    worker->running_long += !job->is_short;
+}
+
+static inline void divvy_relay_worker_leave(struct divvy_relay_worker *worker, const struct divvy_relay_job *job) {
+    worker->running--;
+    worker->running_long -= !job->is_short;
+}
 
 /* Deadlines. To be called at relay->next_ns, which it sets anew. */
 void divvy_relay_tick(struct divvy_relay *relay);

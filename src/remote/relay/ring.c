@@ -368,8 +368,8 @@ static void turn_answered(struct divvy_relay_front *front, const struct divvy_re
 }
 
 static void turn_leave(struct divvy_relay_ring *ring) {
+    divvy_relay_worker_leave(ring->place, ring->job);
     ring->job = NULL;
-    ring->place->running--;
     ring->place = NULL;
 }
 
@@ -424,7 +424,7 @@ void divvy_relay_ring_turn_start(struct divvy_relay_job *job, struct divvy_relay
     ring->job = job;
     ring->place = worker;
     ring->waits_turn = false;
-    worker->running++;
+    divvy_relay_worker_take(worker, job);
     job->sent_ns = divvy_core_clock_ns();
     ring->turn_until_ns = job->sent_ns + TURN_NS;
     divvy_relay_deadline(ring->vm->relay, ring->turn_until_ns);

@@ -61,8 +61,8 @@ static void nothing_answered(struct divvy_relay_front *front, const struct divvy
 }
 
 static void turn_leave(struct divvy_relay_turn *turn) {
+    divvy_relay_worker_leave(turn->worker, turn->job);
     turn->job = NULL;
-    turn->worker->running--;
     turn->worker = NULL;
     turn->state = DIVVY_RELAY_TURN_NONE;
     turn->wants_end = false;
@@ -118,7 +118,7 @@ void divvy_relay_turn_start(struct divvy_relay_job *job, struct divvy_relay_work
 
     turn->job = job;
     turn->worker = worker;
-    worker->running++;
+    divvy_relay_worker_take(worker, job);
     turn->state = DIVVY_RELAY_TURN_HAS;
     turn->started_ns = turn->moved_ns = job->sent_ns = now_ns;
     turn->used = 0;

@@ -193,6 +193,89 @@ static void idle_share_returns(void **state) {
     divvy_node_vmq_free(vmq);
 }
 
+/* --- short jobs beside others ------------------------------------------------------------------------------- */
+
+static uint32_t behind(struct divvy_node_vmq *vmq, int64_t now_ns) {
+    uint32_t job;
+
+    return divvy_node_vmq_behind(vmq, 1, now_ns, &job) < 0 ? DIVVY_NODE_VMQ_NOBODY : job;
+}
+
+/* Machine 0 floods; 1 asks for the first time, and again before it is its turn; 2 is of a lower class. */
+static void who_is_behind_may_run_beside(void **state) {
+    struct divvy_node_vmq *vmq = make(false, false), *other = make(false, true);
+    int64_t now_ns = 1;
+    uint32_t job;
+
+    (void)state;
+    for (uint32_t vm = 0; vm < 3; vm++)
+        add(vmq, vm, 0, vm == 2 ? 0 : 1, 50);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(divvy_node_vmq_submit(vmq, 0, i, false, now_ns), 0);
+    assert_int_equal(run_one(vmq, 1, &now_ns, MS_NS), 0);
+    assert_int_equal(divvy_node_vmq_next(vmq, 1, now_ns, &job), 0);
+    assert_int_equal(behind(vmq, now_ns), DIVVY_NODE_VMQ_NOBODY); /* its own next waits for it */
+    assert_int_equal(divvy_node_vmq_submit(vmq, 2, 20, false, now_ns), 0);
+    assert_int_equal(behind(vmq, now_ns), DIVVY_NODE_VMQ_NOBODY);
+    assert_int_equal(divvy_node_vmq_submit(vmq, 1, 10, false, now_ns), 0);
+    assert_int_equal(divvy_node_vmq_submit(vmq, 1, 11, false, now_ns), 0);
+    assert_int_equal(behind(vmq, now_ns), 10);
+    assert_int_equal(divvy_node_vmq_start(vmq, 11, now_ns), -ENOENT);
+    assert_int_equal(divvy_node_vmq_start(vmq, 2000, now_ns), -ENOENT);
+    assert_int_equal(divvy_node_vmq_start(vmq, 10, now_ns), 0);
+    assert_int_equal(divvy_node_vmq_start(vmq, 10, now_ns), -ENOENT);
+    /* It has more than its share now. */
+    assert_int_equal(divvy_node_vmq_end(vmq, 10, 3 * MS_NS, DIVVY_NODE_VMQ_DONE, now_ns += MS_NS, NULL), 0);
+    assert_int_equal(behind(vmq, now_ns), DIVVY_NODE_VMQ_NOBODY);
+    divvy_node_vmq_free(vmq);
+
+    add(other, 0, 0, 1, 50);
+    add(other, 1, 0, 1, 50);
+    assert_int_equal(divvy_node_vmq_submit(other, 0, 0, false, now_ns), 0);
+    assert_int_equal(run_one(other, 1, &now_ns, MS_NS), 0);
+    assert_int_equal(divvy_node_vmq_submit(other, 1, 1, false, now_ns), 0);
+    assert_int_equal(behind(other, now_ns), DIVVY_NODE_VMQ_NOBODY);
+    divvy_node_vmq_free(other);
+}
+
+/* Weights hold with one beside as with one at a time. */
+static void weights_hold_beside(void **state) {
+    static const uint32_t weights[] = {80, 20, 7};
+    struct divvy_node_vmq *vmq = make(false, false);
+    int64_t now_ns = 1, ends_ns[3] = {0}, used_ns[3] = {0};
+    uint32_t job, running = 0, beside = 0;
+
+    (void)state;
+    for (uint32_t vm = 0; vm < 3; vm++)
+        add(vmq, vm, 0, 1, weights[vm]);
+    for (; now_ns < 20 * SECOND_NS; now_ns += MS_NS / 10) {
+        for (uint32_t vm = 0; vm < 3; vm++) {
+            if (ends_ns[vm] && ends_ns[vm] <= now_ns) {
+                assert_int_equal(divvy_node_vmq_end(vmq, vm, MS_NS, DIVVY_NODE_VMQ_DONE, now_ns, NULL), 0);
+                used_ns[vm] += MS_NS;
+                ends_ns[vm] = 0;
+                running--;
+            }
+            if (!ends_ns[vm])
+                (void)divvy_node_vmq_submit(vmq, vm, vm, false, now_ns); /* there already, mostly */
+        }
+        if (running == 0 && divvy_node_vmq_next(vmq, 1, now_ns, &job) == 0) {
+            ends_ns[job] = now_ns + MS_NS;
+            running++;
+        }
+        if (running == 1 && divvy_node_vmq_behind(vmq, 1, now_ns, &job) == 0) {
+            assert_int_equal(divvy_node_vmq_start(vmq, job, now_ns), 0);
+            ends_ns[job] = now_ns + MS_NS;
+            running++;
+            beside++;
+        }
+    }
+    assert_true(beside > 1000);
+    assert_in_range(used_ns[0] * 1000 / used_ns[1], 3920, 4080);
+    assert_in_range(used_ns[0] * 1000 / used_ns[2], 11200, 11660);
+    divvy_node_vmq_free(vmq);
+}
+
 static void rate_and_depth_refuse(void **state) {
     struct divvy_node_vmq *vmq = make(false, false);
     const struct divvy_node_vmq_params params = {.priority = 1, .weight = 50, .rate = 5, .depth = 3};
@@ -422,6 +505,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_are_strict),    cmocka_unit_test(order_survives_removals), cmocka_unit_test(pools_take_turns),
         cmocka_unit_test(nobody_starves),        cmocka_unit_test(weights_hold),            cmocka_unit_test(idle_share_returns),
+        cmocka_unit_test(who_is_behind_may_run_beside), cmocka_unit_test(weights_hold_beside),
         cmocka_unit_test(rate_and_depth_refuse), cmocka_unit_test(faults_quarantine),       cmocka_unit_test(bad_numbers_are_refused),
         cmocka_unit_test(random_operations),     cmocka_unit_test(equal_jobs_cost_the_same),
     };
