@@ -78,9 +78,23 @@ static int timeout_ms(const struct divvy_loop *loop, uint64_t deadline_ns) {
     return (int)((deadline_ns - now_ns + DIVVY_NS_PER_MS - 1) / DIVVY_NS_PER_MS);
 }
 
+static int events_wait(struct divvy_loop *loop, struct epoll_event *events, uint64_t deadline_ns) {
+    int count = 0, timeout = timeout_ms(loop, deadline_ns);
+
+    if (timeout == 0 || loop->spin.window_ns == 0)
+        return epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
+    divvy_spin_begin(&loop->spin);
+    while (divvy_spin_goes_on(&loop->spin) && (count = epoll_wait(loop->epoll_fd, events, EVENTS, 0)) == 0)
+        ;
+    if (count == 0)
+        count = epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
+    divvy_spin_end(&loop->spin);
+    return count;
+}
+
 void divvy_loop_turn(struct divvy_loop *loop, uint64_t deadline_ns) {
     struct epoll_event events[EVENTS];
-    int count = epoll_wait(loop->epoll_fd, events, EVENTS, timeout_ms(loop, deadline_ns));
+    int count = events_wait(loop, events, deadline_ns);
 
     for (int i = 0; i < count; i++) {
         struct divvy_source *source = events[i].data.ptr;

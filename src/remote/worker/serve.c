@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/spin.h"
 #include "remote/worker/job.h"
 #include "remote/worker/ring.h"
 #include "remote/worker/session.h"
@@ -92,11 +93,18 @@ static int send_all(int fd, const char *bytes, size_t length) {
 
 /* Bytes read, 0 at the end, negative errno. */
 static ssize_t receive(int fd, char *buffer, size_t size) {
+    static _Thread_local struct divvy_spin spin = {.window_ns = DIVVY_SPIN_WINDOW_NS};
     ssize_t got;
 
+    divvy_spin_begin(&spin);
     do
-        got = recv(fd, buffer, size, 0);
-    while (got < 0 && errno == EINTR);
+        got = recv(fd, buffer, size, MSG_DONTWAIT);
+    while (got < 0 && errno == EAGAIN && divvy_spin_goes_on(&spin));
+    if (got < 0 && errno == EAGAIN)
+        do
+            got = recv(fd, buffer, size, 0);
+        while (got < 0 && errno == EINTR);
+    divvy_spin_end(&spin);
     return got < 0 ? -errno : got;
 }
 

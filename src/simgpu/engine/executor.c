@@ -4,6 +4,7 @@
 #include "simgpu/engine/sched.h"
 #include "simgpu/engine/self.h"
 
+#include "base/spin.h"
 #include "core/clock.h"
 #include "core/futex.h"
 
@@ -128,9 +129,20 @@ static void ring(divvy_simgpu_channel_t *ch) {
     (void)divvy_core_futex_wake(&ch->bell, 1, false);
 }
 
+/* Programs mostly launch again as soon as they have an answer. */
+static void wait_work(divvy_simgpu_channel_t *ch, uint32_t seen, struct divvy_spin *spin) {
+    divvy_spin_begin(spin);
+    while (sim_load(&ch->bell) == seen && divvy_spin_goes_on(spin))
+        ;
+    (void)divvy_core_futex_wait(&ch->bell, seen, DIVVY_CORE_FUTEX_FOREVER, false);
+    divvy_spin_end(spin);
+}
+
 static void *executor(void *arg) {
     divvy_simgpu_channel_t *ch = arg;
     divvy_simgpu_context_t *context = ch->context;
+
+    struct divvy_spin spin = {.window_ns = DIVVY_SPIN_WINDOW_NS};
 
     (void)prctl(PR_SET_NAME, "divvy-sim-exec");
     for (uint32_t taken = 0;;) {
@@ -139,7 +151,7 @@ static void *executor(void *arg) {
         if (sim_load(&ch->added) == taken) {
             if (sim_load(&context->stopping))
                 return NULL;
-            (void)divvy_core_futex_wait(&ch->bell, bell, DIVVY_CORE_FUTEX_FOREVER, false);
+            wait_work(ch, bell, &spin);
             continue;
         }
         uint32_t place = taken++ % DIVVY_SIMGPU_DEPTH;

@@ -4,6 +4,7 @@
 #include "simgpu/engine/sched.h"
 #include "simgpu/engine/self.h"
 
+#include "base/spin.h"
 #include "core/clock.h"
 #include "core/futex.h"
 
@@ -102,10 +103,25 @@ static void rest(sim_context_t *c, uint32_t seen, const look_t *look, uint64_t d
         until_ns = cap_ns;
     if (until_ns > deadline_ns)
         until_ns = deadline_ns;
-    if (until_ns > look->now_ns + spin_ns)
-        (void)divvy_core_futex_wait_until(&c->wake, seen, until_ns - spin_ns, true);
-    else
+    if (until_ns <= look->now_ns + spin_ns) {
         spin_until(&c->wake, seen, until_ns);
+        return;
+    }
+    __atomic_add_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+    (void)divvy_core_futex_wait_until(&c->wake, seen, until_ns - spin_ns, true);
+    __atomic_sub_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Work that the host does for the device often is back at once: looks for a moment first, as CUDA's own waits do. */
+static void rest_for_host(sim_context_t *c, uint32_t seen, const look_t *look, uint64_t deadline_ns) {
+    static _Thread_local struct divvy_spin spin = {.window_ns = DIVVY_SPIN_WINDOW_NS};
+
+    divvy_spin_begin(&spin);
+    while (sim_load(&c->wake) == seen && divvy_spin_goes_on(&spin))
+        ;
+    if (sim_load(&c->wake) == seen)
+        rest(c, seen, look, deadline_ns);
+    divvy_spin_end(&spin);
 }
 
 static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns,
@@ -139,9 +155,10 @@ static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t 
                 continue;
             }
         }
-        __atomic_add_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
-        rest(c, seen, &look, deadline_ns);
-        __atomic_sub_fetch(&c->waiters, 1, __ATOMIC_SEQ_CST);
+        if (look.until_ns == NEVER && !look.foreign)
+            rest_for_host(c, seen, &look, deadline_ns);
+        else
+            rest(c, seen, &look, deadline_ns);
     }
     return r;
 }
