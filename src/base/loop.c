@@ -12,6 +12,7 @@
 
 int divvy_loop_init(struct divvy_loop *loop) {
     loop->first = NULL;
+    loop->spin = (struct divvy_spin){0};
     loop->last = &loop->first;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     return loop->epoll_fd < 0 ? -errno : 0;
