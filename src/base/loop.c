@@ -12,7 +12,7 @@
 
 int divvy_loop_init(struct divvy_loop *loop) {
     loop->first = NULL;
-    loop->spin = (struct divvy_spin){0};
+    loop->spin = (struct divvy_core_spin){0};
     loop->last = &loop->first;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     return loop->epoll_fd < 0 ? -errno : 0;
@@ -84,12 +84,12 @@ static int events_wait(struct divvy_loop *loop, struct epoll_event *events, uint
 
     if (timeout == 0 || loop->spin.window_ns == 0)
         return epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
-    divvy_spin_begin(&loop->spin);
-    while (divvy_spin_goes_on(&loop->spin) && (count = epoll_wait(loop->epoll_fd, events, EVENTS, 0)) == 0)
+    divvy_core_spin_begin(&loop->spin);
+    while (divvy_core_spin_goes_on(&loop->spin) && (count = epoll_wait(loop->epoll_fd, events, EVENTS, 0)) == 0)
         ;
     if (count == 0)
         count = epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
-    divvy_spin_end(&loop->spin);
+    divvy_core_spin_end(&loop->spin);
     return count;
 }
 

@@ -4,7 +4,7 @@
 #ifndef DIVVY_BASE_LOOP_H
 #define DIVVY_BASE_LOOP_H
 
-#include "base/spin.h"
+#include "core/spin.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@ struct divvy_later {
 
 struct divvy_loop {
     int epoll_fd;
-    struct divvy_spin spin; /* window 0 unless the owner sets one */
+    struct divvy_core_spin spin; /* window 0 unless the owner sets one */
     struct divvy_later *first, **last;
 };
 

@@ -422,7 +422,7 @@ int divvy_relay_init(struct divvy_relay *relay, const struct divvy_relay_setting
     status = divvy_loop_init(&relay->loop);
     if (status < 0)
         return divvy_error_set_errno(error, status, "epoll");
-    relay->loop.spin.window_ns = DIVVY_SPIN_WINDOW_NS;
+    relay->loop.spin.window_ns = DIVVY_CORE_SPIN_WINDOW_NS;
     status = divvy_node_vmq_new(&settings->vmq, &relay->vmq);
     if (status < 0)
         return divvy_error_set_errno(error, status, "the queues");

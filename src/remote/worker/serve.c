@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/spin.h"
+#include "core/spin.h"
 #include "remote/worker/job.h"
 #include "remote/worker/ring.h"
 #include "remote/worker/session.h"
@@ -93,18 +93,18 @@ static int send_all(int fd, const char *bytes, size_t length) {
 
 /* Bytes read, 0 at the end, negative errno. */
 static ssize_t receive(int fd, char *buffer, size_t size) {
-    static _Thread_local struct divvy_spin spin = {.window_ns = DIVVY_SPIN_WINDOW_NS};
+    static _Thread_local struct divvy_core_spin spin = {.window_ns = DIVVY_CORE_SPIN_WINDOW_NS};
     ssize_t got;
 
-    divvy_spin_begin(&spin);
+    divvy_core_spin_begin(&spin);
     do
         got = recv(fd, buffer, size, MSG_DONTWAIT);
-    while (got < 0 && errno == EAGAIN && divvy_spin_goes_on(&spin));
+    while (got < 0 && errno == EAGAIN && divvy_core_spin_goes_on(&spin));
     if (got < 0 && errno == EAGAIN)
         do
             got = recv(fd, buffer, size, 0);
         while (got < 0 && errno == EINTR);
-    divvy_spin_end(&spin);
+    divvy_core_spin_end(&spin);
     return got < 0 ? -errno : got;
 }
 

@@ -4,9 +4,9 @@
 #include "simgpu/engine/sched.h"
 #include "simgpu/engine/self.h"
 
-#include "base/spin.h"
 #include "core/clock.h"
 #include "core/futex.h"
+#include "core/spin.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -130,19 +130,19 @@ static void ring(divvy_simgpu_channel_t *ch) {
 }
 
 /* Programs mostly launch again as soon as they have an answer. */
-static void wait_work(divvy_simgpu_channel_t *ch, uint32_t seen, struct divvy_spin *spin) {
-    divvy_spin_begin(spin);
-    while (sim_load(&ch->bell) == seen && divvy_spin_goes_on(spin))
+static void wait_work(divvy_simgpu_channel_t *ch, uint32_t seen, struct divvy_core_spin *spin) {
+    divvy_core_spin_begin(spin);
+    while (sim_load(&ch->bell) == seen && divvy_core_spin_goes_on(spin))
         ;
     (void)divvy_core_futex_wait(&ch->bell, seen, DIVVY_CORE_FUTEX_FOREVER, false);
-    divvy_spin_end(spin);
+    divvy_core_spin_end(spin);
 }
 
 static void *executor(void *arg) {
     divvy_simgpu_channel_t *ch = arg;
     divvy_simgpu_context_t *context = ch->context;
 
-    struct divvy_spin spin = {.window_ns = DIVVY_SPIN_WINDOW_NS};
+    struct divvy_core_spin spin = {.window_ns = DIVVY_CORE_SPIN_WINDOW_NS};
 
     (void)prctl(PR_SET_NAME, "divvy-sim-exec");
     for (uint32_t taken = 0;;) {

@@ -4,9 +4,9 @@
 #include "simgpu/engine/sched.h"
 #include "simgpu/engine/self.h"
 
-#include "base/spin.h"
 #include "core/clock.h"
 #include "core/futex.h"
+#include "core/spin.h"
 
 #include <errno.h>
 
@@ -114,14 +114,14 @@ static void rest(sim_context_t *c, uint32_t seen, const look_t *look, uint64_t d
 
 /* Work that the host does for the device often is back at once: looks for a moment first, as CUDA's own waits do. */
 static void rest_for_host(sim_context_t *c, uint32_t seen, const look_t *look, uint64_t deadline_ns) {
-    static _Thread_local struct divvy_spin spin = {.window_ns = DIVVY_SPIN_WINDOW_NS};
+    static _Thread_local struct divvy_core_spin spin = {.window_ns = DIVVY_CORE_SPIN_WINDOW_NS};
 
-    divvy_spin_begin(&spin);
-    while (sim_load(&c->wake) == seen && divvy_spin_goes_on(&spin))
+    divvy_core_spin_begin(&spin);
+    while (sim_load(&c->wake) == seen && divvy_core_spin_goes_on(&spin))
         ;
     if (sim_load(&c->wake) == seen)
         rest(c, seen, look, deadline_ns);
-    divvy_spin_end(&spin);
+    divvy_core_spin_end(&spin);
 }
 
 static int wait_chain(sim_file_t *f, divvy_simgpu_position_t position, uint64_t deadline_ns,

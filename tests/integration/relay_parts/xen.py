@@ -163,7 +163,7 @@ def pieces(program, folder):
 
 
 def domains_that_go(program, folder):
-    store, worker, relay = start(program, folder, "--vm", "A:1=" + folder + "/a")
+    store, worker, relay = start(program, folder, "--exclusive", "--vm", "A:1=" + folder + "/a")
     for number in range(1, 300):
         equal(Domain(folder + "/store", number).ask(add([1], [number])), {"result": [number + 1]}, "domain %d" % number)
         store.remove(number)
