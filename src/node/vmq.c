@@ -703,10 +703,10 @@ static unsigned int length_power(uint64_t bytes) {
     return bytes ? 63u - (unsigned int)__builtin_clzll(bytes) : 0;
 }
 
-int64_t divvy_node_vmq_cost_expected(const struct divvy_node_vmq_costs *costs, uint64_t bytes) {
+bool divvy_node_vmq_cost_is_short(const struct divvy_node_vmq_costs *costs, uint64_t bytes) {
     unsigned int power = length_power(bytes);
 
-    return costs->lengths[power].count ? costs->lengths[power].mean_ns : INT64_MAX;
+    return costs->lengths[power].count > 0 && !costs->lengths[power].is_long;
 }
 
 int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, int64_t took_ns) {
@@ -716,6 +716,7 @@ int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, 
 
     if (took_ns < 0)
         took_ns = 0;
+    costs->lengths[power].is_long = took_ns > SHORT_NS;
     if (took_ns > SHORT_NS)
         return took_ns;
     *count += *count < COST_JOBS;

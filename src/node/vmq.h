@@ -139,13 +139,14 @@ void divvy_node_vmq_totals(const struct divvy_node_vmq *vmq, struct divvy_node_v
  */
 struct divvy_node_vmq_costs {
     struct {
-        int64_t mean_ns;
+        int64_t mean_ns; /* of the short ones */
         uint32_t count;
+        bool is_long; /* the last one was */
     } lengths[64]; /* powers of two */
 };
 
-/* What a job with a request of `bytes` will probably be charged; INT64_MAX: nothing is known. */
-int64_t divvy_node_vmq_cost_expected(const struct divvy_node_vmq_costs *costs, uint64_t bytes);
+/* Whether a job with a request of `bytes` will probably be short, at most a millisecond: the last one like it was. */
+bool divvy_node_vmq_cost_is_short(const struct divvy_node_vmq_costs *costs, uint64_t bytes);
 /* A job with a request of `bytes` took took_ns from sending to answer. What it is to be charged; negative times count as none. */
 int64_t divvy_node_vmq_cost(struct divvy_node_vmq_costs *costs, uint64_t bytes, int64_t took_ns);
 

@@ -41,6 +41,10 @@ struct divvy_compute_lesson *divvy_compute_cost_lesson(struct divvy_compute_cost
     return &lessons[cost - divvy_compute_costs];
 }
 
+static void cost_put(struct divvy_compute_cost *cost, uint64_t cost_ns) {
+    __atomic_store_n(&cost->cost_ns, cost_ns < COST_MIN_NS ? COST_MIN_NS : cost_ns, __ATOMIC_RELAXED);
+}
+
 static struct divvy_compute_cost *cost_search(uint64_t key) {
     struct divvy_compute_cost *cost = &divvy_compute_costs[divvy_compute_cost_place(key)];
 
@@ -85,7 +89,7 @@ struct divvy_compute_cost *divvy_compute_cost_find(uint64_t key, uint64_t guess_
         cost = cost_victim(key);
         used = true;
         lesson_reset(divvy_compute_cost_lesson(cost));
-        __atomic_store_n(&cost->cost_ns, guess_ns < COST_MIN_NS ? COST_MIN_NS : guess_ns, __ATOMIC_RELAXED);
+        cost_put(cost, guess_ns);
         __atomic_store_n(&cost->key, key, __ATOMIC_RELAXED);
     }
     divvy_lock_give(&lock);
@@ -115,7 +119,7 @@ static void cost_sample(struct divvy_compute_cost *cost, struct divvy_compute_le
     lesson->vague = false;
     cost_ns = divvy_estimator_update(&lesson->estimator, sample_ns, neighbours, stretch->leased);
     __atomic_store_n(&lesson->suspect, lesson->estimator.away != 0 && neighbours == 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&cost->cost_ns, cost_ns < COST_MIN_NS ? COST_MIN_NS : cost_ns, __ATOMIC_RELAXED);
+    cost_put(cost, cost_ns);
     __atomic_store_n(&lesson->chunks_since, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lesson->samples, lesson->estimator.count, __ATOMIC_RELAXED);
 }
@@ -141,7 +145,7 @@ static void cost_bound(struct divvy_compute_cost *cost, struct divvy_compute_les
     if (most_ns >= __atomic_load_n(&cost->cost_ns, __ATOMIC_RELAXED))
         return;
     divvy_estimator_bound(&lesson->estimator, most_ns);
-    __atomic_store_n(&cost->cost_ns, most_ns < COST_MIN_NS ? COST_MIN_NS : most_ns, __ATOMIC_RELAXED);
+    cost_put(cost, most_ns);
 }
 
 /* Work that took far longer than it was estimated at: either the device was idle in between, or the function has changed. */
@@ -160,7 +164,7 @@ static void cost_settle(struct divvy_compute_cost *cost, struct divvy_compute_le
     divvy_estimator_settle(&lesson->estimator, sample_ns);
     lesson->vague = false;
     lesson->edges = 0;
-    __atomic_store_n(&cost->cost_ns, sample_ns < COST_MIN_NS ? COST_MIN_NS : sample_ns, __ATOMIC_RELAXED);
+    cost_put(cost, sample_ns);
     __atomic_store_n(&lesson->samples, lesson->estimator.count, __ATOMIC_RELAXED);
 }
 

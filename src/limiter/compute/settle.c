@@ -281,7 +281,7 @@ static void batch_settle(struct divvy_compute_device *device, struct settled *se
             stretch_reduce_doubt(&stretch, divvy_union_covered(busy, settled->start_ns, settled->end_ns));
         stretch.span_ns = settled->end_ns > settled->start_ns ? settled->end_ns - settled->start_ns : 0;
         stretch.most_ns = divvy_union_add(busy, settled->start_ns, settled->end_ns);
-        /* It took longer than its lease lasted: whatever was expected, it has met another tenant's work. */
+        /* It went on beyond the end of its lease, whatever was expected: another tenant's work may have met it. */
         segment->edge |= segment->leased && segment->opened_ns + stretch.span_ns > segment->lease_end_ns;
         stretch.neighbours = __atomic_load_n(&device->siblings, __ATOMIC_RELAXED);
         stretch.neighbours += segment->edge;

@@ -10,7 +10,6 @@
 
 #define DOWN_NS (200 * DIVVY_NS_PER_MS) /* so long a worker that failed is not asked again */
 #define TICK_NS DIVVY_NS_PER_SECOND
-#define SHORT_NS DIVVY_NS_PER_MS /* a request that takes no longer than this does not keep those of other VMs waiting */
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
@@ -240,8 +239,7 @@ void divvy_relay_worker_answered(struct divvy_relay *relay, struct divvy_relay_w
 }
 
 static bool is_short(const struct divvy_relay *relay, const struct divvy_relay_job *job) {
-    return !job->ring && !job->turn &&
-           divvy_node_vmq_cost_expected(&relay->costs, divvy_relay_bytes_length(&job->request)) <= (int64_t)SHORT_NS;
+    return !job->ring && !job->turn && divvy_node_vmq_cost_is_short(&relay->costs, divvy_relay_bytes_length(&job->request));
 }
 
 static void job_start(const struct divvy_relay *relay, struct divvy_relay_job *job, struct divvy_relay_worker *worker) {

@@ -100,7 +100,7 @@ static ssize_t receive(int fd, char *buffer, size_t size) {
     do
         got = recv(fd, buffer, size, MSG_DONTWAIT);
     while (got < 0 && errno == EAGAIN && divvy_core_spin_goes_on(&spin));
-    if (got < 0 && errno == EAGAIN)
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
         do
             got = recv(fd, buffer, size, 0);
         while (got < 0 && errno == EINTR);

@@ -141,7 +141,6 @@ static void wait_work(divvy_simgpu_channel_t *ch, uint32_t seen, struct divvy_co
 static void *executor(void *arg) {
     divvy_simgpu_channel_t *ch = arg;
     divvy_simgpu_context_t *context = ch->context;
-
     struct divvy_core_spin spin = {.window_ns = DIVVY_CORE_SPIN_WINDOW_NS};
 
     (void)prctl(PR_SET_NAME, "divvy-sim-exec");

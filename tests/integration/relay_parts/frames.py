@@ -76,7 +76,7 @@ class FrameWorker:
         except (OSError, EOFError):
             pass
         finally:
-            connection.close() # as a worker's process does, when all is done
+            connection.close()  # as a worker's process does, when all is done
 
 
 class Client:
@@ -199,7 +199,7 @@ def part_of_short_frame(program, folder):
 
 
 def gone_with_work(program, folder):
-    """A client that goes while the GPU works for it keeps its turn until that is done, and its VM pays; up to the limit of a job."""
+    """A client that goes while the GPU works for it keeps its turn until that is done, or until the limit of a job."""
     worker, relay = start(program, folder, "--job-limit", "2", "--faults", "1", launch_s=0.05)
     good = Client(folder + "/b")
     for _ in range(3):

@@ -494,9 +494,13 @@ static void equal_jobs_cost_the_same(void **state) {
     divvy_node_vmq_free(vmq);
 
     /* Others of another length, and long ones, are not mixed up with them. */
+    assert_false(divvy_node_vmq_cost_is_short(&costs, 1 << 20));
     assert_int_equal(divvy_node_vmq_cost(&costs, 1 << 20, 900000), 900000);
+    assert_true(divvy_node_vmq_cost_is_short(&costs, 1 << 20));
     assert_int_equal(divvy_node_vmq_cost(&costs, 62, 5000000), 5000000);
+    assert_false(divvy_node_vmq_cost_is_short(&costs, 33));
     assert_in_range(divvy_node_vmq_cost(&costs, 33, 50000), 40000, 80000);
+    assert_true(divvy_node_vmq_cost_is_short(&costs, 62));
     assert_int_equal(divvy_node_vmq_cost(&costs, 0, -1), 0);
     assert_in_range(divvy_node_vmq_cost(&costs, UINT64_MAX, 7), 7, 7);
 }
