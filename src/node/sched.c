@@ -600,19 +600,31 @@ bool divvy_node_sched_should_revoke(struct divvy_node_sched *s, int64_t now_ns) 
     return revoke;
 }
 
-uint32_t divvy_node_sched_first_eligible(struct divvy_node_sched *s, int64_t now_ns, bool (*may_run)(const void *data, uint32_t id),
-                                         const void *data) {
-    const struct divvy_node_heap *heap = &s->heaps[ELIGIBLE];
+uint32_t divvy_node_sched_first_within(struct divvy_node_sched *s, int64_t slack_ns, int64_t now_ns,
+                                       bool (*may_run)(const void *data, uint32_t id),
+                                       const void *data) {
+    static const enum where among[] = {ELIGIBLE, AHEAD};
     uint32_t first = DIVVY_NODE_SCHED_NOBODY;
     int64_t key = 0;
 
     clock_to(s, now_ns);
     promote(s);
-    for (uint32_t i = 0; i < heap->count; i++)
-        if (may_run(data, heap->items[i]) && (first == DIVVY_NODE_SCHED_NOBODY || divvy_node_key_before(heap->keys[i], key))) {
-            first = heap->items[i];
-            key = heap->keys[i];
+    for (int i = 0; i < 2 && first == DIVVY_NODE_SCHED_NOBODY; i++) {
+        const struct divvy_node_heap *heap = &s->heaps[among[i]];
+
+        for (uint32_t at = 0; at < heap->count; at++) {
+            uint32_t id = heap->items[at];
+            const struct tenant *t = &s->tenants[id];
+
+            if ((first != DIVVY_NODE_SCHED_NOBODY && !divvy_node_key_before(heap->keys[at], key)) ||
+                divvy_node_key_before(shifted(s->virtual_now, virtual_length(t, slack_ns)),
+                                      t->vstart) ||
+                !may_run(data, id))
+                continue;
+            first = id;
+            key = heap->keys[at];
         }
+    }
     return first;
 }
 

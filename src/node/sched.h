@@ -130,11 +130,11 @@ int divvy_node_sched_end(struct divvy_node_sched *sched, uint32_t tenant, int64_
 bool divvy_node_sched_should_revoke(struct divvy_node_sched *sched, int64_t now_ns);
 
 /*
- * Who would be picked next of the tenants that are ready, have had no more than their share, and of which may_run says so; NOBODY: none.
- * Nothing is granted. Looks at all of them.
+ * Who would be picked next of the tenants that are ready, have had at most slack_ns (>= 0) more than their share, and of which may_run says
+ * so; NOBODY: none. Nothing is granted. Looks at all of them.
  */
-uint32_t divvy_node_sched_first_eligible(struct divvy_node_sched *sched, int64_t now_ns, bool (*may_run)(const void *data, uint32_t tenant),
-                                         const void *data);
+uint32_t divvy_node_sched_first_within(struct divvy_node_sched *sched, int64_t slack_ns, int64_t now_ns,
+                                       bool (*may_run)(const void *data, uint32_t tenant), const void *data);
 
 uint32_t divvy_node_sched_holder(
     const struct divvy_node_sched *sched); /* DIVVY_NODE_SCHED_NOBODY when free */

@@ -13,6 +13,7 @@
 #define HOT_C      95u
 #define ECC_ERRORS 100u
 #define SHORT_NS   INT64_C(1000000) /* jobs of up to this are charged their kind's mean */
+#define SLACK_NS   INT64_C(1000000) /* so far ahead of its share a VM still has short jobs beside others' */
 #define COST_JOBS  32u              /* that it is the mean of */
 #define BANK_NS    INT64_C(50000000)
 
@@ -528,7 +529,7 @@ static uint32_t lane_behind(struct divvy_node_vmq *vmq, uint32_t lane, int64_t n
         const struct order *order = &vmq->orders[lane][class];
 
         if (order->ready > 0)
-            return order->sched ? divvy_node_sched_first_eligible(order->sched, now_ns, is_ready, vmq) : NONE;
+            return order->sched ? divvy_node_sched_first_within(order->sched, SLACK_NS, now_ns, is_ready, vmq) : NONE;
     }
     return NONE;
 }

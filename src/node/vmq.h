@@ -106,8 +106,8 @@ int divvy_node_vmq_next(struct divvy_node_vmq *vmq, uint32_t pools, int64_t now_
 
 /*
  * A job that may run beside those that run though there is no place left, if they are short and it is too: of a VM that has had less than
- * its share, and is of no lower class than any that runs. So whoever asks seldom need not wait for the job of one who floods. Nothing is
- * started, by order of arrival nothing is found. 0, or -EAGAIN.
+ * its share, or a millisecond more, and is of no lower class than any that runs. So whoever has one job at a time need not wait for the job
+ * of one who floods. Nothing is started, by order of arrival nothing is found. 0, or -EAGAIN.
  */
 int divvy_node_vmq_behind(struct divvy_node_vmq *vmq, uint32_t pools, int64_t now_ns, uint32_t *ret_job);
 /* Starts the oldest waiting job of a VM none of whose jobs runs. 0, or -ENOENT: it is not that. */

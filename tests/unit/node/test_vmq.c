@@ -224,8 +224,8 @@ static void who_is_behind_may_run_beside(void **state) {
     assert_int_equal(divvy_node_vmq_start(vmq, 2000, now_ns), -ENOENT);
     assert_int_equal(divvy_node_vmq_start(vmq, 10, now_ns), 0);
     assert_int_equal(divvy_node_vmq_start(vmq, 10, now_ns), -ENOENT);
-    /* It has more than its share now. */
-    assert_int_equal(divvy_node_vmq_end(vmq, 10, 3 * MS_NS, DIVVY_NODE_VMQ_DONE, now_ns += MS_NS, NULL), 0);
+    /* It has had a good deal more than its share now. */
+    assert_int_equal(divvy_node_vmq_end(vmq, 10, 6 * MS_NS, DIVVY_NODE_VMQ_DONE, now_ns += MS_NS, NULL), 0);
     assert_int_equal(behind(vmq, now_ns), DIVVY_NODE_VMQ_NOBODY);
     divvy_node_vmq_free(vmq);
 
@@ -236,6 +236,43 @@ static void who_is_behind_may_run_beside(void **state) {
     assert_int_equal(divvy_node_vmq_submit(other, 1, 1, false, now_ns), 0);
     assert_int_equal(behind(other, now_ns), DIVVY_NODE_VMQ_NOBODY);
     divvy_node_vmq_free(other);
+}
+
+/* Machine 0 floods; 1 has a job at a time, hardly longer than the other's, and asks again soon: it never waits. */
+static void one_at_a_time_does_not_wait(void **state) {
+    struct divvy_node_vmq *vmq = make(false, false);
+    const int64_t step_ns = MS_NS / 100, job_ns = 10 * step_ns;
+    int64_t now_ns = 1, ends_ns[2] = {0}, asks_ns = 1;
+    uint32_t job, running = 0, asked = 0;
+
+    (void)state;
+    add(vmq, 0, 0, 1, 50);
+    add(vmq, 1, 0, 1, 50);
+    for (; now_ns < SECOND_NS; now_ns += step_ns) {
+        for (uint32_t vm = 0; vm < 2; vm++)
+            if (ends_ns[vm] && ends_ns[vm] <= now_ns) {
+                assert_int_equal(
+                    divvy_node_vmq_end(vmq, vm, job_ns + vm * step_ns / 2, DIVVY_NODE_VMQ_DONE, now_ns, NULL), 0);
+                ends_ns[vm] = 0;
+                running--;
+                asks_ns = vm == 1 ? now_ns + 2 * step_ns : asks_ns;
+            }
+        if (!ends_ns[0])
+            (void)divvy_node_vmq_submit(vmq, 0, 0, false, now_ns); /* or waits already */
+        if (now_ns == asks_ns) {
+            assert_int_equal(divvy_node_vmq_submit(vmq, 1, 1, false, now_ns), 0);
+            asked++;
+        }
+        while ((running == 0 && divvy_node_vmq_next(vmq, 1, now_ns, &job) == 0) ||
+               (running == 1 && divvy_node_vmq_behind(vmq, 1, now_ns, &job) == 0 &&
+                divvy_node_vmq_start(vmq, job, now_ns) == 0)) {
+            ends_ns[job] = now_ns + job_ns;
+            running++;
+        }
+        assert_false(now_ns == asks_ns && ends_ns[1] == 0);
+    }
+    assert_true(asked > 5000);
+    divvy_node_vmq_free(vmq);
 }
 
 /* Weights hold with one beside as with one at a time. */
@@ -509,7 +546,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_are_strict),    cmocka_unit_test(order_survives_removals), cmocka_unit_test(pools_take_turns),
         cmocka_unit_test(nobody_starves),        cmocka_unit_test(weights_hold),            cmocka_unit_test(idle_share_returns),
-        cmocka_unit_test(who_is_behind_may_run_beside), cmocka_unit_test(weights_hold_beside),
+        cmocka_unit_test(who_is_behind_may_run_beside), cmocka_unit_test(one_at_a_time_does_not_wait),
+        cmocka_unit_test(weights_hold_beside),
         cmocka_unit_test(rate_and_depth_refuse), cmocka_unit_test(faults_quarantine),       cmocka_unit_test(bad_numbers_are_refused),
         cmocka_unit_test(random_operations),     cmocka_unit_test(equal_jobs_cost_the_same),
     };
