@@ -217,7 +217,7 @@ int divvy_cli_mig_reserve(int argc, char **argv) {
     settings.uuid = arguments.instance;
     status = divvy_cli_mig_open("reserve", &arguments.common, arguments.count > 0, &mig);
     if (status != 0)
-        return divvy_mig_profile_parse(arguments.profile, &profile, NULL) < 0 ? DIVVY_CLI_USAGE : status;
+        return divvy_mig_profile_read(NULL, arguments.profile, &profile, &error) < 0 ? divvy_cli_mig_fail("reserve", &error) : status;
     if (divvy_mig_profile_read(mig, arguments.profile, &profile, &error) < 0) {
         divvy_mig_close(mig);
         return divvy_cli_mig_fail("reserve", &error);

@@ -77,6 +77,7 @@ serial_run a 1 divvy.job=bench -chardev "socket,id=c1,path=$place/bare.sock,serv
     -device virtserialport,chardev=c1,name=org.divvy.bare || true
 
 row "boot of a machine to the right result" "$boot_s" s "<= 10" at-most 10
+row "empty request over virtio-serial, median" "$(figure serial_empty_median)" us ''
 row "small job over virtio-serial, median" "$(figure serial_median)" us "<= 250" at-most 250
 row "small job over virtio-serial, p99" "$(figure serial_p99)" us ''
 row "vGPU, doorbell to done, median" "$(figure doorbell_median)" us "<= 150" at-most 150

@@ -17,6 +17,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+/* What waking up the processor of a virtual machine takes, its host's share included. */
+#define PORT_WINDOW_NS (300 * DIVVY_NS_PER_US)
+
 union any_address {
     struct sockaddr any;
     struct sockaddr_un local;
@@ -134,9 +137,10 @@ int divvy_client_stream_connect(struct divvy_client *client, const char *address
     if (strncmp(address, "shm:", 4) == 0)
         return ring_connect(client, address + 4);
     client->is_socket = strncmp(address, "serial:", 7) != 0;
-    if (!client->is_socket)
+    if (!client->is_socket) {
         client->fd = serial_open(address + 7);
-    else if (strncmp(address, "unix:", 5) == 0)
+        client->spin.window_ns = PORT_WINDOW_NS;
+    } else if (strncmp(address, "unix:", 5) == 0)
         client->fd = unix_connect(address + 5, client->timeout_ms);
     else if (strncmp(address, "tcp:", 4) == 0)
         client->fd = tcp_connect(address + 4, client->timeout_ms);

@@ -141,17 +141,24 @@ int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void
 
 /* --- in -------------------------------------------------------------------------------------------------- */
 
-static int wait_readable(const struct divvy_client *client) {
+/* A port of a virtual machine is looked at for a while first: its processor asleep, and woken up again, is dear. */
+static int wait_readable(struct divvy_client *client) {
     struct pollfd fd = {.fd = client->fd, .events = POLLIN};
     int got;
 
     /* Sockets keep their own time. */
     if (client->is_socket)
         return 0;
-    do
+    divvy_core_spin_begin(&client->spin);
+    while ((got = poll(&fd, 1, 0)) == 0 && divvy_core_spin_goes_on(&client->spin))
+        ;
+    while (got == 0 || (got < 0 && errno == EINTR)) {
         got = poll(&fd, 1, client->timeout_ms ? (int)client->timeout_ms : -1);
-    while (got < 0 && errno == EINTR);
-    return got == 0 ? -ETIMEDOUT : 0;
+        if (got == 0)
+            return -ETIMEDOUT;
+    }
+    divvy_core_spin_end(&client->spin);
+    return 0;
 }
 
 static int ring_read(struct divvy_client *client, void *buffer, size_t size, size_t *ret_got) {
