@@ -7,6 +7,7 @@
 
 #include "divvy/client.h"
 #include "remote/kernels.h"
+#include "wire/pack.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -19,6 +20,8 @@
 #define START_NS   (20 * UINT64_C(1000000000))
 #define JOB_US     60.0     /* through a relay; here without one */
 #define LAUNCHES   500000.0 /* a second */
+#define PACK_BYTES ((size_t)1 << 20) /* the longest piece of a copy */
+#define PACK_TIMES 8
 #define COPIES_GBS 4.5      /* half of what a bare unix socket carries */
 
 struct worker {
@@ -159,6 +162,63 @@ static void copies(struct bench *bench, struct divvy_client *client) {
     free(back);
 }
 
+enum content { SPARSE, NUMBERS, TEXT, NOISE, CONTENTS };
+
+/* A matrix of which nine tenths are 0; 32-bit numbers in order; PTX; what cannot be packed. */
+static void content_fill(enum content content, char *bytes) {
+    static const char text[] = DIVVY_REMOTE_PTX_VECTOR_ADD;
+    uint32_t state = 1;
+
+    for (size_t i = 0; i < PACK_BYTES / sizeof state; i++) {
+        uint32_t word;
+
+        state = state * 1664525 + 1013904223;
+        word = content == NUMBERS ? (uint32_t)i * 3 : content == SPARSE && state >> 16 < 58982 ? 0 : state ^ state >> 13;
+        memcpy(bytes + i * sizeof word, &word, sizeof word);
+    }
+    for (size_t i = 0; content == TEXT && i < PACK_BYTES; i++)
+        bytes[i] = text[i % (sizeof text - 1)];
+}
+
+/* What packing costs, and what it saves: so the link is told below which it is worth it. */
+static void packing(struct bench *bench) {
+    static const char *const names[] = {"a matrix, nine tenths 0", "numbers in order", "PTX", "noise"};
+    static struct divvy_wire_packer packer;
+    static char bytes[PACK_BYTES], packed[PACK_BYTES], back[PACK_BYTES];
+    size_t rounds = bench->quick ? 3 : 9;
+
+    for (enum content content = SPARSE; content < CONTENTS; content++) {
+        double pack_rates[9], unpack_rates[9];
+        struct bench_stats stats;
+        size_t length = 0, there = 0;
+        char what[80];
+
+        content_fill(content, bytes);
+        for (size_t round = 0; round < rounds; round++) {
+            uint64_t start_ns = bench_now_ns(), packed_ns;
+
+            for (int i = 0; i < PACK_TIMES; i++)
+                length = divvy_wire_pack(&packer, bytes, sizeof bytes, packed);
+            packed_ns = bench_now_ns();
+            for (int i = 0; i < PACK_TIMES && length > 0; i++)
+                if (divvy_wire_unpack(packed, length, back, sizeof back, &there) != 0 || memcmp(bytes, back, 64) != 0)
+                    bench_fail(bench, "what was packed does not come back");
+            pack_rates[round] = (double)PACK_BYTES * PACK_TIMES / (double)(packed_ns - start_ns);
+            unpack_rates[round] = (double)PACK_BYTES * PACK_TIMES / (double)(bench_now_ns() - packed_ns);
+        }
+        bench_stats(pack_rates, rounds, &stats);
+        (void)snprintf(what, sizeof what, "pack %s", names[content]);
+        bench_row(bench, what, stats.median, stats.min, stats.max, "GB/s", "", BENCH_SHOWN);
+        if (length == 0)
+            continue;
+        (void)snprintf(what, sizeof what, "packed, %s: of its length", names[content]);
+        bench_row(bench, what, 100.0 * (double)length / PACK_BYTES, 0, 0, "%", "", BENCH_SHOWN);
+        bench_stats(unpack_rates, rounds, &stats);
+        (void)snprintf(what, sizeof what, "unpack %s", names[content]);
+        bench_row(bench, what, stats.median, stats.min, stats.max, "GB/s", "", BENCH_SHOWN);
+    }
+}
+
 int main(int argc, char **argv) {
     struct divvy_client *client;
     struct worker worker;
@@ -178,5 +238,6 @@ int main(int argc, char **argv) {
         worker_end(&bench, &worker, client);
         bench.gpu = BENCH_SIM;
     }
+    packing(&bench);
     return bench_close(&bench);
 }

@@ -38,6 +38,19 @@ struct divvy_client;
  */
 int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_client **ret_client);
 
+/* Wishes: what a connection should do that the worker may or may not know. */
+#define DIVVY_CLIENT_CHECKSUMS 1u /* every frame has one; a wrong one ends the connection (-EBADMSG) */
+#define DIVVY_CLIENT_COMPRESS  2u /* long bytes go packed where that makes them shorter: for links slower than some 500 MB/s */
+
+/*
+ * The same with wishes, DIVVY_CLIENT_ put together by |. A worker that lacks one does without, as do connections that gain nothing by it
+ * (memory that is shared is not packed, XenStore knows neither). -EINVAL: also unknown wishes.
+ */
+int divvy_client_open_with(const char *address, uint32_t timeout_ms, uint32_t wishes, struct divvy_client **ret_client);
+
+/* The wishes that hold on this connection. */
+uint32_t divvy_client_granted(const struct divvy_client *client);
+
 /* Disconnects; the worker frees all that was allocated. One-way requests that have not been sent are not. NULL is fine. */
 void divvy_client_close(struct divvy_client *client);
 
@@ -158,6 +171,22 @@ struct divvy_client_shape {
  */
 int divvy_client_launch(struct divvy_client *client, const struct divvy_client_function *function,
                         const struct divvy_client_shape *shape, uint64_t stream, const void *const *parameters);
+
+/* An attribute of a launch: a CUlaunchAttributeID, and its CUlaunchAttributeValue as it lies in memory. */
+struct divvy_client_attribute {
+    uint32_t id;
+    uint32_t reserved; /* 0 */
+    uint64_t value[8]; /* where the driver's type begins with an event (7, 12), the first is the event's number here */
+};
+
+/*
+ * One-way: launches a kernel with at most 16 attributes, as cuLaunchKernelEx. 801 comes back, as of all one-way requests, for attributes that
+ * the worker does not know, and for those that only mean something in graphs (13). -EINVAL: as above, or too many.
+ */
+int divvy_client_launch_with(struct divvy_client *client, const struct divvy_client_function *function,
+                             const struct divvy_client_shape *shape, uint64_t stream,
+                             const struct divvy_client_attribute *attributes, uint32_t attribute_count,
+                             const void *const *parameters);
 
 /* A stream with the flags and priority of cuStreamCreateWithPriority; 0 is the default stream. */
 int divvy_client_stream_create(struct divvy_client *client, uint32_t flags, int32_t priority, uint64_t *ret_stream);

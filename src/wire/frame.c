@@ -67,6 +67,8 @@ int divvy_wire_payload_check(const struct divvy_wire_header *header, const struc
     if (header->flags & DIVVY_WIRE_CHECKED &&
         divvy_wire_checksum(0, payload, header->length) != header->checksum)
         return -EBADMSG;
+    if (header->flags & DIVVY_WIRE_PACKED && (!bytes || header->status != 0))
+        return -EINVAL;
     if (is_answer && header->status != 0) {
         words = header->flags & DIVVY_WIRE_LATCHED ? 1 : 0;
         bytes = true;

@@ -26,17 +26,23 @@
 #define DIVVY_WIRE_PAYLOAD_MAX_BYTES   (8u << 20)     /* most that may be offered */
 #define DIVVY_WIRE_PAYLOAD_BYTES       ((1u << 20) + 256) /* what divvy's own sides offer: chunks of 1 MiB with their words */
 #define DIVVY_WIRE_IMAGE_BYTES_MAX     (256u << 20)   /* image of a module, sent in parts */
-#define DIVVY_WIRE_WORDS_MAX           9u             /* words of any request or answer */
+#define DIVVY_WIRE_WORDS_MAX           10u            /* words of any request or answer */
+
+/* Attributes of a launch: so many at most, each with so many bytes (CUlaunchAttribute). */
+#define DIVVY_WIRE_ATTRIBUTES_MAX  16u
+#define DIVVY_WIRE_ATTRIBUTE_BYTES 72u
 
 /* flags */
 #define DIVVY_WIRE_ANSWER   UINT16_C(1) /* the answer to the request with this id */
 #define DIVVY_WIRE_LATCHED  UINT16_C(2) /* in an answer: status is of an earlier one-way request, whose id is the only word */
 #define DIVVY_WIRE_CHECKED  UINT16_C(4) /* `checksum` is the CRC-32C of the payload */
-#define DIVVY_WIRE_FLAGS    UINT16_C(7) /* all that there are; others are refused */
+#define DIVVY_WIRE_PACKED   UINT16_C(8) /* the bytes behind the words are packed: wire/pack.h */
+#define DIVVY_WIRE_FLAGS    UINT16_C(15) /* all that there are; others are refused */
 
 /* features, by bits; what both sides have in HELLO is used */
 #define DIVVY_WIRE_FEATURE_CHECKSUM UINT64_C(1) /* both sides set DIVVY_WIRE_CHECKED on every frame after HELLO */
-#define DIVVY_WIRE_FEATURES         UINT64_C(1)
+#define DIVVY_WIRE_FEATURE_PACKED   UINT64_C(2) /* frames after HELLO may be DIVVY_WIRE_PACKED, each as its sender sees fit */
+#define DIVVY_WIRE_FEATURES         UINT64_C(3)
 
 /*
  * status of answers: 0, a CUresult (1 to 999), or one of these. Errors of the JSON dialect and of a VM's registers have their
@@ -114,8 +120,8 @@ int divvy_wire_header_read(const void *bytes, uint32_t payload_limit_bytes,
 
 /*
  * Whether the length of a request or answer fits its row, and the checksum (where there is one) its payload. A failed answer
- * (status not 0) has either no words, or one when it is LATCHED, and may carry bytes. -EBADMSG: the checksum differs;
- * -EINVAL: the length does not fit.
+ * (status not 0) has either no words, or one when it is LATCHED, and may carry bytes, never packed ones. -EBADMSG: the checksum differs;
+ * -EINVAL: the length does not fit. Packed bytes are not looked at.
  */
 int divvy_wire_payload_check(const struct divvy_wire_header *header, const struct divvy_wire_op *op,
                              const void *payload);

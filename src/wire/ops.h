@@ -38,6 +38,7 @@
 #define DIVVY_WIRE_GLOBAL_OUT(F) F(address) F(size_bytes)
 #define DIVVY_WIRE_FUNCTION_OUT(F) F(handle) F(parameters_bytes) F(parameter_count)
 #define DIVVY_WIRE_LAUNCH_IN(F) F(function) F(grid_x) F(grid_y) F(grid_z) F(block_x) F(block_y) F(block_z) F(shared_bytes) F(stream)
+#define DIVVY_WIRE_LAUNCH_WITH_IN(F) DIVVY_WIRE_LAUNCH_IN(F) F(attributes)
 #define DIVVY_WIRE_STREAM_IN(F) F(flags) F(priority)
 #define DIVVY_WIRE_FLAGS_IN(F) F(flags)
 #define DIVVY_WIRE_EVENT_STREAM_IN(F) F(event) F(stream) F(flags)
@@ -72,6 +73,7 @@
   OP(FUNCTION_ATTRIBUTE, function_attribute, 0x44, CALL, DIVVY_WIRE_ATTRIBUTE_IN, NONE, DIVVY_WIRE_VALUE_OUT, NONE, "cuFuncGetAttribute; the object is the function") \
   OP(GLOBAL_GET, global_get, 0x45, CALL, DIVVY_WIRE_HANDLE, BYTES, DIVVY_WIRE_GLOBAL_OUT, NONE, "cuModuleGetGlobal by name") \
   OP(LAUNCH, launch, 0x50, ONEWAY, DIVVY_WIRE_LAUNCH_IN, BYTES, DIVVY_WIRE_NO_WORDS, NONE, "cuLaunchKernel; the bytes are the parameters as they lie by the layout, exactly parameters_bytes") \
+  OP(LAUNCH_WITH, launch_with, 0x51, ONEWAY, DIVVY_WIRE_LAUNCH_WITH_IN, BYTES, DIVVY_WIRE_NO_WORDS, NONE, "cuLaunchKernelEx; the bytes are so many attributes, 72 each as in CUlaunchAttribute with handles in the place of events, then the parameters") \
   OP(STREAM_CREATE, stream_create, 0x60, CALL, DIVVY_WIRE_STREAM_IN, NONE, DIVVY_WIRE_HANDLE, NONE, "cuStreamCreateWithPriority; 0 is the default stream") \
   OP(STREAM_DESTROY, stream_destroy, 0x61, CALL, DIVVY_WIRE_HANDLE, NONE, DIVVY_WIRE_NO_WORDS, NONE, "cuStreamDestroy") \
   OP(STREAM_SYNC, stream_sync, 0x62, SYNC, DIVVY_WIRE_HANDLE, NONE, DIVVY_WIRE_NO_WORDS, NONE, "cuStreamSynchronize") \

@@ -62,15 +62,29 @@ client() { "$bin/divvy-client" -w "unix:$work/sock" "$@"; }
 [ "$(client vector-add 1,2,3 4,5,6)" = "GPU Result: [5, 7, 9]" ] || fail "vector-add"
 [ "$("$bin/divvy-client" -w "127.0.0.1:$port" vector-add 1.5,2 4,5)" = "GPU Result: [5.5, 7.0]" ] || fail "vector-add over TCP"
 client devices | grep -q '1024 MiB' || fail "the client sees more than the tenant's memory"
-for transport in "unix:$work/sock" "tcp:127.0.0.1:$port"; do
+for transport in "unix:$work/sock" "tcp:127.0.0.1:$port" "unix:$work/sock --compress" "tcp:127.0.0.1:$port --checksum" "unix:$work/sock --checksum --compress"; do
+    # shellcheck disable=SC2086 # words
+    set -- $transport
     for size in 1 4095 4096 4097 1MiB 8MiB; do
-        "$bin/divvy-client" -w "$transport" bandwidth $size >"$work/client.log" || fail "$size bytes over $transport"
+        "$bin/divvy-client" -w "$@" bandwidth $size >"$work/client.log" || fail "$size bytes over $transport"
     done
-    "$bin/divvy-client" -w "$transport" saxpy 10000 >"$work/client.log" || fail "saxpy over $transport"
-    "$bin/divvy-client" -w "$transport" matmul 20 >"$work/client.log" || fail "matmul over $transport"
-    "$bin/divvy-client" -w "$transport" launches 1000 >"$work/client.log" || fail "launches over $transport"
-    "$bin/divvy-client" -w "$transport" latency 10 >"$work/client.log" || fail "latency over $transport"
+    "$bin/divvy-client" -w "$@" saxpy 10000 >"$work/client.log" || fail "saxpy over $transport"
+    "$bin/divvy-client" -w "$@" matmul 20 >"$work/client.log" || fail "matmul over $transport"
+    "$bin/divvy-client" -w "$@" launches 1000 >"$work/client.log" || fail "launches over $transport"
+    "$bin/divvy-client" -w "$@" latency 10 >"$work/client.log" || fail "latency over $transport"
 done
+"$bin/../tests/worker_launch_with" "unix:$work/sock" || fail "launches with attributes"
+
+# ---- a connection that changes what it carries: found by checksums, and only by them ----
+"$parts/flip.py" "$work/sock" "$work/flip" >"$work/flip.log" 2>&1 &
+until_true 10 grep -q ready "$work/flip.log" || fail "flip.py does not start"
+status=0
+"$bin/divvy-client" -w "unix:$work/flip" --checksum bandwidth 4096 >"$work/client.log" 2>&1 || status=$?
+[ $status = 1 ] && grep -q 'checksum is wrong' "$work/client.log" || fail "a changed answer with checksums: $status"
+status=0
+"$bin/divvy-client" -w "unix:$work/flip" bandwidth 4096 >"$work/client.log" 2>&1 || status=$?
+[ $status = 1 ] && grep -q 'not what was sent' "$work/client.log" || fail "a changed answer without: $status"
+
 status=0
 client bandwidth 1100MiB >"$work/client.log" 2>&1 || status=$?
 [ $status = 1 ] && grep -q 'answers 2' "$work/client.log" || fail "more memory than the tenant has: $status"

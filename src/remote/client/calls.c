@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARAMETERS_MAX 64u
+#define PARAMETERS_MAX       64u
+#define PARAMETERS_BYTES_MAX 4096u
 
 /* Requests for parts of a copy that are on their way at one time: the protocol allows 4. */
 #define COPIES_MAX 4u
@@ -402,29 +403,58 @@ int divvy_client_global_get(struct divvy_client *client, uint64_t module, const 
     return status;
 }
 
-int divvy_client_launch(struct divvy_client *client, const struct divvy_client_function *function,
-                        const struct divvy_client_shape *shape, uint64_t stream, const void *const *parameters) {
-    const struct divvy_wire_launch_in in = {.function = function->handle,
-                                            .grid_x = shape->grid[0],
-                                            .grid_y = shape->grid[1],
-                                            .grid_z = shape->grid[2],
-                                            .block_x = shape->block[0],
-                                            .block_y = shape->block[1],
-                                            .block_z = shape->block[2],
-                                            .shared_bytes = shape->shared_bytes,
-                                            .stream = stream};
-    char bytes[4096];
-
-    if (function->parameter_count > PARAMETERS_MAX || function->parameters_bytes > sizeof bytes)
-        return -EINVAL;
-    memset(bytes, 0, function->parameters_bytes);
+/* The parameters as they lie by the layout. 0 or -EINVAL. */
+static int parameters_place(const struct divvy_client_function *function, const void *const *parameters, char *ret_bytes) {
+    memset(ret_bytes, 0, function->parameters_bytes);
     for (uint32_t i = 0; i < function->parameter_count; i++) {
         const struct divvy_client_parameter *place = &function->parameters[i];
 
         if (place->offset_bytes > function->parameters_bytes ||
             place->size_bytes > function->parameters_bytes - place->offset_bytes)
             return -EINVAL;
-        memcpy(bytes + place->offset_bytes, parameters[i], place->size_bytes);
+        memcpy(ret_bytes + place->offset_bytes, parameters[i], place->size_bytes);
     }
-    return oneway(client, DIVVY_WIRE_OP_LAUNCH, &in, bytes, function->parameters_bytes);
+    return 0;
+}
+
+static int launch(struct divvy_client *client, const struct divvy_client_function *function,
+                  const struct divvy_client_shape *shape, uint64_t stream, const struct divvy_client_attribute *attributes,
+                  uint32_t count, const void *const *parameters) {
+    const struct divvy_wire_launch_with_in in = {.function = function->handle,
+                                                 .grid_x = shape->grid[0],
+                                                 .grid_y = shape->grid[1],
+                                                 .grid_z = shape->grid[2],
+                                                 .block_x = shape->block[0],
+                                                 .block_y = shape->block[1],
+                                                 .block_z = shape->block[2],
+                                                 .shared_bytes = shape->shared_bytes,
+                                                 .stream = stream,
+                                                 .attributes = count};
+    size_t attributes_bytes = count * sizeof *attributes;
+    char bytes[DIVVY_WIRE_ATTRIBUTES_MAX * DIVVY_WIRE_ATTRIBUTE_BYTES + PARAMETERS_BYTES_MAX];
+
+    _Static_assert(sizeof *attributes == DIVVY_WIRE_ATTRIBUTE_BYTES, "layout of the wire");
+    _Static_assert(offsetof(struct divvy_wire_launch_with_in, attributes) == sizeof(struct divvy_wire_launch_in),
+                   "it begins as a launch without attributes");
+    if (function->parameter_count > PARAMETERS_MAX || function->parameters_bytes > PARAMETERS_BYTES_MAX ||
+        count > DIVVY_WIRE_ATTRIBUTES_MAX)
+        return -EINVAL;
+    if (count > 0)
+        memcpy(bytes, attributes, attributes_bytes);
+    if (parameters_place(function, parameters, bytes + attributes_bytes) < 0)
+        return -EINVAL;
+    return oneway(client, count > 0 ? DIVVY_WIRE_OP_LAUNCH_WITH : DIVVY_WIRE_OP_LAUNCH, &in, bytes,
+                  (uint32_t)attributes_bytes + function->parameters_bytes);
+}
+
+int divvy_client_launch(struct divvy_client *client, const struct divvy_client_function *function,
+                        const struct divvy_client_shape *shape, uint64_t stream, const void *const *parameters) {
+    return launch(client, function, shape, stream, NULL, 0, parameters);
+}
+
+int divvy_client_launch_with(struct divvy_client *client, const struct divvy_client_function *function,
+                             const struct divvy_client_shape *shape, uint64_t stream,
+                             const struct divvy_client_attribute *attributes, uint32_t attribute_count,
+                             const void *const *parameters) {
+    return launch(client, function, shape, stream, attributes, attribute_count, parameters);
 }

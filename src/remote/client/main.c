@@ -36,6 +36,8 @@ static void help_print(void) {
                "                        in a guest that has ivshmem and a virtio-serial port\n"
                "                        (default: $DIVVY_WORKER, else " USUAL_WORKER ")\n"
                "      --timeout SECONDS wait so long for an answer (default 60; 0: for ever)\n"
+               "      --checksum        let every frame carry a checksum; a wrong one ends it all\n"
+               "      --compress        pack what is long: for slow links\n"
                "      --json            print for programs\n"
                "  -h, --help            this text\n"
                "  -V, --version         the version\n"
@@ -105,11 +107,14 @@ static int verb_run(struct tool *tool, const struct tool_verb *verb, uint32_t ti
 
     if (tool->argc < verb->argc_min || tool->argc > verb->argc_max)
         return tool_misuse("%s takes %s", verb->name, verb->arguments[0] ? verb->arguments : "no arguments");
-    status = divvy_client_open(tool->worker, timeout_ms, &tool->client);
+    status = divvy_client_open_with(tool->worker, timeout_ms, tool->wishes, &tool->client);
     if (status == -EINVAL)
         return tool_misuse("'%.100s' is no address of a worker", tool->worker);
     if (status < 0)
         return tool_fail(tool, tool->worker, status);
+    if (tool->wishes & ~divvy_client_granted(tool->client))
+        (void)fprintf(stderr, "divvy-client: %s cannot be had over %s, and is left out\n",
+                      tool->wishes & ~divvy_client_granted(tool->client) & DIVVY_CLIENT_CHECKSUMS ? "--checksum" : "--compress", tool->worker);
     status = verb->run(tool);
     divvy_client_close(tool->client);
     if (fflush(stdout) != 0 && status == TOOL_OK)
@@ -142,6 +147,10 @@ int main(int argc, char **argv) {
         }
         if (strcmp(option, "--json") == 0) {
             tool.json = true;
+            continue;
+        }
+        if (strcmp(option, "--checksum") == 0 || strcmp(option, "--compress") == 0) {
+            tool.wishes |= strcmp(option, "--checksum") == 0 ? DIVVY_CLIENT_CHECKSUMS : DIVVY_CLIENT_COMPRESS;
             continue;
         }
         if (strcmp(option, "-w") != 0 && strcmp(option, "--worker") != 0 && strcmp(option, "--timeout") != 0)

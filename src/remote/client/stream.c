@@ -112,11 +112,22 @@ int divvy_client_stream_flush(struct divvy_client *client) {
     return client->out_length ? send_both(client, NULL, 0) : 0;
 }
 
+/* Packs the bytes of a request where that is worth it. The flag that says so, or 0. */
+static uint16_t request_pack(struct divvy_client *client, const void **bytes, uint32_t *length) {
+    struct divvy_client_packing *packing = client->packing;
+    size_t packed = packing ? divvy_wire_pack(&packing->packer, *bytes, *length, packing->bytes) : 0;
+
+    if (packed == 0)
+        return 0;
+    *bytes = packing->bytes;
+    *length = (uint32_t)packed;
+    return DIVVY_WIRE_PACKED;
+}
+
 int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void *words, const void *bytes,
                             uint32_t length, uint64_t *ret_id) {
     size_t words_bytes = divvy_wire_op_find(op)->in_words * sizeof(uint64_t);
-    struct divvy_wire_header header = {
-        .magic = DIVVY_WIRE_MAGIC, .op = op, .length = (uint32_t)words_bytes + length, .id = client->next_id++};
+    struct divvy_wire_header header = {.magic = DIVVY_WIRE_MAGIC, .op = op, .id = client->next_id++};
     char *at = client->out + client->out_length;
 
     if (client->store) {
@@ -125,6 +136,12 @@ int divvy_client_stream_put(struct divvy_client *client, uint16_t op, const void
     }
     if (client->fd < 0)
         return -ENOTCONN;
+    header.flags = request_pack(client, &bytes, &length);
+    header.length = (uint32_t)words_bytes + length;
+    if (client->is_agreed && client->features & DIVVY_WIRE_FEATURE_CHECKSUM) {
+        header.flags |= DIVVY_WIRE_CHECKED;
+        header.checksum = divvy_wire_checksum(divvy_wire_checksum(0, words, words_bytes), bytes, length);
+    }
     memcpy(at, &header, HEADER_BYTES);
     if (words_bytes)
         memcpy(at + HEADER_BYTES, words, words_bytes);
@@ -221,59 +238,101 @@ static int read_all(struct divvy_client *client, void *buffer, size_t length) {
     return 0;
 }
 
+/* An answer as it comes: what is left of its payload, and the checksum of what was read. */
+struct taking {
+    struct divvy_wire_header header;
+    uint32_t left, checksum;
+};
+
+static int part_take(struct divvy_client *client, struct taking *taking, void *buffer, size_t length) {
+    int status = read_all(client, buffer, length);
+
+    taking->left -= (uint32_t)length;
+    if (status == 0 && taking->header.flags & DIVVY_WIRE_CHECKED)
+        taking->checksum = divvy_wire_checksum(taking->checksum, buffer, length);
+    return status;
+}
+
 /* The text of a failed answer; what is too long is read and dropped. */
-static int text_take(struct divvy_client *client, uint32_t length) {
-    uint32_t kept = length < sizeof client->text - 1 ? length : (uint32_t)sizeof client->text - 1;
-    int status = read_all(client, client->text, kept);
+static int text_take(struct divvy_client *client, struct taking *taking) {
+    uint32_t kept = taking->left < sizeof client->text - 1 ? taking->left : (uint32_t)sizeof client->text - 1;
+    int status = part_take(client, taking, client->text, kept);
     char scrap[256];
 
     if (status < 0)
         return status;
     client->text[kept] = '\0';
-    for (length -= kept; length > 0 && status == 0;) {
-        uint32_t part = length < sizeof scrap ? length : (uint32_t)sizeof scrap;
-
-        status = read_all(client, scrap, part);
-        length -= part;
-    }
+    while (taking->left > 0 && status == 0)
+        status = part_take(client, taking, scrap, taking->left < sizeof scrap ? taking->left : sizeof scrap);
     return status;
 }
 
-static int failure_take(struct divvy_client *client, const struct divvy_wire_header *header) {
+static int failure_take(struct divvy_client *client, struct taking *taking) {
     uint64_t id;
-    int status = 0;
+    int status;
 
-    if (!(header->flags & DIVVY_WIRE_LATCHED))
-        status = text_take(client, header->length);
-    else if (header->length < sizeof id)
+    if (!(taking->header.flags & DIVVY_WIRE_LATCHED))
+        return text_take(client, taking);
+    if (taking->left < sizeof id)
         return lost(client, -EPROTO, "the worker's answer is malformed");
-    else if ((status = read_all(client, &id, sizeof id)) == 0 &&
-             (status = text_take(client, header->length - (uint32_t)sizeof id)) == 0 && client->text[0] == '\0')
+    status = part_take(client, taking, &id, sizeof id);
+    if (status == 0)
+        status = text_take(client, taking);
+    if (status == 0 && client->text[0] == '\0')
         (void)strncpy(client->text, "a one-way request before has failed", sizeof client->text - 1);
-    return status < 0 ? status : header->status;
+    return status;
+}
+
+static int packed_take(struct divvy_client *client, struct taking *taking, struct divvy_client_answer *answer) {
+    struct divvy_client_packing *packing = client->packing;
+    size_t packed = taking->left, length = 0;
+    int status;
+
+    if (!packing || packed > sizeof packing->bytes)
+        return lost(client, -EPROTO, "the worker's answer is malformed");
+    status = part_take(client, taking, packing->bytes, packed);
+    if (status == 0 && divvy_wire_unpack(packing->bytes, packed, answer->bytes, answer->capacity, &length) < 0)
+        return lost(client, -EPROTO, "the worker's answer cannot be unpacked");
+    answer->length = (uint32_t)length;
+    return status;
+}
+
+/* What a successful answer carries. */
+static int result_take(struct divvy_client *client, struct taking *taking, size_t words_bytes, struct divvy_client_answer *answer) {
+    int status;
+
+    if (taking->left < words_bytes || (!(taking->header.flags & DIVVY_WIRE_PACKED) && taking->left - words_bytes > answer->capacity))
+        return lost(client, -EPROTO, "the worker's answer is malformed");
+    status = part_take(client, taking, answer->words, words_bytes);
+    if (status < 0)
+        return status;
+    if (taking->header.flags & DIVVY_WIRE_PACKED)
+        return packed_take(client, taking, answer);
+    answer->length = taking->left;
+    return answer->length ? part_take(client, taking, answer->bytes, answer->length) : 0;
 }
 
 int divvy_client_stream_take(struct divvy_client *client, uint16_t op, uint64_t id,
                              struct divvy_client_answer *answer) {
     size_t words_bytes = divvy_wire_op_find(op)->out_words * sizeof(uint64_t);
-    struct divvy_wire_header header;
+    bool is_checked = client->is_agreed && client->features & DIVVY_WIRE_FEATURE_CHECKSUM;
+    struct taking taking = {.checksum = 0};
     char raw[HEADER_BYTES];
     int status = read_all(client, raw, sizeof raw);
 
     if (status < 0)
         return status;
-    if (divvy_wire_header_read(raw, client->payload_bytes, &header) < 0 || !(header.flags & DIVVY_WIRE_ANSWER) ||
-        header.id != id || header.op != op || header.status < 0)
+    if (divvy_wire_header_read(raw, client->payload_bytes, &taking.header) < 0 || !(taking.header.flags & DIVVY_WIRE_ANSWER) ||
+        taking.header.id != id || taking.header.op != op || taking.header.status < 0 ||
+        (is_checked && !(taking.header.flags & DIVVY_WIRE_CHECKED)))
         return lost(client, -EPROTO, "what answers is no worker, or answers something else");
-    if (header.status != 0)
-        return failure_take(client, &header);
-    if (header.length < words_bytes || header.length - words_bytes > answer->capacity)
-        return lost(client, -EPROTO, "the worker's answer is malformed");
-    status = read_all(client, answer->words, words_bytes);
-    answer->length = header.length - (uint32_t)words_bytes;
-    if (status == 0 && answer->length)
-        status = read_all(client, answer->bytes, answer->length);
-    return status;
+    taking.left = taking.header.length;
+    status = taking.header.status != 0 ? failure_take(client, &taking) : result_take(client, &taking, words_bytes, answer);
+    if (status < 0)
+        return status;
+    if (taking.header.flags & DIVVY_WIRE_CHECKED && taking.checksum != taking.header.checksum)
+        return lost(client, -EBADMSG, "an answer's checksum is wrong: the connection changes what it carries");
+    return taking.header.status;
 }
 
 /* --- beginning and end ----------------------------------------------------------------------------------- */
@@ -314,7 +373,8 @@ static int line_join(struct divvy_client *client, uint64_t id) {
 static int handshake(struct divvy_client *client) {
     const struct divvy_wire_hello_in in = {.version = DIVVY_WIRE_VERSION,
                                            .header_bytes = HEADER_BYTES,
-                                           .payload_bytes = DIVVY_WIRE_PAYLOAD_BYTES};
+                                           .payload_bytes = DIVVY_WIRE_PAYLOAD_BYTES,
+                                           .features = client->features};
     char name[DIVVY_WIRE_PAYLOAD_HELLO_BYTES];
     struct divvy_client_answer answer = {.bytes = name, .capacity = sizeof name};
     struct divvy_wire_hello_out out;
@@ -330,10 +390,16 @@ static int handshake(struct divvy_client *client) {
     if (status != 0)
         return status < 0 ? status : -EPROTO;
     memcpy(&out, answer.words, sizeof out);
-    if (out.version >> 16 != DIVVY_WIRE_VERSION >> 16 || out.header_bytes != HEADER_BYTES || out.features != 0 ||
+    if (out.version >> 16 != DIVVY_WIRE_VERSION >> 16 || out.header_bytes != HEADER_BYTES || out.features & ~client->features ||
         out.payload_bytes < DIVVY_WIRE_PAYLOAD_HELLO_BYTES || out.payload_bytes > in.payload_bytes)
         return -EPROTO;
     client->payload_bytes = (uint32_t)out.payload_bytes;
+    client->features = out.features;
+    client->is_agreed = true;
+    if (!(out.features & DIVVY_WIRE_FEATURE_PACKED)) {
+        free(client->packing);
+        client->packing = NULL;
+    }
     return 0;
 }
 
@@ -347,11 +413,28 @@ static const char *store_path(const char *address) {
     return *address == ':' ? address + 1 : *address == '\0' ? address : NULL;
 }
 
+/* Memory is not a slow link. */
+static int wishes_take(struct divvy_client *client, uint32_t wishes) {
+    _Static_assert(DIVVY_CLIENT_CHECKSUMS == DIVVY_WIRE_FEATURE_CHECKSUM && DIVVY_CLIENT_COMPRESS == DIVVY_WIRE_FEATURE_PACKED,
+                   "wishes are features");
+    client->features = client->ring ? wishes & ~DIVVY_CLIENT_COMPRESS : wishes;
+    if (client->features & DIVVY_WIRE_FEATURE_PACKED)
+        client->packing = malloc(sizeof *client->packing);
+    return client->features & DIVVY_WIRE_FEATURE_PACKED && !client->packing ? -ENOMEM : 0;
+}
+
 int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_client **ret_client) {
-    struct divvy_client *client = calloc(1, sizeof *client);
+    return divvy_client_open_with(address, timeout_ms, 0, ret_client);
+}
+
+int divvy_client_open_with(const char *address, uint32_t timeout_ms, uint32_t wishes, struct divvy_client **ret_client) {
+    struct divvy_client *client;
     const char *path = store_path(address);
     int status = -ENOMEM;
 
+    if (wishes & ~(DIVVY_CLIENT_CHECKSUMS | DIVVY_CLIENT_COMPRESS))
+        return -EINVAL;
+    client = calloc(1, sizeof *client);
     if (!client)
         return -ENOMEM;
     client->fd = -1;
@@ -373,6 +456,8 @@ int divvy_client_open(const char *address, uint32_t timeout_ms, struct divvy_cli
     if (status == 0 && !client->is_socket)
         client->next_id = (uint64_t)getpid() << 40 ^ divvy_core_clock_ns();
     if (status == 0)
+        status = wishes_take(client, wishes);
+    if (status == 0)
         status = handshake(client);
     if (status < 0) {
         divvy_client_close(client);
@@ -391,7 +476,12 @@ void divvy_client_close(struct divvy_client *client) {
     divvy_client_xenstore_close(client->store);
     free(client->out);
     free(client->in);
+    free(client->packing);
     free(client);
+}
+
+uint32_t divvy_client_granted(const struct divvy_client *client) {
+    return client->is_agreed ? (uint32_t)client->features : 0;
 }
 
 const char *divvy_client_text(const struct divvy_client *client) {

@@ -6,6 +6,7 @@
 #include "divvy/client.h"
 #include "remote/client/ring.h"
 #include "wire/frame.h"
+#include "wire/pack.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,12 @@
 
 struct divvy_client_xenstore;
 
+/* For bytes that go and come packed. */
+struct divvy_client_packing {
+    struct divvy_wire_packer packer;
+    char bytes[DIVVY_WIRE_PAYLOAD_BYTES];
+};
+
 struct divvy_client {
     int fd; /* -1: lost, or jobs go through the store */
     struct divvy_client_xenstore *store; /* of a connection that carries jobs only, or NULL */
@@ -23,6 +30,9 @@ struct divvy_client {
     struct divvy_client_ring *ring; /* NULL: the bytes go over fd itself, which else is for wake-ups */
     uint32_t timeout_ms;
     uint32_t payload_bytes; /* longest payload, both ways */
+    uint64_t features;      /* DIVVY_WIRE_FEATURE_ of what was wished for; from the handshake on, what holds */
+    bool is_agreed;
+    struct divvy_client_packing *packing; /* NULL unless bytes may be packed; not used before they may */
     uint64_t next_id;
     size_t out_length, in_start, in_end;
     char *out; /* DIVVY_CLIENT_BATCH_BYTES and a frame's head */

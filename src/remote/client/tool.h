@@ -13,6 +13,7 @@ struct tool {
     struct divvy_client *client;
     const char *worker; /* its address */
     bool json;
+    uint32_t wishes; /* DIVVY_CLIENT_ */
     int argc; /* of the verb */
     char **argv;
 };

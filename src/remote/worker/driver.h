@@ -20,7 +20,8 @@
 
 /* Functions that older drivers lack: NULL there. */
 #define DIVVY_WORKER_OPTIONAL_FUNCTIONS(X) X(cuFuncGetParamInfo) X(cuEventRecordWithFlags) X(cuMemHostAlloc) \
-    X(cuMemFreeHost) X(cuMemHostGetDevicePointer_v2) X(cuMemHostRegister_v2) X(cuMemHostUnregister)
+    X(cuMemFreeHost) X(cuMemHostGetDevicePointer_v2) X(cuMemHostRegister_v2) X(cuMemHostUnregister) \
+    X(cuLaunchKernelEx)
 
 struct divvy_worker_driver {
 #define DIVVY_WORKER_MEMBER(symbol) __typeof__(&symbol) symbol;

@@ -56,6 +56,13 @@ static CUresult fake_parameter(CUfunction function, size_t index, size_t *ret_of
 { *ret_offset = index * 8; *ret_size = 8; return index < 3 ? known(function) : CUDA_ERROR_INVALID_VALUE; }
 static CUresult fake_launch(CUfunction function, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int shared, CUstream stream, void **parameters, void **extra)
 { for (int i = 0; i < 3; i++) for (int k = 0; k < 8; k++) sink ^= ((unsigned char *)parameters[i])[k]; (void)gx; (void)gy; (void)gz; (void)bx; (void)by; (void)bz; (void)shared; (void)extra; (void)known(function); return known(stream); }
+static CUresult fake_launch_with(const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra)
+{ for (unsigned int i = 0; i < config->numAttrs; i++) {
+    const CUlaunchAttribute *at = &config->attrs[i];
+    if (at->id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT) (void)known(at->value.programmaticEvent.event);
+    if (at->id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT) (void)known(at->value.launchCompletionEvent.event);
+    if (at->id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE) abort(); }
+  return fake_launch(function, 1, 1, 1, 1, 1, 1, 0, config->hStream, parameters, extra); }
 static CUresult fake_stream(CUstream *ret, unsigned int flags, int priority) { *ret = (void *)object; (void)priority; return flags > 1 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS; }
 static CUresult fake_stream_use(CUstream stream) { return known(stream); }
 static CUresult fake_wait(CUstream stream, CUevent event, unsigned int flags) { (void)flags; (void)known(stream); return known(event); }
@@ -76,7 +83,7 @@ static const struct divvy_worker_driver driver = {
     .cuMemsetD8Async = fake_fill8, .cuMemsetD16Async = fake_fill16, .cuMemsetD32Async = fake_fill32,
     .cuModuleLoadDataEx = fake_load, .cuModuleUnload = fake_unload, .cuModuleGetFunction = fake_function,
     .cuModuleGetGlobal_v2 = fake_global, .cuFuncGetAttribute = fake_function_attribute,
-    .cuLaunchKernel = fake_launch, .cuStreamCreateWithPriority = fake_stream, .cuStreamDestroy_v2 = fake_stream_use,
+    .cuLaunchKernel = fake_launch, .cuLaunchKernelEx = fake_launch_with, .cuStreamCreateWithPriority = fake_stream, .cuStreamDestroy_v2 = fake_stream_use,
     .cuStreamSynchronize = fake_stream_use, .cuStreamQuery = fake_stream_use, .cuStreamWaitEvent = fake_wait,
     .cuEventCreate = fake_event, .cuEventDestroy_v2 = fake_event_use, .cuEventRecord = fake_record,
     .cuEventSynchronize = fake_event_use, .cuEventQuery = fake_event_use, .cuEventElapsedTime = fake_elapsed,
@@ -144,8 +151,8 @@ static void ring_run(struct divvy_worker_session *session, const uint8_t *data, 
     }
 }
 
-static int session_begin(struct divvy_worker_session *session, struct divvy_worker_vector *vector) {
-    const struct divvy_wire_hello_in words = {DIVVY_WIRE_VERSION, sizeof(struct divvy_wire_header), PAYLOAD_BYTES, 0};
+static int session_begin(struct divvy_worker_session *session, struct divvy_worker_vector *vector, uint64_t features) {
+    const struct divvy_wire_hello_in words = {DIVVY_WIRE_VERSION, sizeof(struct divvy_wire_header), PAYLOAD_BYTES, features};
     const struct divvy_wire_header header = {
         .magic = DIVVY_WIRE_MAGIC, .op = DIVVY_WIRE_OP_HELLO, .length = sizeof words, .id = 1};
     char hello[sizeof header + sizeof words];
@@ -165,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!copy)
         return 0;
     memcpy(copy, data, size);
-    if (session_begin(&session, &vector) < 0)
+    if (session_begin(&session, &vector, DIVVY_WIRE_FEATURE_PACKED) < 0)
         abort();
     for (size_t at = 0; used >= 0 && at < size;) {
         used = divvy_worker_session_take(&session, copy + at, size - at);
@@ -178,7 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         at += (size_t)used;
     }
     divvy_worker_session_done(&session);
-    if (session_begin(&session, &vector) < 0)
+    if (session_begin(&session, &vector, 0) < 0)
         abort();
     session.out_length = 0;
     ring_run(&session, data, size);

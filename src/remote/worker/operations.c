@@ -282,6 +282,14 @@ static bool stream_find(struct divvy_worker_session *session, uint64_t number, C
     return found;
 }
 
+/* The driver's event, or NULL. */
+static CUevent event_find(struct divvy_worker_session *session, uint64_t number) {
+    const struct divvy_worker_handle *found =
+        divvy_worker_handle_find(&session->handles, DIVVY_WORKER_EVENT, number);
+
+    return found ? found->object : NULL;
+}
+
 /* The frame's memory is used again: plain memory has been copied when the driver returns, pinned memory is kept until then. */
 OPERATION(copy_in) {
     IN(copy_in);
@@ -515,28 +523,127 @@ OPERATION(global_get) {
     return status;
 }
 
-OPERATION(launch) {
-    IN(launch);
+/* --- launches -------------------------------------------------------------------------------------------- */
+
+struct launch {
+    CUfunction function;
+    CUstream stream;
+    const struct divvy_worker_layout *layout;
+};
+
+/* What every launch begins with. `bytes_length` of parameters came. */
+static int32_t launch_check(struct divvy_worker_session *session, const struct divvy_wire_launch_in *in, uint32_t bytes_length,
+                            struct launch *ret_launch) {
     const struct divvy_worker_handle *found =
         divvy_worker_handle_find(&session->handles, DIVVY_WORKER_FUNCTION, in->function);
-    const struct divvy_worker_layout *layout = found ? found->layout : NULL;
-    CUstream stream;
 
-    if (!found || !stream_find(session, in->stream, &stream))
+    if (!found || !stream_find(session, in->stream, &ret_launch->stream))
         return INVALID_HANDLE;
-    if (request->bytes_length != layout->bytes || !fits_unsigned(in->grid_x) || !fits_unsigned(in->grid_y) ||
+    if (bytes_length != found->layout->bytes || !fits_unsigned(in->grid_x) || !fits_unsigned(in->grid_y) ||
         !fits_unsigned(in->grid_z) || !fits_unsigned(in->block_x) || !fits_unsigned(in->block_y) ||
         !fits_unsigned(in->block_z) || !fits_unsigned(in->shared_bytes))
         return INVALID_VALUE;
+    ret_launch->function = found->object;
+    ret_launch->layout = found->layout;
+    return 0;
+}
 
-    void *parameters[layout->count + 1];
-
+/* Where each parameter lies; one pointer more, which is NULL. */
+static void parameters_point(const struct divvy_worker_layout *layout, const char *bytes, void **ret_parameters) {
     for (uint32_t i = 0; i < layout->count; i++)
-        parameters[i] = (char *)(uintptr_t)request->bytes + layout->parameters[i].offset;
-    parameters[layout->count] = NULL;
-    return DRIVER(cuLaunchKernel, found->object, (unsigned int)in->grid_x, (unsigned int)in->grid_y,
+        ret_parameters[i] = (char *)(uintptr_t)bytes + layout->parameters[i].offset;
+    ret_parameters[layout->count] = NULL;
+}
+
+OPERATION(launch) {
+    IN(launch);
+    struct launch launch;
+    int32_t status = launch_check(session, in, request->bytes_length, &launch);
+
+    if (status != 0)
+        return status;
+
+    void *parameters[launch.layout->count + 1];
+
+    parameters_point(launch.layout, request->bytes, parameters);
+    return DRIVER(cuLaunchKernel, launch.function, (unsigned int)in->grid_x, (unsigned int)in->grid_y,
                   (unsigned int)in->grid_z, (unsigned int)in->block_x, (unsigned int)in->block_y,
-                  (unsigned int)in->block_z, (unsigned int)in->shared_bytes, stream, parameters, NULL);
+                  (unsigned int)in->block_z, (unsigned int)in->shared_bytes, launch.stream, parameters, NULL);
+}
+
+/* What an attribute's value is. Those that are not here, or are later than these, answer 801: what they point to is not known. */
+enum { ATTRIBUTE_NUMBERS = 1, ATTRIBUTE_EVENT };
+
+static const uint8_t attribute_values[CU_LAUNCH_ATTRIBUTE_MAX] = {
+    [CU_LAUNCH_ATTRIBUTE_IGNORE] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_COOPERATIVE] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT] = ATTRIBUTE_EVENT,
+    [CU_LAUNCH_ATTRIBUTE_PRIORITY] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT] = ATTRIBUTE_EVENT,
+    [CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT] = ATTRIBUTE_NUMBERS,
+    [CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING] = ATTRIBUTE_NUMBERS,
+};
+
+/* An attribute as it came, for the driver: the client's handle of an event becomes the driver's. */
+static int32_t attribute_take(struct divvy_worker_session *session, CUlaunchAttribute *attribute) {
+    uint32_t id;
+    uint64_t number;
+    CUevent event;
+
+    memcpy(&id, &attribute->id, sizeof id);
+    if (id >= CU_LAUNCH_ATTRIBUTE_MAX || !attribute_values[id])
+        return DIVVY_WIRE_STATUS_UNSUPPORTED;
+    if (attribute_values[id] != ATTRIBUTE_EVENT)
+        return 0;
+    _Static_assert(offsetof(CUlaunchAttributeValue, programmaticEvent.event) == 0, "a handle comes first");
+    _Static_assert(offsetof(CUlaunchAttributeValue, launchCompletionEvent.event) == 0, "a handle comes first");
+    memcpy(&number, &attribute->value, sizeof number);
+    event = event_find(session, number);
+    memcpy(&attribute->value, &event, sizeof event);
+    return event ? 0 : INVALID_HANDLE;
+}
+
+OPERATION(launch_with) {
+    IN(launch_with);
+    CUlaunchAttribute attributes[DIVVY_WIRE_ATTRIBUTES_MAX];
+    uint32_t attributes_bytes = (uint32_t)(in->attributes * sizeof attributes[0]);
+    struct launch launch;
+    int32_t status;
+
+    _Static_assert(sizeof attributes[0] == DIVVY_WIRE_ATTRIBUTE_BYTES, "layout of the wire");
+    if (!session->driver->cuLaunchKernelEx)
+        return DIVVY_WIRE_STATUS_UNSUPPORTED;
+    if (in->attributes > DIVVY_WIRE_ATTRIBUTES_MAX || request->bytes_length < attributes_bytes)
+        return INVALID_VALUE;
+    status = launch_check(session, (const void *)in, request->bytes_length - attributes_bytes, &launch);
+    memcpy(attributes, request->bytes, attributes_bytes);
+    for (uint64_t i = 0; i < in->attributes && status == 0; i++)
+        status = attribute_take(session, &attributes[i]);
+    if (status != 0)
+        return status;
+
+    void *parameters[launch.layout->count + 1];
+    const CUlaunchConfig config = {.gridDimX = (unsigned int)in->grid_x,
+                                   .gridDimY = (unsigned int)in->grid_y,
+                                   .gridDimZ = (unsigned int)in->grid_z,
+                                   .blockDimX = (unsigned int)in->block_x,
+                                   .blockDimY = (unsigned int)in->block_y,
+                                   .blockDimZ = (unsigned int)in->block_z,
+                                   .sharedMemBytes = (unsigned int)in->shared_bytes,
+                                   .hStream = launch.stream,
+                                   .attrs = attributes,
+                                   .numAttrs = (unsigned int)in->attributes};
+
+    parameters_point(launch.layout, (const char *)request->bytes + attributes_bytes, parameters);
+    return DRIVER(cuLaunchKernelEx, &config, launch.function, parameters, NULL);
 }
 
 /* --- streams and events ---------------------------------------------------------------------------------- */
@@ -581,13 +688,6 @@ OPERATION(stream_query) {
     CUstream stream;
 
     return stream_find(session, in->handle, &stream) ? DRIVER(cuStreamQuery, stream) : INVALID_HANDLE;
-}
-
-static CUevent event_find(struct divvy_worker_session *session, uint64_t number) {
-    const struct divvy_worker_handle *found =
-        divvy_worker_handle_find(&session->handles, DIVVY_WORKER_EVENT, number);
-
-    return found ? found->object : NULL;
 }
 
 OPERATION(stream_wait_event) {

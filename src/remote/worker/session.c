@@ -31,7 +31,9 @@ void divvy_worker_session_done(struct divvy_worker_session *session) {
     divvy_worker_staging_done(&session->staging);
     free(session->image);
     free(session->out);
+    free(session->packing);
     session->image = session->out = NULL;
+    session->packing = NULL;
 }
 
 int divvy_worker_session_memory(struct divvy_worker_session *session) {
@@ -120,6 +122,10 @@ static int hello_answer(struct divvy_worker_session *session, const struct divvy
     out.version = in.version < DIVVY_WIRE_VERSION ? in.version : DIVVY_WIRE_VERSION;
     out.payload_bytes = in.payload_bytes < DIVVY_WIRE_PAYLOAD_BYTES ? in.payload_bytes : DIVVY_WIRE_PAYLOAD_BYTES;
     out.features = in.features & DIVVY_WIRE_FEATURES;
+    if (out.features & DIVVY_WIRE_FEATURE_PACKED) {
+        session->packing = malloc(sizeof *session->packing);
+        out.features &= session->packing ? UINT64_MAX : ~DIVVY_WIRE_FEATURE_PACKED;
+    }
     if (out_have(session, sizeof out + sizeof SERVER_NAME) < 0)
         return -ENOMEM;
     memcpy(session->out + session->out_length + HEADER_BYTES, &out, sizeof out);
@@ -155,10 +161,33 @@ static int oneway_run(struct divvy_worker_session *session, struct divvy_worker_
     return 0;
 }
 
+/* The bytes of an answer, packed in their place where that is worth it. The flag that says so, or 0. */
+static uint16_t answer_pack(struct divvy_worker_session *session, char *bytes, uint32_t *length) {
+    struct divvy_worker_packing *packing = session->packing;
+    size_t packed = packing ? divvy_wire_pack(&packing->packer, bytes, *length, packing->out) : 0;
+
+    if (packed == 0)
+        return 0;
+    memcpy(bytes, packing->out, packed);
+    *length = (uint32_t)packed;
+    return DIVVY_WIRE_PACKED;
+}
+
+static int request_unpack(struct divvy_worker_session *session, struct divvy_worker_request *request) {
+    size_t words_bytes = request->header->length - request->bytes_length, length = 0;
+    struct divvy_worker_packing *packing = session->packing;
+    int status = divvy_wire_unpack(request->bytes, request->bytes_length, packing->in, session->payload_bytes - words_bytes, &length);
+
+    request->bytes = packing->in;
+    request->bytes_length = (uint32_t)length;
+    return status;
+}
+
 static int call_run(struct divvy_worker_session *session, struct divvy_worker_request *request,
                     const struct divvy_wire_op *row, divvy_worker_operation_t operation) {
     uint32_t words = row->out_words * (uint32_t)sizeof(uint64_t);
     uint64_t out[DIVVY_WIRE_WORDS_MAX] = {0};
+    uint16_t flags = 0;
     int32_t status;
     char *payload;
 
@@ -173,9 +202,11 @@ static int call_run(struct divvy_worker_session *session, struct divvy_worker_re
     if (status != 0) {
         memmove(payload, payload + words, request->out_length);
         words = 0;
+    } else {
+        flags = answer_pack(session, payload + words, &request->out_length);
     }
     memcpy(payload, out, words);
-    answer_end(session, request->header, status, 0, words + request->out_length);
+    answer_end(session, request->header, status, flags, words + request->out_length);
     return 0;
 }
 
@@ -187,7 +218,8 @@ static int request_run(struct divvy_worker_session *session, const struct divvy_
     uint64_t in[DIVVY_WIRE_WORDS_MAX];
     int status = row ? divvy_wire_payload_check(header, row, payload) : 0;
 
-    if (header->flags & DIVVY_WIRE_ANSWER || (session->is_checked && !(header->flags & DIVVY_WIRE_CHECKED)))
+    if (header->flags & DIVVY_WIRE_ANSWER || (session->is_checked && !(header->flags & DIVVY_WIRE_CHECKED)) ||
+        (header->flags & DIVVY_WIRE_PACKED && !session->packing))
         return -EPROTO;
     if (status == -EBADMSG)
         return -EBADMSG;
@@ -207,6 +239,8 @@ static int request_run(struct divvy_worker_session *session, const struct divvy_
     request.in = in;
     request.bytes = payload + row->in_words * sizeof(uint64_t);
     request.bytes_length = header->length - row->in_words * (uint32_t)sizeof(uint64_t);
+    if (header->flags & DIVVY_WIRE_PACKED && request_unpack(session, &request) < 0)
+        return -EPROTO;
     return row->kind == DIVVY_WIRE_ONEWAY ? oneway_run(session, &request, operation)
                                           : call_run(session, &request, row, operation);
 }

@@ -10,10 +10,17 @@
 #include "remote/worker/staging.h"
 #include "remote/worker/vector.h"
 #include "wire/frame.h"
+#include "wire/pack.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* For bytes that come and go packed. */
+struct divvy_worker_packing {
+    struct divvy_wire_packer packer;
+    char in[DIVVY_WIRE_PAYLOAD_BYTES], out[DIVVY_WIRE_PAYLOAD_BYTES];
+};
 
 struct divvy_worker_session {
     const struct divvy_worker_driver *driver;
@@ -24,6 +31,7 @@ struct divvy_worker_session {
     bool is_open;            /* HELLO has been answered */
     bool is_over;            /* to be closed once what is written has been sent */
     bool is_checked;         /* frames have checksums */
+    struct divvy_worker_packing *packing; /* bytes of frames may be packed; NULL: not. malloc'ed */
     uint32_t payload_bytes;  /* longest payload, both ways */
     int32_t latched;         /* first error of one-way requests, 0 none */
     uint64_t latched_id;

@@ -351,6 +351,10 @@ def frames(program, folder):
             done = client(b, "bandwidth", size)
             equal(done.returncode, 0, "%s there and back through the smallest memory: %s" % (size, done.stderr))
         equal(client(a, "saxpy", "5000").returncode, 0, "saxpy")
+        done = client(a, "--checksum", "bandwidth", "4MiB")
+        check(done.returncode == 0 and not done.stderr, "with checksums: " + done.stderr)
+        done = client(a, "--compress", "saxpy", "5000")
+        check(done.returncode == 0 and "left out" in done.stderr, "memory is not packed, and the client says so: " + done.stderr)
         check("data_path=shared memory" in relay.log(), "the log tells the data path")
         # A client that is killed: its process in the worker goes, and the next client has the memory.
         def begin():

@@ -40,6 +40,9 @@ def end_to_end(program, folder):
         equal(done.returncode, 0, "divvy-client saxpy through frames: %s%s" % (done.stdout, done.stderr))
         done = client(folder + "/b", "bandwidth", "8MiB")
         equal(done.returncode, 0, "divvy-client bandwidth: %s%s" % (done.stdout, done.stderr))
+        for words in (("--compress", "bandwidth", "8MiB"), ("--compress", "--checksum", "saxpy", "50000"), ("--checksum", "launches", "1000")):
+            done = client(folder + "/b", *words)
+            check(done.returncode == 0 and not done.stderr, "divvy-client %s: %s%s" % (" ".join(words), done.stdout, done.stderr))
         faults = []
 
         def many(path, base):

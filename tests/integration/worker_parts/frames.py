@@ -15,6 +15,43 @@ def hello(version=0x10000, header=32, payload=1 << 20, features=0):
     return frame(HELLO, (version, header, payload, features))
 
 
+def pack(data):
+    """The simplest of packed bytes: one block of the LZ4 format, with literals alone."""
+    rest = len(data) - 15
+    if rest < 0:
+        return struct.pack("<I", len(data)) + bytes([len(data) << 4]) + data
+    return struct.pack("<I", len(data)) + b"\xf0" + b"\xff" * (rest // 255) + bytes([rest % 255]) + data
+
+
+def unpack(packed):
+    """Packed bytes, read as the description of the LZ4 block format has it."""
+    (length,), at, data = struct.unpack_from("<I", packed), 4, bytearray()
+
+    def more(count):
+        nonlocal at
+        while count >= 15:
+            byte = packed[at]
+            at += 1
+            count += byte
+            if byte < 255:
+                break
+        return count
+
+    while True:
+        token = packed[at]
+        at += 1
+        literals = more(token >> 4)
+        data += packed[at : at + literals]
+        at += literals
+        if at == len(packed):
+            assert len(data) == length
+            return bytes(data)
+        offset = packed[at] | packed[at + 1] << 8
+        at += 2
+        for _ in range(more(token & 15) + 4):
+            data.append(data[-offset])
+
+
 class Peer:
     def __init__(self, path, shake=True):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

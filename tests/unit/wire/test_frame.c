@@ -30,6 +30,7 @@ static void table_is_sound(void **state) {
     assert_null(divvy_wire_op_find(0));
     assert_null(divvy_wire_op_find(UINT16_MAX));
     assert_int_equal(sizeof(struct divvy_wire_launch_in), 9 * sizeof(uint64_t));
+    assert_int_equal(sizeof(struct divvy_wire_launch_with_in), 10 * sizeof(uint64_t));
 }
 
 static void headers_are_checked(void **state) {
@@ -48,7 +49,7 @@ static void headers_are_checked(void **state) {
     header.field = (value);                                                                        \
     assert_int_equal(divvy_wire_header_read(&header, 100, &read), -EPROTO)
     WRONG(magic, 0);
-    WRONG(flags, 8);
+    WRONG(flags, 16);
     WRONG(flags, DIVVY_WIRE_LATCHED);
     WRONG(status, 1);
     WRONG(checksum, 1);
@@ -70,6 +71,9 @@ static void payloads_fit_their_rows(void **state) {
             assert_int_equal(divvy_wire_payload_check(&header, &table[i], payload), 0);
             header.length = words + 1;
             assert_int_equal(divvy_wire_payload_check(&header, &table[i], payload), bytes ? 0 : -EINVAL);
+            header.flags |= DIVVY_WIRE_PACKED;
+            assert_int_equal(divvy_wire_payload_check(&header, &table[i], payload), bytes ? 0 : -EINVAL);
+            header.flags = (uint16_t)flags;
             if (words == 0)
                 continue;
             header.length = words - 1;
