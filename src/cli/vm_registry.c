@@ -56,6 +56,25 @@ static int text_take(const char *text, const char *option, char *ret_text, size_
     return 0;
 }
 
+/* A file of memory, or "none"; and its size. */
+static int shm_take(const struct divvy_cli_vm_arguments *a, struct divvy_relay_store_vm *vm, struct divvy_error *error) {
+    divvy_core_size_t size = {0};
+    int status = 0;
+
+    if (a->shm) {
+        vm->shm_bytes = 0;
+        status = text_take(strcmp(a->shm, "none") == 0 ? "" : a->shm, "shm", vm->shm, sizeof vm->shm, error);
+    }
+    if (status < 0 || !a->shm_size)
+        return status;
+    if (!vm->shm[0])
+        return divvy_error_set(error, -EINVAL, "--shm-size needs --shm");
+    if (divvy_core_size_parse(a->shm_size, strlen(a->shm_size), &size, NULL) < 0 || size.kind != DIVVY_CORE_SIZE_BYTES)
+        return divvy_error_set(error, -EINVAL, "--shm-size: '%.40s' is no size such as 64MiB", a->shm_size);
+    vm->shm_bytes = size.value;
+    return 0;
+}
+
 /* Puts what the command line gives into a VM. */
 static int values_take(const struct divvy_cli_vm_arguments *a, struct divvy_relay_store_vm *vm, struct divvy_error *error) {
     int status = 0;
@@ -80,6 +99,8 @@ static int values_take(const struct divvy_cli_vm_arguments *a, struct divvy_rela
         status = number_take(a->rate, "rate", 1000000, &vm->rate, error);
     if (status == 0 && a->depth)
         status = number_take(a->depth, "queue-depth", 16384, &vm->depth, error);
+    if (status == 0)
+        status = shm_take(a, vm, error);
     vm->connects = vm->connects || a->connects;
     return status == 0 ? divvy_relay_store_check(vm, error) : status;
 }
@@ -135,12 +156,16 @@ static bool change_show(const char *name, const char *old, const char *new) {
     return true;
 }
 
-static bool number_show(const char *name, uint32_t old, uint32_t new) {
-    char before[16], after[16];
+static bool bytes_show(const char *name, uint64_t old, uint64_t new) {
+    char before[24], after[24];
 
-    (void)snprintf(before, sizeof before, "%u", old);
-    (void)snprintf(after, sizeof after, "%u", new);
+    (void)snprintf(before, sizeof before, "%" PRIu64, old);
+    (void)snprintf(after, sizeof after, "%" PRIu64, new);
     return change_show(name, before, after);
+}
+
+static bool number_show(const char *name, uint32_t old, uint32_t new) {
+    return bytes_show(name, old, new);
 }
 
 static bool changes_show(const struct divvy_relay_store_vm *old, const struct divvy_relay_store_vm *new) {
@@ -156,6 +181,8 @@ static bool changes_show(const struct divvy_relay_store_vm *old, const struct di
     changed |= number_show("queue depth", old->depth, new->depth);
     changed |= change_show("socket", old->socket, new->socket);
     changed |= number_show("connects", old->connects, new->connects);
+    changed |= change_show("shared memory", old->shm, new->shm);
+    changed |= bytes_show("its bytes", old->shm_bytes, new->shm_bytes);
     return changed;
 }
 
@@ -337,11 +364,11 @@ struct listing {
 static json_t *vm_json(const struct divvy_relay_store_vm *vm) {
     const char pool[2] = {vm->pool};
 
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s, s:b, s:s, s:s}", "vm_id", (json_int_t)vm->vm_id, "name",
+    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s, s:b, s:s, s:I, s:s, s:s}", "vm_id", (json_int_t)vm->vm_id, "name",
                      vm->name, "uuid", vm->uuid, "pool", pool, "priority", divvy_cli_vm_priority_name(vm->priority), "weight",
                      (int)vm->weight, "max_jobs_per_sec", (json_int_t)vm->rate, "max_queue_depth", (json_int_t)vm->depth,
                      "quarantined", (int)vm->quarantined, "error_count", (json_int_t)vm->error_count, "socket", vm->socket,
-                     "connects", (int)vm->connects, "created_at", vm->created_at, "updated_at", vm->updated_at);
+                     "connects", (int)vm->connects, "shm", vm->shm, "shm_bytes", (json_int_t)vm->shm_bytes, "created_at", vm->created_at, "updated_at", vm->updated_at);
 }
 
 static int vm_list(const struct divvy_relay_store_vm *vm, void *data) {

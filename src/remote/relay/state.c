@@ -13,6 +13,7 @@ struct reading {
 static struct divvy_relay_vm_config config_of(const struct divvy_relay_store_vm *stored) {
     struct divvy_relay_vm_config config = {.vm_id = stored->vm_id,
                                            .connects = stored->connects,
+                                           .shm_bytes = stored->shm_bytes,
                                            .params = {.pool = (uint32_t)(stored->pool - 'A'),
                                                       .priority = stored->priority,
                                                       .weight = stored->weight,
@@ -23,6 +24,7 @@ static struct divvy_relay_vm_config config_of(const struct divvy_relay_store_vm 
 
     memcpy(config.name, stored->name, sizeof config.name);
     memcpy(config.socket, stored->socket, sizeof config.socket);
+    memcpy(config.shm, stored->shm, sizeof config.shm);
     return config;
 }
 

@@ -28,9 +28,17 @@ static const char schema[] =
     " created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);"
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);";
 
+/* What tables have got since; a state that is older gets it when it is opened. */
+static const struct {
+    const char *name, *add;
+} columns_since[] = {
+    {"shm", "ALTER TABLE vms ADD COLUMN shm TEXT NOT NULL DEFAULT ''"},
+    {"shm_bytes", "ALTER TABLE vms ADD COLUMN shm_bytes INTEGER NOT NULL DEFAULT 0 CHECK (shm_bytes >= 0)"},
+};
+
 #define COLUMNS                                                                                                                  \
     "vm_id, vm_uuid, vm_name, pool_id, priority, weight, max_jobs_per_sec, max_queue_depth, quarantined, error_count, socket, "  \
-    "connects, created_at, updated_at"
+    "connects, created_at, updated_at, shm, shm_bytes"
 
 int divvy_relay_store_failed(struct divvy_relay_store *store, const char *what, struct divvy_error *error) {
     int code = sqlite3_errcode(store->db);
@@ -40,6 +48,19 @@ int divvy_relay_store_failed(struct divvy_relay_store *store, const char *what, 
                            code == SQLITE_BUSY       ? -EBUSY :
                                                        -EIO,
                            "%s: %.160s", what, sqlite3_errmsg(store->db));
+}
+
+static bool has_column(sqlite3 *db, const char *name) {
+    return sqlite3_table_column_metadata(db, NULL, "vms", name, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* Two programs may come to it at once: who finds that the other has done it goes on. */
+static int columns_add(sqlite3 *db) {
+    for (size_t i = 0; i < sizeof columns_since / sizeof columns_since[0]; i++)
+        if (!has_column(db, columns_since[i].name) && sqlite3_exec(db, columns_since[i].add, NULL, NULL, NULL) != SQLITE_OK &&
+            !has_column(db, columns_since[i].name))
+            return SQLITE_ERROR;
+    return SQLITE_OK;
 }
 
 int divvy_relay_store_open(const char *path, int busy_ms, struct divvy_relay_store **ret_store, struct divvy_error *error) {
@@ -55,6 +76,8 @@ int divvy_relay_store_open(const char *path, int busy_ms, struct divvy_relay_sto
     if (status == SQLITE_OK) {
         (void)sqlite3_busy_timeout(store->db, busy_ms);
         status = sqlite3_exec(store->db, schema, NULL, NULL, NULL);
+        if (status == SQLITE_OK)
+            status = columns_add(store->db);
     }
     if (status != SQLITE_OK) {
         (void)divvy_error_set(error, -EIO, "the state %.120s: %.100s", path, sqlite3_errmsg(store->db));
@@ -88,7 +111,8 @@ static void row_read(sqlite3_stmt *row, struct divvy_relay_store_vm *vm) {
                                         .depth = (uint32_t)sqlite3_column_int64(row, 7),
                                         .quarantined = sqlite3_column_int(row, 8) != 0,
                                         .error_count = (uint32_t)sqlite3_column_int64(row, 9),
-                                        .connects = sqlite3_column_int(row, 11) != 0};
+                                        .connects = sqlite3_column_int(row, 11) != 0,
+                                        .shm_bytes = (uint64_t)sqlite3_column_int64(row, 15)};
     divvy_relay_store_text(row, 1, vm->uuid, sizeof vm->uuid);
     divvy_relay_store_text(row, 2, vm->name, sizeof vm->name);
     divvy_relay_store_text(row, 3, pool, sizeof pool);
@@ -96,6 +120,7 @@ static void row_read(sqlite3_stmt *row, struct divvy_relay_store_vm *vm) {
     divvy_relay_store_text(row, 10, vm->socket, sizeof vm->socket);
     divvy_relay_store_text(row, 12, vm->created_at, sizeof vm->created_at);
     divvy_relay_store_text(row, 13, vm->updated_at, sizeof vm->updated_at);
+    divvy_relay_store_text(row, 14, vm->shm, sizeof vm->shm);
 }
 
 int divvy_relay_store_each(struct divvy_relay_store *store, int (*each)(const struct divvy_relay_store_vm *vm, void *data), void *data,
@@ -168,6 +193,10 @@ int divvy_relay_store_check(const struct divvy_relay_store_vm *vm, struct divvy_
         return divvy_error_set(error, -EINVAL, "a weight is 1 to 100");
     if (vm->rate > 1000000 || vm->depth > 16384)
         return divvy_error_set(error, -EINVAL, "a rate is 0 to 1000000 jobs a second, a queue 0 to 16384 jobs deep");
+    if (vm->shm[0] && !vm->socket[0])
+        return divvy_error_set(error, -EINVAL, "memory that is shared needs a socket beside it, for wake-ups");
+    if (vm->shm_bytes > INT64_MAX)
+        return divvy_error_set(error, -EINVAL, "so much memory cannot be shared");
     if (vm->vm_id > DIVVY_RELAY_ID_MAX)
         return divvy_error_set(error, -EINVAL, "a VM's id is 1 to %u", DIVVY_RELAY_ID_MAX);
     return 0;
@@ -196,6 +225,8 @@ static int vm_write(struct divvy_relay_store *store, const char *statement, cons
     (void)sqlite3_bind_text(row, 11, vm->socket, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(row, 12, vm->connects);
     (void)sqlite3_bind_int64(row, 13, number);
+    (void)sqlite3_bind_text(row, 14, vm->shm, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_int64(row, 15, (sqlite3_int64)vm->shm_bytes);
     step = sqlite3_step(row);
     if (step != SQLITE_DONE)
         (void)divvy_relay_store_failed(store, "the state", error);
@@ -239,9 +270,9 @@ static int vm_insert(struct divvy_relay_store *store, struct divvy_relay_store_v
         return status;
     status = vm_write(store,
                       "INSERT INTO vms (vm_id, vm_uuid, vm_name, pool_id, priority, weight, max_jobs_per_sec, max_queue_depth,"
-                      " quarantined, error_count, socket, connects) SELECT CASE ?1 WHEN 0 THEN (SELECT min(n) FROM (SELECT 1 AS n UNION"
+                      " quarantined, error_count, socket, connects, shm, shm_bytes) SELECT CASE ?1 WHEN 0 THEN (SELECT min(n) FROM (SELECT 1 AS n UNION"
                       " SELECT vm_id + 1 FROM vms) WHERE n NOT IN (SELECT vm_id FROM vms)) ELSE ?1 END,"
-                      " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ?13 = 0",
+                      " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?15 WHERE ?13 = 0",
                       vm, 0, error);
     if (status < 0)
         return status;
@@ -277,6 +308,7 @@ int divvy_relay_store_update(struct divvy_relay_store *store, uint32_t vm_id, co
         status = vm_write(store,
                       "UPDATE vms SET vm_id = ?1, vm_uuid = ?2, vm_name = ?3, pool_id = ?4, priority = ?5, weight = ?6,"
                       " max_jobs_per_sec = ?7, max_queue_depth = ?8, quarantined = ?9, error_count = ?10, socket = ?11, connects = ?12,"
+                      " shm = ?14, shm_bytes = ?15,"
                       " updated_at = CURRENT_TIMESTAMP WHERE vm_id = ?13",
                       vm, vm_id, error);
     status = end(store, status, error);

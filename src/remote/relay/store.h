@@ -29,6 +29,8 @@ struct divvy_relay_store_vm {
     uint32_t error_count;
     char socket[108]; /* empty: none */
     bool connects;    /* the socket is the hypervisor's */
+    char shm[108];      /* a file of memory that it shares; empty: none */
+    uint64_t shm_bytes; /* its size; 0: the file's own, or the relay's */
     char created_at[32], updated_at[32]; /* written by the store */
 };
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -11,6 +12,15 @@ import sys
 from play import LIMIT_S, Lines, Relay, Worker, check, connect, equal, run, wait
 
 DIVVY = os.environ["DIVVY"]
+
+
+OLD_VMS = """
+CREATE TABLE vms (vm_id INTEGER PRIMARY KEY, vm_uuid TEXT UNIQUE, vm_name TEXT NOT NULL UNIQUE, pool_id TEXT NOT NULL DEFAULT 'A',
+  priority INTEGER NOT NULL DEFAULT 1, weight INTEGER NOT NULL DEFAULT 50, max_jobs_per_sec INTEGER NOT NULL DEFAULT 0,
+  max_queue_depth INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0, error_count INTEGER NOT NULL DEFAULT 0,
+  socket TEXT NOT NULL DEFAULT '', connects INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+"""
 
 
 class Node:
@@ -81,6 +91,33 @@ def registered_and_live(program, folder):
     node.vm("show-metrics", status=1)
     node.relay.start()
     equal(next(vm for vm in node.metrics()["vms"] if vm["name"] == "one")["weight"], 33, "after the restart")
+    node.relay.stop()
+
+
+def memory_is_registered(program, folder):
+    """A state of before VMs could share memory is taken; the file is made, and goes out of use without a restart."""
+    state = sqlite3.connect(folder + "/state")
+    state.executescript(OLD_VMS)
+    state.execute("INSERT INTO vms (vm_id, vm_name, socket) VALUES (9, 'old', ?)", (folder + "/old",))
+    state.commit()
+    state.close()
+    node = Node(program, folder)
+    equal(Lines(folder + "/old").add([1], [2]), {"result": [3]}, "a VM of an older state")
+    equal((node.shown("old")["shm"], node.shown("old")["shm_bytes"]), ("", 0), "its memory")
+    node.vm("register-vm", "--vm-name", "one", "--socket", folder + "/one", "--shm", folder + "/memory", "--shm-size", "64KiB")
+    found = os.stat(folder + "/memory")
+    equal((found.st_size, found.st_mode & 0o777), (65536, 0o600), "the file's size and mode")
+    equal((node.shown("one")["shm"], node.shown("one")["shm_bytes"]), (folder + "/memory", 65536), "what is shown")
+    equal(Lines(folder + "/one").add([1], [1]), {"result": [2]}, "the socket beside it")
+    node.relay.kill()
+    node.relay.start()
+    equal(Lines(folder + "/one").add([1], [1]), {"result": [2]}, "after a restart")
+    check("none" in node.vm("update-vm", "one", "--shm", "none"), "the change is shown")
+    equal((node.shown("one")["shm"], node.shown("one")["shm_bytes"]), ("", 0), "taken away")
+    for wrong in (("--shm", folder + "/m"), ("--socket", folder + "/x", "--shm-size", "64KiB"),
+                  ("--socket", folder + "/x", "--shm", folder + "/m", "--shm-size", "much"),
+                  ("--socket", folder + "/x", "--shm", "m" * 200)):
+        node.vm("register-vm", "--vm-name", "wrong", *wrong, status=2)
     node.relay.stop()
 
 
@@ -304,5 +341,5 @@ def hostile_administration(program, folder):
 
 
 if __name__ == "__main__":
-    run([registered_and_live, quarantine_survives, metrics_add_up, verbs_and_counters, hook_around_changes, machines_that_run, gpus_of_this_host,
+    run([registered_and_live, memory_is_registered, quarantine_survives, metrics_add_up, verbs_and_counters, hook_around_changes, machines_that_run, gpus_of_this_host,
          hostile_administration])
