@@ -79,7 +79,7 @@ static void fault_tell(struct divvy_cluster *cluster, const struct divvy_error *
     cluster->in_step = false;
     (void)pthread_mutex_unlock(&cluster->lock);
     if (is_new)
-        divvy_log_warn("cluster %s: %s; trying again", cluster->server, error->text);
+        divvy_log_warn("cluster%s%s: %s; trying again", cluster->server[0] ? " " : "", cluster->server, error->text);
 }
 
 static void step_tell(struct divvy_cluster *cluster) {

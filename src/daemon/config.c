@@ -35,7 +35,7 @@ void divvy_config_initial_format(const struct divvy_config_option *option, char 
 
 /* --- flags ------------------------------------------------------------------------------------------ */
 
-/* A flag as it stands on the command line: -name, --name, with =value or the next argument. */
+/* A flag as it stands on the command line: -name, --name, with =value or the next argument; a switch may have none. */
 struct flag {
     const struct divvy_config_option *option;
     const char *value; /* NULL: none was given */
@@ -66,9 +66,10 @@ static int flag_next(const struct divvy_config_sources *sources, int *at, struct
     ret_flag->value = equals ? equals + 1 : NULL;
     if (ret_flag->option->kind == DIVVY_CONFIG_COMMAND && equals)
         return divvy_error_set(error, -EINVAL, "option --%s takes no value", ret_flag->option->name);
-    if (ret_flag->option->kind == DIVVY_CONFIG_BOOL && !equals)
-        ret_flag->value = "yes";
     (*at)++;
+    /* Nothing but flags may stand there, so that what follows a switch is its value. */
+    if (ret_flag->option->kind == DIVVY_CONFIG_BOOL && !equals)
+        ret_flag->value = *at < sources->argc && sources->argv[*at][0] != '-' ? sources->argv[(*at)++] : "yes";
     if (wants && !equals) {
         if (*at >= sources->argc)
             return divvy_error_set(error, -EINVAL, "option --%s needs a value: %s", ret_flag->option->name,

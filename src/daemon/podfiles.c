@@ -30,12 +30,14 @@ struct device {
     struct divvy_podfiles_device is;
     struct divvy_node_elastic elastic;
     int64_t stepped_ns, refilled_ns; /* 0 never */
+    double left; /* tokens at the end of the last turn */
 };
 
 struct pod {
     struct pod *next;
     char namespace[NAME_BYTES], name[NAME_BYTES];
     bool added, frozen;
+    bool at_rest; /* no process is known, and nobody has taken tokens: between turns there is nothing to refill */
     int told; /* the error last told, 0 none */
     struct device devices[DIVVY_PODFILE_DEVICES];
     uint64_t *pids;
@@ -413,6 +415,7 @@ static void tokens_write(struct divvy_podfiles *files, struct pod *pod, unsigned
     struct divvy_podfile_entry entry;
 
     (void)divvy_podfile_device_read(&pod->file, index, &entry);
+    pod->at_rest = pod->at_rest && entry.tokens >= device->left;
     dt_s = (double)(now_ns - device->stepped_ns) / SECOND_NS;
     if (device->stepped_ns == 0)
         dt_s = DIVVY_NODE_ELASTIC_TICK_S;
@@ -428,6 +431,8 @@ static void tokens_write(struct divvy_podfiles *files, struct pod *pod, unsigned
     drop = divvy_node_elastic_bleed(&device->elastic, &files->params, target, entry.tokens, &floor);
     if (drop > 0)
         (void)divvy_podfile_tokens_drop(&pod->file, index, drop, floor);
+    (void)divvy_podfile_device_read(&pod->file, index, &entry);
+    device->left = entry.tokens;
 }
 
 static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned index, int64_t now_ns, double realtime_s) {
@@ -446,6 +451,7 @@ static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned
     if (!device->active) {
         divvy_node_elastic_init(&device->elastic, &files->params);
         device->stepped_ns = device->refilled_ns = 0;
+        device->left = 0;
         device->active = true;
     }
     (void)divvy_podfile_device_set(&pod->file, index, &limits, realtime_s);
@@ -456,6 +462,7 @@ static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned
 static int file_write(struct divvy_podfiles *files, struct pod *pod, int64_t now_ns, int64_t realtime_ns) {
     int status;
 
+    pod->at_rest = pod->pid_count == 0;
     guard_begin(&pod->file);
     for (unsigned i = 0; i < DIVVY_PODFILE_DEVICES; i++)
         device_write(files, pod, i, now_ns, (double)realtime_ns / SECOND_NS);
@@ -503,7 +510,7 @@ void divvy_podfiles_end(struct divvy_podfiles *files, int64_t now_ns, int64_t re
 
 void divvy_podfiles_refill(struct divvy_podfiles *files, int64_t now_ns) {
     for (struct pod *pod = files->pods; pod; pod = pod->next) {
-        if (!pod->file.v2)
+        if (!pod->file.v2 || pod->at_rest)
             continue;
         guard_begin(&pod->file);
         for (unsigned i = 0; i < DIVVY_PODFILE_DEVICES; i++)

@@ -127,6 +127,29 @@ static void flags_of_others_are_taken(void **state) {
     assert_non_null(strstr(error.text, "/where/divvyd.conf"));
 }
 
+static void switches_take_a_value_or_none(void **state) {
+    static const struct {
+        const char *next;
+        int status;
+        bool is_on;
+    } cases[] = {{NULL, 0, true}, {"yes", 0, true}, {"no", 0, false}, {"--port=8001", 0, true}, {"maybe", -EINVAL, false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char program[] = "divvyd", flag[] = "--device-plugin", next[32];
+        char *argv[] = {program, flag, cases[i].next ? next : NULL, NULL};
+        struct divvy_config config;
+        struct divvy_error error = {0, ""};
+
+        (void)snprintf(next, sizeof next, "%s", cases[i].next ? cases[i].next : "");
+        assert_int_equal(config_read(NULL, NULL, argv, &config, &error), cases[i].status);
+        if (cases[i].status == 0)
+            assert_int_equal(config.device_plugin, cases[i].is_on);
+        else
+            assert_non_null(strstr(error.text, "neither yes nor no"));
+    }
+}
+
 static void wrong_flags_are_explained(void **state) {
     static const struct {
         const char *flag, *says;
@@ -414,7 +437,7 @@ int main(void) {
         cmocka_unit_test(defaults_are_documented_ones),
         cmocka_unit_test(the_stronger_source_wins),
         cmocka_unit_test(flags_of_others_are_taken),
-        cmocka_unit_test(wrong_flags_are_explained),
+        cmocka_unit_test(switches_take_a_value_or_none), cmocka_unit_test(wrong_flags_are_explained),
         cmocka_unit_test(wrong_files_are_explained),
         cmocka_unit_test(odd_files_are_read),
         cmocka_unit_test(freezing_as_others_write_it),
