@@ -137,6 +137,7 @@ int divvy_client_stream_connect(struct divvy_client *client, const char *address
     if (strncmp(address, "shm:", 4) == 0)
         return ring_connect(client, address + 4);
     client->is_socket = strncmp(address, "serial:", 7) != 0;
+    client->spin.window_ns = DIVVY_CORE_SPIN_WINDOW_NS;
     if (!client->is_socket) {
         client->fd = serial_open(address + 7);
         client->spin.window_ns = PORT_WINDOW_NS;

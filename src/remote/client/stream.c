@@ -163,7 +163,6 @@ static int wait_readable(struct divvy_client *client) {
     struct pollfd fd = {.fd = client->fd, .events = POLLIN};
     int got;
 
-    /* Sockets keep their own time. */
     if (client->is_socket)
         return 0;
     divvy_core_spin_begin(&client->spin);
@@ -190,6 +189,20 @@ static int ring_read(struct divvy_client *client, void *buffer, size_t size, siz
     return 0;
 }
 
+/* An answer mostly comes at once: it is looked for before the thread sleeps. */
+static ssize_t socket_read(struct divvy_client *client, void *buffer, size_t size) {
+    ssize_t got;
+
+    divvy_core_spin_begin(&client->spin);
+    do
+        got = recv(client->fd, buffer, size, MSG_DONTWAIT);
+    while (got < 0 && errno == EAGAIN && divvy_core_spin_goes_on(&client->spin));
+    if (got < 0 && errno == EAGAIN)
+        got = recv(client->fd, buffer, size, 0);
+    divvy_core_spin_end(&client->spin);
+    return got;
+}
+
 static int read_some(struct divvy_client *client, void *buffer, size_t size, size_t *ret_got) {
     ssize_t got;
 
@@ -200,7 +213,7 @@ static int read_some(struct divvy_client *client, void *buffer, size_t size, siz
     do {
         if (wait_readable(client) < 0)
             return lost(client, -ETIMEDOUT, "the worker does not answer in time");
-        got = read(client->fd, buffer, size);
+        got = client->is_socket ? socket_read(client, buffer, size) : read(client->fd, buffer, size);
     } while (got < 0 && errno == EINTR);
     if (got == 0)
         return lost(client, -ECONNRESET, "the worker has closed the connection");

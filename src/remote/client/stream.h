@@ -26,7 +26,7 @@ struct divvy_client {
     int fd; /* -1: lost, or jobs go through the store */
     struct divvy_client_xenstore *store; /* of a connection that carries jobs only, or NULL */
     bool is_socket;
-    struct divvy_core_spin spin; /* of waits for a port of a virtual machine */
+    struct divvy_core_spin spin; /* of waits for answers */
     struct divvy_client_ring *ring; /* NULL: the bytes go over fd itself, which else is for wake-ups */
     uint32_t timeout_ms;
     uint32_t payload_bytes; /* longest payload, both ways */
