@@ -176,7 +176,7 @@ int divvy_client_launch(struct divvy_client *client, const struct divvy_client_f
 struct divvy_client_attribute {
     uint32_t id;
     uint32_t reserved; /* 0 */
-    uint64_t value[8]; /* where the driver's type begins with an event (7, 12), the first is the event's number here */
+    uint64_t value[8]; /* where the driver's type begins with an event (7, 12), the first is the event's number here; without times */
 };
 
 /*

@@ -411,6 +411,24 @@ static CUresult check_cluster(const divvy_drv_function_t *function, const uint32
     return CUDA_SUCCESS;
 }
 
+/* Events of launches must not take times. */
+static CUresult check_event(CUevent handle) {
+    divvy_drv_event_t *event;
+    DRV_TRY(divvy_drv_event_find(handle, &event));
+    return event->flags & CU_EVENT_DISABLE_TIMING ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+}
+
+/* A preferred size of clusters needs one that is sure. */
+static CUresult check_preferred(const CUlaunchConfig *config) {
+    bool has_preferred = false;
+    for (unsigned i = 0; i < config->numAttrs; i++) {
+        if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
+            return CUDA_SUCCESS;
+        has_preferred |= config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION;
+    }
+    return has_preferred ? CUDA_ERROR_INVALID_CLUSTER_SIZE : CUDA_SUCCESS;
+}
+
 /* What an attribute means to the launch itself; most only guide a real device. */
 static CUresult apply(const CUlaunchAttribute *attribute, divvy_drv_kernel_op_t *op,
                       CUevent *ret_after) {
@@ -424,13 +442,12 @@ static CUresult apply(const CUlaunchAttribute *attribute, divvy_drv_kernel_op_t 
                              value->clusterDim.z);
     case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
         *ret_after = value->programmaticEvent.event;
-        return CUDA_SUCCESS;
+        return check_event(*ret_after);
     case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
         *ret_after = value->launchCompletionEvent.event;
-        return CUDA_SUCCESS;
+        return check_event(*ret_after);
     case CU_LAUNCH_ATTRIBUTE_IGNORE:
     case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
     case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
     case CU_LAUNCH_ATTRIBUTE_PRIORITY:
@@ -443,7 +460,7 @@ static CUresult apply(const CUlaunchAttribute *attribute, divvy_drv_kernel_op_t 
     case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
         return value->deviceUpdatableKernelNode.deviceUpdatable ? CUDA_ERROR_NOT_SUPPORTED
                                                                 : CUDA_SUCCESS;
-    default:
+    default: /* the synchronisation policy among them, which is a stream's */
         return CUDA_ERROR_INVALID_VALUE;
     }
 }
@@ -463,6 +480,7 @@ CUresult DRV(cuLaunchKernelEx)(const CUlaunchConfig *config, CUfunction f, void 
     DRV_TRY(divvy_drv_function_find(f, stream->context, &op.function));
     for (unsigned i = 0; i < config->numAttrs; i++)
         DRV_TRY(apply(config->attrs + i, &op, &after));
+    DRV_TRY(check_preferred(config));
     DRV_TRY(launch(stream, &op, kernelParams, extra));
     return after ? DRV(cuEventRecord)(after, config->hStream) : CUDA_SUCCESS;
 }

@@ -124,6 +124,19 @@ static void launches(const fixture_t *f) {
     IS(CUDA_ERROR_INVALID_CLUSTER_SIZE, cuLaunchKernelEx(&config, f->add1, args, NULL));
     attributes[0].id = (CUlaunchAttributeID)77;
     IS(CUDA_ERROR_INVALID_VALUE, cuLaunchKernelEx(&config, f->add1, args, NULL));
+    /* As an H200 answers. */
+    config.numAttrs = 1;
+    attributes[0] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION,
+                                        .value.clusterDim = {2, 1, 1}};
+    IS(CUDA_ERROR_INVALID_CLUSTER_SIZE, cuLaunchKernelEx(&config, f->add1, args, NULL));
+    attributes[0] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY,
+                                        .value.syncPolicy = CU_SYNC_POLICY_AUTO};
+    IS(CUDA_ERROR_INVALID_VALUE, cuLaunchKernelEx(&config, f->add1, args, NULL));
+    OK(cuEventDestroy_v2(after));
+    OK(cuEventCreate(&after, CU_EVENT_DEFAULT));
+    attributes[0] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT,
+                                        .value.launchCompletionEvent.event = after};
+    IS(CUDA_ERROR_NOT_SUPPORTED, cuLaunchKernelEx(&config, f->add1, args, NULL));
     OK(cuEventDestroy_v2(after));
     OK(cuMemFree_v2(p));
 }

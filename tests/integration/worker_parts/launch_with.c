@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
     CHECK(0, divvy_client_function_get(client, module, "count", &function));
     CHECK(0, divvy_client_memory_allocate(client, 4096, &address));
     CHECK(0, divvy_client_fill(client, address, 0, 4, 1024, 0));
-    CHECK(0, divvy_client_event_create(client, 0, &event));
+    CHECK(0, divvy_client_event_create(client, 2, &event)); /* CU_EVENT_DISABLE_TIMING, as the driver demands of such events */
     attributes[2].value[0] = event;
     CHECK(0, divvy_client_launch_with(client, &function, &shape, 0, attributes, 3, parameters));
     CHECK(0, divvy_client_event_sync(client, event));
