@@ -36,7 +36,7 @@ static void help_print(void) {
                "                        in a guest that has ivshmem and a virtio-serial port\n"
                "                        (default: $DIVVY_WORKER, else " USUAL_WORKER ")\n"
                "      --timeout SECONDS wait so long for an answer (default 60; 0: for ever)\n"
-               "      --checksum        let every frame carry a checksum; a wrong one ends it all\n"
+               "      --checksum        every frame carries a checksum; a wrong one ends it\n"
                "      --compress        pack what is long: for slow links\n"
                "      --json            print for programs\n"
                "  -h, --help            this text\n"
