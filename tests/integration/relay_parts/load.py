@@ -17,6 +17,7 @@ SECONDS = float(os.environ.get("DIVVY_TEST_LOAD_S") or 3)
 SEED = int(os.environ.get("DIVVY_TEST_SEED") or random.randrange(1 << 32))
 LARGE = 4000
 WARM = 4         # requests of each client until memory is looked at for the first time
+SETTLE_S = 60    # at most so long after that, for the relay's buffers to have the size that these requests ask for
 # Growth that is no growth; in a short run buffers of clients that had a large request late count much.
 SLACK_KIB = 512 if SECONDS >= 60 else 4096
 
@@ -82,6 +83,7 @@ def clients_run(folder, count, relay):
         pids.append(pid)
     for read in pipes:
         check(os.read(read, 1) == b"w", "a client that works")
+    time.sleep(min(SETTLE_S, SECONDS / 10))
     warm_kib = relay.rss_kib()
     statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     told = []
