@@ -108,7 +108,7 @@ static void any_bytes_come_back(void **state) {
             size_t part = 1 + (size_t)rand() % 700, back = at ? 1 + (size_t)rand() % at : 0, kind = (size_t)rand() % 3;
 
             for (; part > 0 && at < length; part--, at++)
-                bytes[at] = kind == 0 && back ? bytes[at - back] : kind == 1 ? (char)alphabet : (char)((size_t)rand() % alphabet);
+                bytes[at] = (char)(kind == 0 && back ? (size_t)bytes[at - back] : kind == 1 ? alphabet : (size_t)rand() % alphabet);
         }
         there_and_back(bytes, length, false);
     }
