@@ -107,6 +107,17 @@ static int refuse(struct divvy_worker_session *session, const struct divvy_wire_
 
 /* --- the handshake --------------------------------------------------------------------------------------- */
 
+static int packing_have(struct divvy_worker_session *session, size_t payload_bytes) {
+    struct divvy_worker_packing *packing = malloc(sizeof *packing + 2 * payload_bytes);
+
+    if (!packing)
+        return -ENOMEM;
+    packing->in = packing->bytes;
+    packing->out = packing->bytes + payload_bytes;
+    session->packing = packing;
+    return 0;
+}
+
 static int hello_answer(struct divvy_worker_session *session, const struct divvy_wire_header *request,
                         const char *payload) {
     struct divvy_wire_hello_in in;
@@ -122,10 +133,8 @@ static int hello_answer(struct divvy_worker_session *session, const struct divvy
     out.version = in.version < DIVVY_WIRE_VERSION ? in.version : DIVVY_WIRE_VERSION;
     out.payload_bytes = in.payload_bytes < DIVVY_WIRE_PAYLOAD_BYTES ? in.payload_bytes : DIVVY_WIRE_PAYLOAD_BYTES;
     out.features = in.features & DIVVY_WIRE_FEATURES;
-    if (out.features & DIVVY_WIRE_FEATURE_PACKED) {
-        session->packing = malloc(sizeof *session->packing);
-        out.features &= session->packing ? UINT64_MAX : ~DIVVY_WIRE_FEATURE_PACKED;
-    }
+    if (out.features & DIVVY_WIRE_FEATURE_PACKED && packing_have(session, out.payload_bytes) < 0)
+        out.features &= ~DIVVY_WIRE_FEATURE_PACKED;
     if (out_have(session, sizeof out + sizeof SERVER_NAME) < 0)
         return -ENOMEM;
     memcpy(session->out + session->out_length + HEADER_BYTES, &out, sizeof out);

@@ -19,7 +19,8 @@
 /* For bytes that come and go packed. */
 struct divvy_worker_packing {
     struct divvy_wire_packer packer;
-    char in[DIVVY_WIRE_PAYLOAD_BYTES], out[DIVVY_WIRE_PAYLOAD_BYTES];
+    char *in, *out; /* a payload each, in what follows */
+    char bytes[];
 };
 
 struct divvy_worker_session {
