@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +20,10 @@
 
 /* What waking up the processor of a virtual machine takes, its host's share included. */
 #define PORT_WINDOW_NS (300 * DIVVY_NS_PER_US)
+
+/* How often, and how far apart, a port is tried that another program has. */
+#define BUSY_TRIES    50
+#define BUSY_PAUSE_MS 20
 
 union any_address {
     struct sockaddr any;
@@ -87,10 +92,17 @@ static int tcp_connect(const char *text, uint32_t timeout_ms) {
 }
 
 static int serial_open(const char *path) {
-    /* A port that nobody listens to on the host would block whoever writes. */
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct termios mode;
+    int fd = -1;
 
+    /* A port is one program's at a time, and one that was killed may have it for a moment yet. */
+    for (int tries = 0; tries < BUSY_TRIES; tries++) {
+        /* A port that nobody listens to on the host would block whoever writes. */
+        fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd >= 0 || errno != EBUSY || tries == BUSY_TRIES - 1)
+            break;
+        (void)poll(NULL, 0, BUSY_PAUSE_MS);
+    }
     if (fd < 0)
         return -errno;
     /* A virtio-serial port has no line discipline; a serial line has one, which must keep bytes as they are. */
