@@ -24,6 +24,19 @@ static const struct tool_verb verbs[] = {
     {"launches", "[COUNT]", "how many kernels a second can be launched", 0, 1, tool_launches},
 };
 
+static const struct {
+    const char *option;
+    uint32_t wish;
+} wishes[] = {{"--checksum", DIVVY_CLIENT_CHECKSUMS}, {"--compress", DIVVY_CLIENT_COMPRESS}};
+
+/* The wish that an option stands for, or 0. */
+static uint32_t wish_find(const char *option) {
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++)
+        if (strcmp(wishes[i].option, option) == 0)
+            return wishes[i].wish;
+    return 0;
+}
+
 static void help_print(void) {
     (void)puts("Usage: divvy-client [--worker ADDRESS] [OPTION...] VERB [ARGUMENT...]\n"
                "Use a GPU that a divvy-worker serves, here or elsewhere.\n");
@@ -112,9 +125,9 @@ static int verb_run(struct tool *tool, const struct tool_verb *verb, uint32_t ti
         return tool_misuse("'%.100s' is no address of a worker", tool->worker);
     if (status < 0)
         return tool_fail(tool, tool->worker, status);
-    if (tool->wishes & ~divvy_client_granted(tool->client))
-        (void)fprintf(stderr, "divvy-client: %s cannot be had over %s, and is left out\n",
-                      tool->wishes & ~divvy_client_granted(tool->client) & DIVVY_CLIENT_CHECKSUMS ? "--checksum" : "--compress", tool->worker);
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++)
+        if (tool->wishes & wishes[i].wish & ~divvy_client_granted(tool->client))
+            (void)fprintf(stderr, "divvy-client: %s cannot be had over %s, and is left out\n", wishes[i].option, tool->worker);
     status = verb->run(tool);
     divvy_client_close(tool->client);
     if (fflush(stdout) != 0 && status == TOOL_OK)
@@ -136,6 +149,7 @@ int main(int argc, char **argv) {
     for (; at < argc && argv[at][0] == '-'; at++) {
         const char *option = argv[at], *value;
         uint64_t seconds;
+        uint32_t wish;
 
         if (strcmp(option, "-h") == 0 || strcmp(option, "--help") == 0) {
             help_print();
@@ -149,8 +163,9 @@ int main(int argc, char **argv) {
             tool.json = true;
             continue;
         }
-        if (strcmp(option, "--checksum") == 0 || strcmp(option, "--compress") == 0) {
-            tool.wishes |= strcmp(option, "--checksum") == 0 ? DIVVY_CLIENT_CHECKSUMS : DIVVY_CLIENT_COMPRESS;
+        wish = wish_find(option);
+        if (wish) {
+            tool.wishes |= wish;
             continue;
         }
         if (strcmp(option, "-w") != 0 && strcmp(option, "--worker") != 0 && strcmp(option, "--timeout") != 0)
