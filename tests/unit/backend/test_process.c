@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,11 +111,17 @@ static void want(struct fixture *f, const char *id, uint16_t port, const char *w
     must(divvy_backend_process_want(f->processes, id, &command, &f->error), &f->error);
 }
 
+/* Within a second: a port that a worker has left may be another program's by now, one that says nothing. */
 static bool answers(uint16_t port) {
+    const struct timeval limit = {.tv_sec = 1};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char byte;
-    bool answered = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && read(fd, &byte, 1) == 1;
+    bool answered;
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
+    answered = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && read(fd, &byte, 1) == 1;
 
     (void)close(fd);
     return answered;
