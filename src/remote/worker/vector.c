@@ -9,6 +9,7 @@
 
 #define ELEMENT_BYTES 8u
 #define BLOCK_THREADS 256u
+#define WARP_THREADS  32u
 /* Memory is kept for the next job up to this; what a large job took is given back. */
 #define KEPT_BYTES (16u << 20)
 /* Up to this the kernel reads and writes the host's memory: over PCIe that takes less than two copies and what starts them. */
@@ -76,10 +77,11 @@ static int launch(struct divvy_worker_vector *vector, bool is_double, CUdevicept
     CUdeviceptr at_a = memory, at_b = at_a + count * ELEMENT_BYTES, at_sum = at_b + count * ELEMENT_BYTES;
     uint64_t number = count;
     void *parameters[] = {&at_a, &at_b, &at_sum, &number};
-    unsigned int blocks = (unsigned int)((count + BLOCK_THREADS - 1) / BLOCK_THREADS);
+    unsigned int blocks = (unsigned int)((count + BLOCK_THREADS - 1) / BLOCK_THREADS), threads = BLOCK_THREADS;
 
-    TRY(cuLaunchKernel, is_double ? vector->add_f64 : vector->add_s64, blocks, 1, 1, BLOCK_THREADS,
-        1, 1, 0, NULL, parameters, NULL);
+    if (count < BLOCK_THREADS) /* whole warps: the others of a block would only be started and ended */
+        threads = (unsigned int)((count + WARP_THREADS - 1) / WARP_THREADS * WARP_THREADS);
+    TRY(cuLaunchKernel, is_double ? vector->add_f64 : vector->add_s64, blocks, 1, 1, threads, 1, 1, 0, NULL, parameters, NULL);
     return 0;
 }
 
