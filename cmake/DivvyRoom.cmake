@@ -29,7 +29,7 @@ endif()
 # Seconds that a unit test may take; sanitizers slow some down twentyfold, and two cores may be busy with others.
 set(DIVVY_TEST_TIMEOUT 120)
 if(DIVVY_SANITIZE)
-    set(DIVVY_TEST_TIMEOUT 600)
+    set(DIVVY_TEST_TIMEOUT 300)
 endif()
 
 # divvy_room(NAME SOURCES file... [USES room...])

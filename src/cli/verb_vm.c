@@ -25,6 +25,7 @@ enum {
     OPTION_CONNECTS,
     OPTION_SHM,
     OPTION_SHM_SIZE,
+    OPTION_QMP,
     OPTION_YES,
     OPTION_PROMETHEUS,
     OPTION_GPU,
@@ -47,6 +48,7 @@ static const struct argp_option options[] = {
     {"connects", OPTION_CONNECTS, NULL, 0, "The hypervisor listens there, the relay connects", 0},
     {"shm", OPTION_SHM, "FILE", 0, "Memory that it shares with the relay (QEMU: ivshmem-plain), or none", 0},
     {"shm-size", OPTION_SHM_SIZE, "SIZE", 0, "Its size, where the file is not there yet", 0},
+    {"qmp", OPTION_QMP, "PATH", 0, "The hypervisor's monitor (QEMU: -qmp unix:PATH), or none", 0},
     {"gpu-id", OPTION_GPU_ID, "N", 0, "The GPU's number, as scan-gpus lists it", 0},
     {"worker", OPTION_WORKER, "ADDRESS", 0, "Where the GPU's worker listens: HOST:PORT, PORT or a unix socket", 0},
     {"max-vms", OPTION_VMS_MAX, "N", 0, "So many VMs may share the GPU (8)", 0},
@@ -124,6 +126,7 @@ static error_t argument_take(int key, char *value, struct argp_state *state) {
         {OPTION_PROMETHEUS, NULL, &a->prometheus},
         {OPTION_GPU, &a->gpu, NULL},           {OPTION_GPU_ID, &a->gpu_id, NULL}, {OPTION_WORKER, &a->worker, NULL},
         {OPTION_VMS_MAX, &a->vms_max, NULL},   {OPTION_SHM, &a->shm, NULL},       {OPTION_SHM_SIZE, &a->shm_size, NULL},
+        {OPTION_QMP, &a->qmp, NULL},
     };
 
     if (key == ARGP_KEY_ARG && state->arg_num == 0) {

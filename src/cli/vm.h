@@ -13,7 +13,7 @@
 struct divvy_cli_vm_arguments {
     const char *state, *admin; /* never NULL */
     const char *vm;            /* the VM that is meant, by name, UUID or id; NULL: none */
-    const char *uuid, *name, *id, *pool, *priority, *weight, *rate, *depth, *socket, *shm, *shm_size; /* NULL: not given */
+    const char *uuid, *name, *id, *pool, *priority, *weight, *rate, *depth, *socket, *shm, *shm_size, *qmp; /* NULL: not given */
     const char *gpu, *gpu_id, *worker, *vms_max;                                     /* likewise */
     int json, yes, connects, prometheus;
 };

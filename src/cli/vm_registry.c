@@ -101,6 +101,8 @@ static int values_take(const struct divvy_cli_vm_arguments *a, struct divvy_rela
         status = number_take(a->depth, "queue-depth", 16384, &vm->depth, error);
     if (status == 0)
         status = shm_take(a, vm, error);
+    if (status == 0 && a->qmp)
+        status = text_take(strcmp(a->qmp, "none") == 0 ? "" : a->qmp, "qmp", vm->qmp, sizeof vm->qmp, error);
     vm->connects = vm->connects || a->connects;
     return status == 0 ? divvy_relay_store_check(vm, error) : status;
 }
@@ -182,6 +184,7 @@ static bool changes_show(const struct divvy_relay_store_vm *old, const struct di
     changed |= change_show("socket", old->socket, new->socket);
     changed |= number_show("connects", old->connects, new->connects);
     changed |= change_show("shared memory", old->shm, new->shm);
+    changed |= change_show("monitor", old->qmp, new->qmp);
     changed |= bytes_show("its bytes", old->shm_bytes, new->shm_bytes);
     return changed;
 }
@@ -364,11 +367,11 @@ struct listing {
 static json_t *vm_json(const struct divvy_relay_store_vm *vm) {
     const char pool[2] = {vm->pool};
 
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s, s:b, s:s, s:I, s:s, s:s}", "vm_id", (json_int_t)vm->vm_id, "name",
+    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:s, s:b, s:s, s:I, s:s, s:s, s:s}", "vm_id", (json_int_t)vm->vm_id, "name",
                      vm->name, "uuid", vm->uuid, "pool", pool, "priority", divvy_cli_vm_priority_name(vm->priority), "weight",
                      (int)vm->weight, "max_jobs_per_sec", (json_int_t)vm->rate, "max_queue_depth", (json_int_t)vm->depth,
                      "quarantined", (int)vm->quarantined, "error_count", (json_int_t)vm->error_count, "socket", vm->socket,
-                     "connects", (int)vm->connects, "shm", vm->shm, "shm_bytes", (json_int_t)vm->shm_bytes, "created_at", vm->created_at, "updated_at", vm->updated_at);
+                     "connects", (int)vm->connects, "shm", vm->shm, "shm_bytes", (json_int_t)vm->shm_bytes, "qmp", vm->qmp, "created_at", vm->created_at, "updated_at", vm->updated_at);
 }
 
 static int vm_list(const struct divvy_relay_store_vm *vm, void *data) {

@@ -30,8 +30,9 @@ serial_run() {
         qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -m 320 -smp 1 -nographic -no-reboot -nodefaults \
         -serial stdio -kernel "$(echo "$vm_cache"/root/boot/vmlinuz-*)" -initrd "$place/initrd.gz" \
         -append "console=ttyS0 quiet panic=-1 $kernel_options" \
+        -qmp "unix:$place/$name.qmp,server=on,wait=off" \
         -device virtio-serial-pci -chardev "socket,id=c0,path=$place/$name.port,server=on,wait=off" \
-        -device virtserialport,chardev=c0,name=org.divvy.0 "$@" \
+        -device virtserialport,chardev=c0,name=org.divvy.0,id=gpu "$@" \
         </dev/null 2>"$place/$name.log" | sed -u 's/\r//g; s/\x1b[^a-zA-Z]*[a-zA-Z]//g' >"$place/$name.console"
 }
 
@@ -43,7 +44,8 @@ serial_worker_start() {
 }
 
 serial_relay_start() {
-    "$bin/divvy-relay" --worker "$place/worker.sock" --vm-connect "A:1=$place/a.port" --vm-connect "B:2=$place/b.port" \
+    "$bin/divvy-relay" --worker "$place/worker.sock" --vm-connect "A:1=$place/a.port,qmp=$place/a.qmp" \
+        --vm-connect "B:2=$place/b.port,qmp=$place/b.qmp" \
         --vm "A-stub:11=$place/a.sock" --vm "B-stub:12=$place/b.sock" --state= --admin= --lock "$place/lock" 2>>"$place/relay.log" &
     relay=$!
 }
@@ -67,5 +69,8 @@ wait_for() {
 # qemu_of NAME: the process of its QEMU.
 qemu_of() { pgrep -f "^qemu-system-x86_64 .*path=$place/$1.port" | head -n 1; }
 
+# processes: how many hold memory on the device.
+processes() { DIVVY_SIM_DIR=$place/sim "$bin/divvy-sim" busy | wc -l; }
+
 # at_most_processes N: so many hold memory on the device.
-at_most_processes() { [ "$(DIVVY_SIM_DIR=$place/sim "$bin/divvy-sim" busy | wc -l)" -le "$1" ]; }
+at_most_processes() { [ "$(processes)" -le "$1" ]; }

@@ -2,6 +2,7 @@
 #include "remote/relay/channel.h"
 
 #include "base/unix_socket.h"
+#include "remote/relay/monitor.h"
 #include "remote/relay/ring.h"
 
 #include <ctype.h>
@@ -341,7 +342,7 @@ int divvy_relay_vm_listen(struct divvy_relay_vm *vm, struct divvy_error *error) 
         return 0;
     if (vm->config.connects) {
         vm_connect(vm);
-        return 0;
+        return divvy_relay_monitor_open(vm, error);
     }
     fd = divvy_unix_listen(vm->config.socket, 0600, error);
     if (fd < 0)
@@ -359,6 +360,7 @@ void divvy_relay_vm_close(struct divvy_relay_vm *vm) {
     if (vm->listener.fd >= 0)
         (void)unlink(vm->config.socket);
     divvy_loop_close(&vm->relay->loop, &vm->listener);
+    divvy_relay_monitor_close(vm);
     while (vm->channels)
         divvy_relay_channel_close(vm->channels);
     vm->connect_at_ns = 0;
@@ -389,9 +391,35 @@ void divvy_relay_channels_misplaced(struct divvy_relay_vm *vm) {
     }
 }
 
+static bool has_left(const struct divvy_relay_channel *channel) {
+    return channel->tunnel || channel->ring || channel->outstanding > 0 || divvy_relay_bytes_length(&channel->in) > 0 ||
+           divvy_relay_bytes_length(&channel->out) > 0;
+}
+
+bool divvy_relay_channels_have_left(const struct divvy_relay_vm *vm) {
+    for (const struct divvy_relay_channel *channel = vm->channels; channel; channel = channel->next)
+        if (has_left(channel))
+            return true;
+    return false;
+}
+
+void divvy_relay_channels_hung_up(struct divvy_relay_vm *vm) {
+    struct divvy_relay_channel *next;
+
+    for (struct divvy_relay_channel *channel = vm->channels; channel; channel = next) {
+        next = channel->next;
+        if (!has_left(channel))
+            continue;
+        divvy_log_info("VM-%s: the program at its port has ended: what it had is freed", vm->config.name);
+        divvy_relay_channel_close(channel);
+        vm_connect(vm);
+    }
+}
+
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns) {
     struct divvy_relay_channel *next;
 
+    divvy_relay_monitor_tick(vm, now_ns, next_ns);
     if (vm->connect_at_ns != 0 && now_ns >= vm->connect_at_ns)
         vm_connect(vm);
     if (vm->connect_at_ns != 0 && vm->connect_at_ns < *next_ns)

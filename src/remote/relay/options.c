@@ -25,9 +25,11 @@ static const char help[] =
     "  --vm NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]\n"
     "                            listen on this unix socket for the VM; FILE is\n"
     "                            memory that it shares (QEMU: ivshmem-plain)\n"
-    "  --vm-connect NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]\n"
+    "  --vm-connect NAME[:ID]=PATH[,shm=FILE[,size=SIZE]][,qmp=PATH]\n"
     "                            connect to a socket of its hypervisor, again and\n"
-    "                            again (QEMU: -chardev socket,server=on,wait=off)\n"
+    "                            again (QEMU: -chardev socket,server=on,wait=off);\n"
+    "                            qmp is its monitor (-qmp unix:PATH,server=on,\n"
+    "                            wait=off): who ends in the VM is freed at once\n"
     "  --xenstore[=SOCKET]       serve /local/domain/*/gpu/request; without SOCKET:\n"
     "                            XENSTORED_PATH, else /run/xenstored/socket\n"
     "\n"
@@ -148,40 +150,82 @@ static int worker_take(char *text, struct divvy_relay_options *o, struct divvy_e
     return 0;
 }
 
-/* FILE[,size=SIZE], for memory that is shared. */
-static int shm_take(const char *text, struct divvy_relay_vm_config *vm, struct divvy_error *error) {
-    const char *size_text = strstr(text, ",size=");
-    size_t length = size_text ? (size_t)(size_text - text) : strlen(text);
+/* What may stand behind the path of a VM's socket. */
+static const char *const settings[] = {",shm=", ",size=", ",qmp="};
+
+enum { SETTING_SHM, SETTING_SIZE, SETTING_QMP, SETTINGS };
+
+/* The first of them in a text; its end, and SETTINGS, where there is none. */
+static const char *setting_find(const char *text, size_t *ret_which) {
+    const char *first = text + strlen(text);
+
+    *ret_which = SETTINGS;
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const char *at = strstr(text, settings[i]);
+
+        if (!at || at >= first)
+            continue;
+        first = at;
+        *ret_which = i;
+    }
+    return first;
+}
+
+static int path_take(const char *text, size_t length, const char *name, char ret_path[DIVVY_RELAY_PATH_BYTES], struct divvy_error *error) {
+    if (length == 0 || length >= DIVVY_RELAY_PATH_BYTES)
+        return divvy_error_set(error, -EINVAL, "--vm: %s= needs a path of at most %u bytes", name, DIVVY_RELAY_PATH_BYTES - 1);
+    memcpy(ret_path, text, length);
+    ret_path[length] = '\0';
+    return 0;
+}
+
+static int setting_take(size_t which, const char *text, size_t length, struct divvy_relay_vm_config *vm, struct divvy_error *error) {
     divvy_core_size_t size = {0};
 
-    if (length == 0 || length >= sizeof vm->shm)
-        return divvy_error_set(error, -EINVAL, "--vm: shm= needs the path of a file, of at most %zu bytes", sizeof vm->shm - 1);
-    if (size_text && (divvy_core_size_parse(size_text + 6, strlen(size_text + 6), &size, NULL) < 0 ||
-                      size.kind != DIVVY_CORE_SIZE_BYTES || divvy_wire_ring_size_check(size.value) < 0))
-        return divvy_error_set(error, -EINVAL, "--vm: '%.40s' is no size from 12KiB to 4GiB in multiples of 4096", size_text + 6);
-    memcpy(vm->shm, text, length);
+    if (which == SETTING_SHM)
+        return path_take(text, length, "shm", vm->shm, error);
+    if (which == SETTING_QMP && !vm->connects)
+        return divvy_error_set(error, -EINVAL, "--vm: qmp= tells of a socket that the hypervisor has: use --vm-connect");
+    if (which == SETTING_QMP)
+        return path_take(text, length, "qmp", vm->qmp, error);
+    if (divvy_core_size_parse(text, length, &size, NULL) < 0 || size.kind != DIVVY_CORE_SIZE_BYTES ||
+        divvy_wire_ring_size_check(size.value) < 0)
+        return divvy_error_set(error, -EINVAL, "--vm: '%.40s' is no size from 12KiB to 4GiB in multiples of 4096", text);
     vm->shm_bytes = size.value;
     return 0;
 }
 
-/* NAME[:ID]=PATH[,shm=FILE[,size=SIZE]]. Without an ID: the next number. */
+/* NAME[:ID]=PATH and settings. Without an ID: the next number. */
 static int vm_take(const char *text, bool connects, struct divvy_relay_options *o, struct divvy_error *error) {
     struct divvy_relay_vm_config *vm = &o->vms[o->vm_count];
     const char *equals = strchr(text, '='), *colon = equals ? memchr(text, ':', (size_t)(equals - text)) : NULL;
-    const char *end = colon ? colon : equals, *shm = equals ? strstr(equals, ",shm=") : NULL;
-    size_t path_length = shm ? (size_t)(shm - equals) - 1 : equals ? strlen(equals + 1) : 0;
+    const char *end = colon ? colon : equals, *setting;
     uint64_t id = o->vm_count + 1;
+    size_t which, path_length;
+    int status = 0;
 
     if (o->vm_count == DIVVY_RELAY_OPTION_VMS_MAX)
         return divvy_error_set(error, -EINVAL, "--vm: more than %u; register them with `divvy vm'", DIVVY_RELAY_OPTION_VMS_MAX);
+    setting = setting_find(equals ? equals : text, &which);
+    path_length = equals ? (size_t)(setting - equals) - 1 : 0;
     if (!equals || end == text || (size_t)(end - text) >= sizeof vm->name || path_length == 0 || path_length >= sizeof vm->socket ||
         (colon && (divvy_core_u64_parse(colon + 1, (size_t)(equals - colon) - 1, &id, NULL) < 0 || id > UINT32_MAX - 1)))
         return divvy_error_set(error, -EINVAL, "--vm: '%.60s' is not NAME=PATH or NAME:ID=PATH, with or without ,shm=FILE", text);
     *vm = (struct divvy_relay_vm_config){.vm_id = (uint32_t)id, .connects = connects, .params = {.priority = 1, .weight = 50}};
     memcpy(vm->name, text, (size_t)(end - text));
     memcpy(vm->socket, equals + 1, path_length);
+    while (status == 0 && which < SETTINGS) {
+        const char *value = setting + strlen(settings[which]);
+        size_t next;
+
+        setting = setting_find(value, &next);
+        status = setting_take(which, value, (size_t)(setting - value), vm, error);
+        which = next;
+    }
+    if (status == 0 && vm->shm_bytes && !vm->shm[0])
+        status = divvy_error_set(error, -EINVAL, "--vm: size= needs shm=FILE");
     o->vm_count++;
-    return shm ? shm_take(shm + 5, vm, error) : 0;
+    return status;
 }
 
 static int take(int key, char *value, struct divvy_relay_options *o, struct divvy_error *error) {

@@ -358,7 +358,8 @@ int divvy_relay_vm_add(struct divvy_relay *relay, const struct divvy_relay_vm_co
 
 int divvy_relay_vm_change(struct divvy_relay_vm *vm, const struct divvy_relay_vm_config *config, struct divvy_error *error) {
     bool remapped = strcmp(vm->config.shm, config->shm) != 0 || vm->config.shm_bytes != config->shm_bytes;
-    bool moved = remapped || strcmp(vm->config.socket, config->socket) != 0 || vm->config.connects != config->connects;
+    bool moved = remapped || strcmp(vm->config.socket, config->socket) != 0 || vm->config.connects != config->connects ||
+                 strcmp(vm->config.qmp, config->qmp) != 0;
     int status = vm_check(vm->relay, vm, config, error);
 
     if (status < 0)

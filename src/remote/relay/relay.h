@@ -40,6 +40,7 @@ struct divvy_relay_job;
 struct divvy_relay_link;
 struct divvy_relay_channel;
 struct divvy_relay_ring;
+struct divvy_relay_monitor;
 struct divvy_relay_turn;
 struct divvy_relay_leftover;
 
@@ -72,6 +73,7 @@ struct divvy_relay_vm_config {
     char shm[DIVVY_RELAY_PATH_BYTES]; /* a file of memory shared with it; empty: none */
     uint64_t shm_bytes;               /* its size; 0: the file's own */
     bool connects; /* the socket is the hypervisor's and the relay connects to it; else the relay listens there */
+    char qmp[DIVVY_RELAY_PATH_BYTES]; /* the hypervisor's monitor, where it has the socket too; empty: none */
     struct divvy_node_vmq_params params;
     bool quarantined;
     uint32_t faults;
@@ -90,6 +92,7 @@ struct divvy_relay_vm {
     uint32_t channel_count;
     struct divvy_relay_link *link; /* for jobs; NULL: none */
     struct divvy_relay_ring *ring; /* NULL: no shared memory */
+    struct divvy_relay_monitor *monitor; /* NULL: none */
     uint64_t bytes;                /* of requests, read in part or waiting */
     uint64_t rx_bytes, tx_bytes;
     struct divvy_log_site received_site, sent_site, offence_site;
@@ -232,6 +235,10 @@ void divvy_relay_vm_close(struct divvy_relay_vm *vm); /* the listener and all co
 void divvy_relay_channels_quarantined(struct divvy_relay_vm *vm);
 /* Ends connections that carry frames to a worker which does not serve their VM's pool any more: what they have there is freed. */
 void divvy_relay_channels_misplaced(struct divvy_relay_vm *vm);
+/* No program in the guest has the port open: connections at which one has left something end, and are made anew at once. */
+void divvy_relay_channels_hung_up(struct divvy_relay_vm *vm);
+/* Whether anything of a program is here or at a worker: a conversation, a part of one, jobs. */
+bool divvy_relay_channels_have_left(const struct divvy_relay_vm *vm);
 void divvy_relay_channels_tick(struct divvy_relay_vm *vm, uint64_t now_ns, uint64_t *next_ns);
 
 /* --- turn.c: connections that carry frames ------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ static struct divvy_relay_vm_config config_of(const struct divvy_relay_store_vm 
     memcpy(config.name, stored->name, sizeof config.name);
     memcpy(config.socket, stored->socket, sizeof config.socket);
     memcpy(config.shm, stored->shm, sizeof config.shm);
+    memcpy(config.qmp, stored->qmp, sizeof config.qmp);
     return config;
 }
 

@@ -34,11 +34,12 @@ static const struct {
 } columns_since[] = {
     {"shm", "ALTER TABLE vms ADD COLUMN shm TEXT NOT NULL DEFAULT ''"},
     {"shm_bytes", "ALTER TABLE vms ADD COLUMN shm_bytes INTEGER NOT NULL DEFAULT 0 CHECK (shm_bytes >= 0)"},
+    {"qmp", "ALTER TABLE vms ADD COLUMN qmp TEXT NOT NULL DEFAULT ''"},
 };
 
 #define COLUMNS                                                                                                                  \
     "vm_id, vm_uuid, vm_name, pool_id, priority, weight, max_jobs_per_sec, max_queue_depth, quarantined, error_count, socket, "  \
-    "connects, created_at, updated_at, shm, shm_bytes"
+    "connects, created_at, updated_at, shm, shm_bytes, qmp"
 
 int divvy_relay_store_failed(struct divvy_relay_store *store, const char *what, struct divvy_error *error) {
     int code = sqlite3_errcode(store->db);
@@ -121,6 +122,7 @@ static void row_read(sqlite3_stmt *row, struct divvy_relay_store_vm *vm) {
     divvy_relay_store_text(row, 12, vm->created_at, sizeof vm->created_at);
     divvy_relay_store_text(row, 13, vm->updated_at, sizeof vm->updated_at);
     divvy_relay_store_text(row, 14, vm->shm, sizeof vm->shm);
+    divvy_relay_store_text(row, 16, vm->qmp, sizeof vm->qmp);
 }
 
 int divvy_relay_store_each(struct divvy_relay_store *store, int (*each)(const struct divvy_relay_store_vm *vm, void *data), void *data,
@@ -195,6 +197,8 @@ int divvy_relay_store_check(const struct divvy_relay_store_vm *vm, struct divvy_
         return divvy_error_set(error, -EINVAL, "a rate is 0 to 1000000 jobs a second, a queue 0 to 16384 jobs deep");
     if (vm->shm[0] && !vm->socket[0])
         return divvy_error_set(error, -EINVAL, "memory that is shared needs a socket beside it, for wake-ups");
+    if (vm->qmp[0] && (!vm->socket[0] || !vm->connects))
+        return divvy_error_set(error, -EINVAL, "a monitor tells of a socket that the hypervisor has: give --socket and --connects");
     if (vm->shm_bytes > INT64_MAX)
         return divvy_error_set(error, -EINVAL, "so much memory cannot be shared");
     if (vm->vm_id > DIVVY_RELAY_ID_MAX)
@@ -227,6 +231,7 @@ static int vm_write(struct divvy_relay_store *store, const char *statement, cons
     (void)sqlite3_bind_int64(row, 13, number);
     (void)sqlite3_bind_text(row, 14, vm->shm, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(row, 15, (sqlite3_int64)vm->shm_bytes);
+    (void)sqlite3_bind_text(row, 16, vm->qmp, -1, SQLITE_STATIC);
     step = sqlite3_step(row);
     if (step != SQLITE_DONE)
         (void)divvy_relay_store_failed(store, "the state", error);
@@ -270,9 +275,9 @@ static int vm_insert(struct divvy_relay_store *store, struct divvy_relay_store_v
         return status;
     status = vm_write(store,
                       "INSERT INTO vms (vm_id, vm_uuid, vm_name, pool_id, priority, weight, max_jobs_per_sec, max_queue_depth,"
-                      " quarantined, error_count, socket, connects, shm, shm_bytes) SELECT CASE ?1 WHEN 0 THEN (SELECT min(n) FROM (SELECT 1 AS n UNION"
+                      " quarantined, error_count, socket, connects, shm, shm_bytes, qmp) SELECT CASE ?1 WHEN 0 THEN (SELECT min(n) FROM (SELECT 1 AS n UNION"
                       " SELECT vm_id + 1 FROM vms) WHERE n NOT IN (SELECT vm_id FROM vms)) ELSE ?1 END,"
-                      " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?15 WHERE ?13 = 0",
+                      " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?15, ?16 WHERE ?13 = 0",
                       vm, 0, error);
     if (status < 0)
         return status;
@@ -308,7 +313,7 @@ int divvy_relay_store_update(struct divvy_relay_store *store, uint32_t vm_id, co
         status = vm_write(store,
                       "UPDATE vms SET vm_id = ?1, vm_uuid = ?2, vm_name = ?3, pool_id = ?4, priority = ?5, weight = ?6,"
                       " max_jobs_per_sec = ?7, max_queue_depth = ?8, quarantined = ?9, error_count = ?10, socket = ?11, connects = ?12,"
-                      " shm = ?14, shm_bytes = ?15,"
+                      " shm = ?14, shm_bytes = ?15, qmp = ?16,"
                       " updated_at = CURRENT_TIMESTAMP WHERE vm_id = ?13",
                       vm, vm_id, error);
     status = end(store, status, error);

@@ -31,6 +31,7 @@ struct divvy_relay_store_vm {
     bool connects;    /* the socket is the hypervisor's */
     char shm[108];      /* a file of memory that it shares; empty: none */
     uint64_t shm_bytes; /* its size; 0: the file's own, or the relay's */
+    char qmp[108];      /* the hypervisor's monitor, where it has the socket too; empty: none */
     char created_at[32], updated_at[32]; /* written by the store */
 };
 

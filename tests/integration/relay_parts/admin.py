@@ -114,7 +114,10 @@ def memory_is_registered(program, folder):
     equal(Lines(folder + "/one").add([1], [1]), {"result": [2]}, "after a restart")
     check("none" in node.vm("update-vm", "one", "--shm", "none"), "the change is shown")
     equal((node.shown("one")["shm"], node.shown("one")["shm_bytes"]), ("", 0), "taken away")
-    for wrong in (("--shm", folder + "/m"), ("--socket", folder + "/x", "--shm-size", "64KiB"),
+    node.vm("register-vm", "--vm-name", "two", "--socket", folder + "/two", "--connects", "--qmp", folder + "/two.qmp")
+    equal(node.shown("two")["qmp"], folder + "/two.qmp", "the monitor of its hypervisor")
+    check("none" in node.vm("update-vm", "two", "--qmp", "none") and node.shown("two")["qmp"] == "", "the monitor taken away")
+    for wrong in (("--shm", folder + "/m"), ("--socket", folder + "/x", "--qmp", folder + "/m"), ("--connects", "--qmp", folder + "/m"), ("--socket", folder + "/x", "--shm-size", "64KiB"),
                   ("--socket", folder + "/x", "--shm", folder + "/m", "--shm-size", "much"),
                   ("--socket", folder + "/x", "--shm", "m" * 200)):
         node.vm("register-vm", "--vm-name", "wrong", *wrong, status=2)

@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 
-from play import (BUSY, HEADER, LIMIT_S, PING, PONG, QUARANTINED, REQUEST, RESPONSE, Lines, Relay, Worker, check, connect, equal, run,
+from play import (BUSY, HEADER, LIMIT_S, PING, PONG, QUARANTINED, REQUEST, RESPONSE, Lines, Monitor, Relay, Worker, check, connect, equal, run,
                   stub_frame, stub_receive, stub_request, wait)
 
 
@@ -300,6 +300,61 @@ def connects_to_the_hypervisor(program, folder):
     relay.stop()
 
 
+def programs_that_hang_up(program, folder):
+    """The hypervisor's monitor tells that no program has the port open: what was begun there is forgotten, and nothing else."""
+    server = socket.socket(socket.AF_UNIX)
+    server.settimeout(LIMIT_S)
+    server.bind(folder + "/qemu")
+    server.listen(1)
+    worker = Worker(folder + "/worker")
+    monitor = Monitor(folder + "/qmp", folder + "/qemu")
+    relay = Relay(program, folder, "--worker", worker.path, "--vm-connect", "Q:3=%s/qemu,qmp=%s/qmp" % (folder, folder))
+
+    def whole(port, number):
+        port.sendall(b'{"array_a":[%d],"array_b":[1]}\n' % number)
+        equal(json.loads(port.recv(4096)), {"result": [number + 1]}, "answer through the port")
+
+    port, _ = server.accept()
+    port.settimeout(LIMIT_S)
+    wait(lambda: monitor.asked > 0, "the monitor to be asked")
+    for number in range(3):
+        monitor.port(True)
+        whole(port, number)
+        monitor.port(False)  # nothing is left of it: the connection stays
+        time.sleep(0.4)
+        whole(port, number)
+        monitor.port(True)
+        port.sendall(b'{"array_a":[1')
+        monitor.port(False)
+        time.sleep(0.05)
+        monitor.port(True)  # another one, in time: it is for that one to begin anew
+        time.sleep(0.4)
+        port.sendall(b'],"array_b":[1]}\n')
+        equal(json.loads(port.recv(4096)), {"result": [2]}, "a request that went on")
+        port.sendall(b'{"array_a":[1')
+        wait(lambda p=port: not p.recv(1) if not monitor.port(False) else False, "the connection to end")
+        port.close()
+        port, _ = server.accept()
+        port.settimeout(LIMIT_S)
+        whole(port, number)
+    check("VM-Q: the program at its port has ended" in relay.log(), "the log")
+    # What is no monitor, or one that knows nothing: it is said once, all else goes on.
+    for number, bad in enumerate((b"\0\xff\n", b"[" * 5000 + b"\n", b'"QMP"\n', b'{"error": {"desc": "no"}}\r\n', b'{"event": 7, "return": {"a": []}}\n',
+                                  b'{"id": "divvy", "return": 5}\n', b'{"id": "divvy", "return": [1, {}, {"filename": 5}]}\n', b"x" * (3 << 20))):
+        connection = monitor.connection
+        monitor.say(bad)
+        whole(port, number)
+        if number != 4:
+            wait(lambda: "its monitor " + folder + "/qmp" in relay.log(), "the log")
+        if number in (0, 1, 2, 3, 7):
+            wait(lambda old=connection: monitor.connection is not old, "another connection to the monitor")
+            wait(lambda: monitor.asked > 0, "the monitor to be asked again")
+    monitor.name = "unix:/elsewhere"
+    monitor.port(True)
+    whole(port, 9)
+    relay.stop()
+
+
 def second_relay(program, folder):
     worker, relay = start(program, folder)
     import subprocess
@@ -326,4 +381,4 @@ def partial_requests_end(program, folder):
 if __name__ == "__main__":
     run([one_request, every_cut, worker_that_serves_once, two_at_once, sizes, worker_down_and_back, worker_killed_in_a_job,
          relay_killed_in_a_job, client_killed_in_a_job, late_jobs_quarantine, flood, hostile_frames, stub_requests,
-         connects_to_the_hypervisor, second_relay, partial_requests_end])
+         connects_to_the_hypervisor, programs_that_hang_up, second_relay, partial_requests_end])

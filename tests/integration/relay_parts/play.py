@@ -126,6 +126,50 @@ class Relay:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
+class Monitor:
+    """QEMU's QMP, of which the relay uses little: whether a program in the guest has the port of `path` open."""
+
+    def __init__(self, path, port_path):
+        self.name, self.is_open, self.asked, self.connection = "unix:%s,server=on" % port_path, False, 0, None
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        self.server.listen(1)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            connection, _ = self.server.accept()
+            with connection, connection.makefile("r", encoding="utf-8") as lines:
+                self.connection = connection
+                self.say({"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": ["oob"]}})
+                try:
+                    for line in lines:
+                        self.answer(json.loads(line))
+                except ConnectionResetError:
+                    pass
+
+    def answer(self, asked):
+        answer = {"return": {}}
+        if asked["execute"] == "query-chardev":
+            self.asked += 1
+            answer["return"] = [{"label": "serial", "filename": "stdio", "frontend-open": True},
+                                {"label": "c1", "filename": self.name.replace("unix:", "disconnected:unix:/elsewhere"), "frontend-open": True},
+                                {"label": "c0", "filename": self.name, "frontend-open": self.is_open}]
+        if "id" in asked:
+            answer["id"] = asked["id"]
+        self.say(answer)
+
+    def say(self, what):
+        try:
+            self.connection.sendall(what if isinstance(what, bytes) else json.dumps(what).encode() + b"\r\n")
+        except OSError:
+            pass
+
+    def port(self, is_open):
+        self.is_open = is_open
+        self.say({"timestamp": {"seconds": 1, "microseconds": 1}, "event": "VSERPORT_CHANGE", "data": {"open": is_open, "id": "port0"}})
+
+
 def connect(path, timeout_s=LIMIT_S):
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(timeout_s)

@@ -5,10 +5,11 @@ import pty
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import tty
 
-from play import LIMIT_S, REQUEST, Lines, Relay, check, connect, equal, run, stub_frame, stub_receive, stub_request, wait
+from play import LIMIT_S, REQUEST, Lines, Monitor, Relay, check, connect, equal, run, stub_frame, stub_receive, stub_request, wait
 from real import BIN, RealWorker
 
 
@@ -94,12 +95,16 @@ class Line:
             self.connection = connection
             back.start()
             back.join()
+            termios.tcflush(self.guest, termios.TCOFLUSH)  # as QEMU does: what the host did not take is dropped
 
     def to_guest(self, connection):
         threading.Thread(target=self.to_host, args=(connection,), daemon=True).start()
-        while data := connection.recv(1 << 16):
-            while data:
-                data = data[os.write(self.host, data):]
+        try:
+            while data := connection.recv(1 << 16):
+                while data:
+                    data = data[os.write(self.host, data):]
+        except ConnectionResetError:
+            pass
         self.connection = None
 
     def to_host(self, connection):
@@ -145,5 +150,37 @@ def one_line_many_programs(program, folder):
                 process.wait(LIMIT_S)
 
 
+def killed_at_a_line(program, folder):
+    """A program at a port is killed within a frame, and no other comes: what it had on the device is freed all the same."""
+    worker = RealWorker(folder)
+    line = Line(folder + "/port")
+    monitor = Monitor(folder + "/qmp", folder + "/port")
+    relay = Relay(program, folder, "--worker", worker.path, "--vm-connect", "A:1=%s/port,qmp=%s/qmp" % (folder, folder))
+
+    def start(*arguments):
+        return subprocess.Popen([BIN + "/divvy-client", "-w", "serial:" + line.path] + list(arguments), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    try:
+        for _ in range(3):
+            monitor.port(True)
+            killed = start("bandwidth", "512MiB")
+            wait(lambda: any(p["bytes"] > 1000 << 20 for p in worker.device()["processes"]), "its memory on the device")
+            killed.kill()
+            killed.communicate()
+            monitor.port(False)
+            wait(lambda: not worker.device()["processes"], "what it had on the device to be freed")
+            monitor.port(True)
+            next_one = start("vector-add", "1,2,3", "4,5,6")
+            told = next_one.communicate(timeout=60)
+            check("[5, 7, 9]" in told[0], "the next program's sum: %s" % (told,))
+        relay.stop()
+    finally:
+        for process in (relay.process, worker.process):
+            if process.poll() is None:
+                process.kill()
+                process.wait(LIMIT_S)
+
+
 if __name__ == "__main__":
-    run([end_to_end, one_line_many_programs])
+    run([end_to_end, one_line_many_programs, killed_at_a_line])
