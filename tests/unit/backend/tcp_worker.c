@@ -52,7 +52,9 @@ static void child_begin(void) {
 int main(int argc, char **argv) {
     const char *way = getenv("TCP_WORKER") ? getenv("TCP_WORKER") : "", *id = getenv("WORKER_ID");
     struct sigaction action = {.sa_handler = strcmp(way, "deaf") == 0 ? SIG_IGN : end};
+    const struct timespec second = {.tv_sec = 1};
     struct pollfd ready = {.events = POLLIN};
+    sigset_t term, before;
 
     (void)sigaction(SIGTERM, &action, NULL);
     printf("worker %s pid %d devices %s\n", id ? id : "?", (int)getpid(),
@@ -64,11 +66,14 @@ int main(int argc, char **argv) {
         child_begin();
     if (strncmp(way, "late ", 5) == 0)
         (void)usleep((useconds_t)strtoul(way + 5, NULL, 10) * 1000);
+    (void)sigemptyset(&term);
+    (void)sigaddset(&term, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &term, &before); /* heard while it waits: none is lost between a look and the wait */
     ready.fd = port_of(argc, argv) ? open_port(port_of(argc, argv)) : -1;
     while (!ended) {
         int fd;
 
-        if (poll(&ready, 1, 1000) < 0 && errno != EINTR)
+        if (ppoll(&ready, 1, &second, &before) < 0 && errno != EINTR)
             return 4;
         if (ended || ready.fd < 0 || !(ready.revents & POLLIN) || (fd = accept(ready.fd, NULL, NULL)) < 0)
             continue;
