@@ -53,11 +53,15 @@ int tool_bandwidth(struct tool *tool) {
     if (!tool_number(tool, 0, UINT64_C(64) << 20, 1, UINT64_C(8) << 30, &size))
         return TOOL_USAGE;
     out = malloc(size);
-    back = calloc(1, size);
+    back = malloc(size);
     for (uint64_t i = 0; out && i < size; i++)
         out[i] = (char)(i * 131 + (i >> 12));
-    if (out && back)
+    if (out && back) {
+        /* Not what is expected, and every page is there: the kernel's work for new ones is no part of a copy. */
+        for (uint64_t i = 0; i < size; i++)
+            back[i] = (char)~out[i];
         status = copies_measure(tool, size, out, back);
+    }
     if (status != 0)
         status = tool_fail(tool, "bandwidth", status);
     else if (memcmp(out, back, size) != 0) {
