@@ -184,8 +184,8 @@ static bool changes_show(const struct divvy_relay_store_vm *old, const struct di
     changed |= change_show("socket", old->socket, new->socket);
     changed |= number_show("connects", old->connects, new->connects);
     changed |= change_show("shared memory", old->shm, new->shm);
-    changed |= change_show("monitor", old->qmp, new->qmp);
     changed |= bytes_show("its bytes", old->shm_bytes, new->shm_bytes);
+    changed |= change_show("monitor", old->qmp, new->qmp);
     return changed;
 }
 

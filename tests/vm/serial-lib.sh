@@ -72,5 +72,11 @@ qemu_of() { pgrep -f "^qemu-system-x86_64 .*path=$place/$1.port" | head -n 1; }
 # processes: how many hold memory on the device.
 processes() { DIVVY_SIM_DIR=$place/sim "$bin/divvy-sim" busy | wc -l; }
 
+# ended: how often the relay found that a program had left something at VM-A's port.
+ended() { grep -c 'VM-A: the program at its port has ended' "$place/relay.log"; }
+
+# more_ended N: more often than that.
+more_ended() { [ "$(ended)" -gt "$1" ]; }
+
 # at_most_processes N: so many hold memory on the device.
 at_most_processes() { [ "$(processes)" -le "$1" ]; }

@@ -283,12 +283,18 @@ def stub_requests(program, folder):
     relay.stop()
 
 
-def connects_to_the_hypervisor(program, folder):
-    """As QEMU's chardev with server=on: the relay connects, and again after each end."""
+def hypervisor_listen(folder):
+    """A socket as QEMU's chardev with server=on has it."""
     server = socket.socket(socket.AF_UNIX)
     server.settimeout(LIMIT_S)
     server.bind(folder + "/qemu")
     server.listen(1)
+    return server
+
+
+def connects_to_the_hypervisor(program, folder):
+    """The relay connects, and again after each end."""
+    server = hypervisor_listen(folder)
     worker = Worker(folder + "/worker")
     relay = Relay(program, folder, "--worker", folder + "/worker", "--vm-connect", "Q:3=" + folder + "/qemu")
     for i in range(3):
@@ -302,10 +308,7 @@ def connects_to_the_hypervisor(program, folder):
 
 def programs_that_hang_up(program, folder):
     """The hypervisor's monitor tells that no program has the port open: what was begun there is forgotten, and nothing else."""
-    server = socket.socket(socket.AF_UNIX)
-    server.settimeout(LIMIT_S)
-    server.bind(folder + "/qemu")
-    server.listen(1)
+    server = hypervisor_listen(folder)
     worker = Worker(folder + "/worker")
     monitor = Monitor(folder + "/qmp", folder + "/qemu")
     relay = Relay(program, folder, "--worker", worker.path, "--vm-connect", "Q:3=%s/qemu,qmp=%s/qmp" % (folder, folder))
@@ -341,14 +344,14 @@ def programs_that_hang_up(program, folder):
     # What is no monitor, or one that knows nothing: it is said once, all else goes on.
     for number, bad in enumerate((b"\0\xff\n", b"[" * 5000 + b"\n", b'"QMP"\n', b'{"error": {"desc": "no"}}\r\n', b'{"event": 7, "return": {"a": []}}\n',
                                   b'{"id": "divvy", "return": 5}\n', b'{"id": "divvy", "return": [1, {}, {"filename": 5}]}\n', b"x" * (3 << 20))):
-        connection = monitor.connection
+        connection, asked = monitor.connection, monitor.asked
         monitor.say(bad)
         whole(port, number)
         if number != 4:
             wait(lambda: "its monitor " + folder + "/qmp" in relay.log(), "the log")
         if number in (0, 1, 2, 3, 7):
             wait(lambda old=connection: monitor.connection is not old, "another connection to the monitor")
-            wait(lambda: monitor.asked > 0, "the monitor to be asked again")
+            wait(lambda before=asked: monitor.asked > before, "the monitor to be asked again")
     monitor.name = "unix:/elsewhere"
     monitor.port(True)
     whole(port, 9)

@@ -76,6 +76,13 @@ def end_to_end(program, folder):
             worker.stop()
 
 
+def both_end(relay, worker):
+    for process in (relay.process, worker.process):
+        if process.poll() is None:
+            process.kill()
+            process.wait(LIMIT_S)
+
+
 class Line:
     """A virtio-serial port: a terminal line for the guest's programs, on the host a socket to which the relay connects."""
 
@@ -144,10 +151,7 @@ def one_line_many_programs(program, folder):
         wait(lambda: len(worker.device()["processes"]) <= 1, "what programs before had on the device to be freed")
         relay.stop()
     finally:
-        for process in (relay.process, worker.process):
-            if process.poll() is None:
-                process.kill()
-                process.wait(LIMIT_S)
+        both_end(relay, worker)
 
 
 def killed_at_a_line(program, folder):
@@ -176,10 +180,7 @@ def killed_at_a_line(program, folder):
             check("[5, 7, 9]" in told[0], "the next program's sum: %s" % (told,))
         relay.stop()
     finally:
-        for process in (relay.process, worker.process):
-            if process.poll() is None:
-                process.kill()
-                process.wait(LIMIT_S)
+        both_end(relay, worker)
 
 
 if __name__ == "__main__":
