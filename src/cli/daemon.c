@@ -29,6 +29,8 @@ static int daemon_start(void *data, int fd) {
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     /* It is nobody's tenant, and no other tool's patient. */
     (void)unsetenv("LD_PRELOAD");
+    /* What this one program may do without limits the next tenants must not. */
+    (void)unsetenv("DIVVY_FAIL_POLICY");
     (void)setenv("DIVVY_SOCKET", start->socket, 1);
     (void)execl(start->program, start->program, "--background",
                 "--idle-exit=" DIVVY_CLI_DAEMON_IDLE_EXIT, (char *)NULL);

@@ -12,7 +12,21 @@
 
 #define LEAVE_MS 2000u
 
-int divvy_cli_member_init(struct divvy_cli_member *member, const struct divvy_cli_client *client,
+/* A daemon that says nothing of it is an older one, which knows closed only. */
+static int policy_read(struct divvy_cli_client *client, bool *ret_fails_open, struct divvy_error *error) {
+    json_t *node = NULL;
+    const char *policy;
+    int status = divvy_cli_client_call(client, "GET", "/api/v1/node", NULL, DIVVY_CLI_CALL_MS, &node, error);
+
+    if (status < 0)
+        return status;
+    policy = json_string_value(json_object_get(node, "fail_policy"));
+    *ret_fails_open = policy && strcmp(policy, "open") == 0;
+    json_decref(node);
+    return 0;
+}
+
+int divvy_cli_member_init(struct divvy_cli_member *member, struct divvy_cli_client *client,
                           const struct divvy_cli_wish *wish, struct divvy_error *error) {
     json_t *device = json_pack("{s:s}", "gpu", wish->gpu);
     int status = 0;
@@ -35,7 +49,7 @@ int divvy_cli_member_init(struct divvy_cli_member *member, const struct divvy_cl
         status |= json_object_set_new(member->spec, "qos", json_string(wish->qos));
     if (!member->spec || status != 0)
         return divvy_error_set_errno(error, -ENOMEM, "cannot register the tenant");
-    return 0;
+    return policy_read(client, &member->fails_open, error);
 }
 
 int divvy_cli_member_gpu_check(struct divvy_cli_client *client, const char *uuid,

@@ -9,12 +9,14 @@
 #include "cli/client.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct divvy_cli_member {
     struct divvy_cli_sockets socket; /* of the daemon */
     char id[129];
     json_t *spec; /* what POST /api/v1/tenants takes, but for keeper_pid */
+    bool fails_open; /* the daemon's fail-policy, for DIVVY_FAIL_POLICY */
 };
 
 /* What is asked for on one GPU. */
@@ -28,8 +30,8 @@ struct divvy_cli_wish {
     const char *qos; /* NULL: the daemon's choice */
 };
 
-/* Remembers the daemon behind a client and what to ask of it. -ENOMEM. */
-int divvy_cli_member_init(struct divvy_cli_member *member, const struct divvy_cli_client *client,
+/* Remembers the daemon behind a client, what it says of its node, and what to ask of it. -ENOMEM, or as a call fails. */
+int divvy_cli_member_init(struct divvy_cli_member *member, struct divvy_cli_client *client,
                           const struct divvy_cli_wish *wish, struct divvy_error *error);
 
 /* Whether the daemon has this GPU and takes work for it; -ENODEV with the reason. */

@@ -122,15 +122,17 @@ int divvy_cli_plan_memory_resolve(const divvy_core_size_t *size, const struct di
     uint64_t bytes = divvy_core_size_resolve(size, gpu->memory_bytes);
 
     if (bytes > gpu->memory_bytes) {
-        char have[32];
+        char have[32], asked[32];
         divvy_core_text_t text;
 
         divvy_core_text_init(&text, have, sizeof have);
         divvy_core_text_add_size(&text, gpu->memory_bytes);
+        divvy_core_text_init(&text, asked, sizeof asked);
+        divvy_core_text_add_size(&text, bytes);
         return divvy_error_set(error, -ERANGE,
-                               "--memory %" PRIu64 ": more than GPU %u has (%s, %" PRIu64
+                               "--memory: %s (%" PRIu64 " bytes) is more than GPU %u has (%s, %" PRIu64
                                " bytes); ask for at most that, or for 100%%",
-                               bytes, gpu->index, have, gpu->memory_bytes);
+                               asked, bytes, gpu->index, have, gpu->memory_bytes);
     }
     if (bytes < DIVVY_CLI_MEMORY_MIN_BYTES)
         return divvy_error_set(

@@ -341,7 +341,10 @@ int divvy_cli_verb_run(int argc, char **argv) {
         divvy_cli_complain("run", "%s", error.text);
         return DIVVY_CLI_FAILED;
     }
-    if (environment_prepare(&plan, &list, NULL, &error) < 0)
+    /* What stands in the environment already is stronger. */
+    if (environment_prepare(&plan, &list, NULL, &error) < 0 ||
+        (member.fails_open && !getenv("DIVVY_FAIL_POLICY") &&
+         variable_set("DIVVY_FAIL_POLICY", "open", &error) < 0))
         return divvy_cli_fail("run", &error);
     return divvy_cli_supervise(arguments.program, NULL, &member);
 }

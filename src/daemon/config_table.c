@@ -53,7 +53,7 @@ static const struct divvy_config_option table[] = {
     {"discovery-interval", "daemon", DIVVY_CONFIG_DURATION, true, {NULL}, NULL, "TIME", "12h",
      "How often devices are looked for anew", IN(discovery_interval_ns), SECOND, 30 * DAY, NULL},
     {"fail-policy", "daemon", DIVVY_CONFIG_WORD, true, {"DIVVY_FAIL_POLICY", NULL}, NULL, "closed|open", "closed",
-     "Not heeded yet: DIVVY_FAIL_POLICY in a program's own environment decides what it does whose limits cannot be read", IN(state.fail_open), 0, 0, policy_words},
+     "What programs of tenants do whose limits cannot be read: start without a GPU, or without limits. DIVVY_FAIL_POLICY in their own environment is stronger", IN(state.fail_open), 0, 0, policy_words},
     {"shm-base", "daemon", DIVVY_CONFIG_PATH, false, {"SHM_BASE_PATH", NULL}, NULL, "DIR", "/run/tensor-fusion/shm",
      "Folder of the pod files for limiters of other systems", IN(state.shm_base), 0, 0, NULL},
     {"mig-locks", "daemon", DIVVY_CONFIG_PATH, false, {"HC_MIG_LOCK_DIR", NULL}, NULL, "DIR", "/var/run/hypercore/mig",

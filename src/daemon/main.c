@@ -342,12 +342,6 @@ static void stop(struct program *program) {
     divvy_cleanup_close(&program->signal_fd);
 }
 
-/* What the configuration may ask for and nobody does yet: nothing is taken in silence. */
-static void unheeded_tell(const struct divvy_config *config) {
-    if (config->state.fail_open)
-        divvy_log_warn("fail-policy = open has no effect yet: DIVVY_FAIL_POLICY of each program decides");
-}
-
 static int reload_read(struct program *program, struct divvy_error *error) {
     struct divvy_config_command command;
     struct divvy_config fresh;
@@ -363,7 +357,6 @@ static int reload_read(struct program *program, struct divvy_error *error) {
     divvy_config_take(&program->config, &fresh, kept, sizeof kept);
     if (kept[0])
         divvy_log_warn("changes only at the next start: %s", kept);
-    unheeded_tell(&program->config);
     return 0;
 }
 
@@ -454,7 +447,6 @@ static int serve(struct program *program) {
         divvy_log_close();
         return complain(&error);
     }
-    unheeded_tell(&program->config);
     divvy_log_info("ready: version " DIVVY_VERSION ", base %s, socket %s", program->config.state.base,
                    program->config.socket);
     if (program->ready_fd >= 0)

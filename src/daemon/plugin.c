@@ -18,6 +18,12 @@ struct divvy_daemon_plugin {
 
 static const struct divvy_daemon_peer ourselves = {.admin = true};
 
+static bool fails_open(void *data) {
+    const struct divvy_daemon_plugin *plugin = data;
+
+    return divvy_daemon_fails_open(plugin->daemon);
+}
+
 static size_t devices(void *data, struct divvy_node_device *ret_devices) {
     const struct divvy_daemon_plugin *plugin = data;
     cleanup_free struct divvy_node_device *found = NULL;
@@ -140,7 +146,7 @@ int divvy_daemon_plugin_start(struct divvy_daemon *daemon, const struct divvy_da
                                          .library_dir = options->library_dir,
                                          .preload_file = options->preload_file,
                                          .slots_dir = slots_dir,
-                                         .hooks = {plugin, devices, tenant_hold, tenant_release}};
+                                         .hooks = {plugin, devices, tenant_hold, tenant_release, fails_open}};
     int status;
 
     if (!plugin)

@@ -159,7 +159,7 @@ static int tenant_take(struct divvy_daemon *daemon, const struct divvy_node_spec
     return divvy_daemon_tenant_create(daemon, &self, spec, tenant, error);
 }
 
-static int environment_fill(struct divvy_backend_environment *environment, const struct divvy_node_tenant *tenant,
+static int environment_fill(struct divvy_daemon *daemon, struct divvy_backend_environment *environment, const struct divvy_node_tenant *tenant,
                             struct divvy_error *error) {
     cleanup_free char *list = NULL;
     struct divvy_install install;
@@ -175,6 +175,8 @@ static int environment_fill(struct divvy_backend_environment *environment, const
         status = divvy_backend_environment_set(environment, "DIVVY_TENANT", tenant->id);
     if (status == 0)
         status = divvy_backend_environment_set(environment, "DIVVY_TENANT_DIR", tenant->folder);
+    if (status == 0 && divvy_daemon_fails_open(daemon) && !divvy_backend_environment_get(environment, "DIVVY_FAIL_POLICY"))
+        status = divvy_backend_environment_set(environment, "DIVVY_FAIL_POLICY", "open");
     return status < 0 ? divvy_error_set_errno(error, status, "the environment of worker %.100s", tenant->id) : 0;
 }
 
@@ -195,7 +197,7 @@ static int hold(void *data, const struct divvy_node_worker *worker, const struct
     status = is_new ? divvy_daemon_tenant_create(daemon, &self, &spec, &tenant, error) : tenant_take(daemon, &spec, &tenant, error);
     if (status < 0)
         return status;
-    status = environment_fill(environment, &tenant, error);
+    status = environment_fill(daemon, environment, &tenant, error);
     if (status < 0 && is_new)
         (void)divvy_daemon_tenant_remove(daemon, &self, spec.id, true, &(struct divvy_error){0});
     return status;

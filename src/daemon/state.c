@@ -429,6 +429,15 @@ void divvy_daemon_driver_set(struct divvy_daemon *daemon, const char *library) {
     unlock(daemon);
 }
 
+bool divvy_daemon_fails_open(struct divvy_daemon *daemon) {
+    bool is_open;
+
+    lock(daemon);
+    is_open = daemon->settings.fail_open;
+    unlock(daemon);
+    return is_open;
+}
+
 void divvy_daemon_touch(struct divvy_daemon *daemon) {
     lock(daemon);
     daemon->touched_ns = divvy_daemon_now_ns();

@@ -138,6 +138,8 @@ void divvy_daemon_event_process(struct divvy_daemon *daemon, enum divvy_node_eve
 
 void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health *ret_health);
 const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_daemon *daemon);
+/* settings.fail_open now: a reload may change it. What the daemon hands to programs as DIVVY_FAIL_POLICY. */
+bool divvy_daemon_fails_open(struct divvy_daemon *daemon);
 
 /* After how long an idle tenant of the class is saved by itself; 0: never, also where the driver has no checkpoint calls. */
 int64_t divvy_daemon_autofreeze_ns(struct divvy_daemon *daemon, enum divvy_node_qos qos);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ENVS_MAX   4u
+#define ENVS_MAX   5u
 #define MOUNTS_MAX 3u
 #define NODES_MAX  (DIVVY_NODE_DEVICES + 3u)
 #define PATH_BYTES 384u
@@ -239,6 +239,8 @@ static int container_fill(struct container *container, const struct divvy_plugin
     env_add(container, "NVIDIA_VISIBLE_DEVICES", container->uuids);
     env_add(container, "LD_PRELOAD", DIVVY_PLUGIN_LIMITER_INSIDE);
     env_add(container, "DIVVY_TENANT_DIR", DIVVY_PLUGIN_TENANT_INSIDE);
+    if (node->fails_open)
+        env_add(container, "DIVVY_FAIL_POLICY", "open");
     mount_add(container, DIVVY_PLUGIN_LIBRARY_INSIDE, node->library_dir, true);
     mount_add(container, DIVVY_PLUGIN_TENANT_INSIDE, container->tenant, false);
     /* Also for programs that clear their environment. */

@@ -31,6 +31,7 @@ struct divvy_plugin_node {
     const char *library_dir; /* folder of the limiter on the host */
     const char *preload_file; /* what containers get as /etc/ld.so.preload, where it is there; empty: nothing */
     const char *slots_dir;   /* folder of the links to tenants' folders on the host */
+    bool fails_open;         /* containers get DIVVY_FAIL_POLICY=open */
 };
 
 /* DevicePluginOptions; the list of all slots; RegisterRequest. -ENOMEM. */

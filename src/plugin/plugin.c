@@ -29,6 +29,8 @@ struct watcher {
 };
 
 struct divvy_plugin_node divvy_plugin_node_now(const struct divvy_plugin *plugin) {
+    const struct divvy_plugin_hooks *hooks = &plugin->options.hooks;
+
     return (struct divvy_plugin_node){.devices = plugin->devices,
                                       .device_count = plugin->device_count,
                                       .slots = plugin->options.slots,
@@ -36,7 +38,8 @@ struct divvy_plugin_node divvy_plugin_node_now(const struct divvy_plugin *plugin
                                       .device_root = plugin->options.device_root,
                                       .library_dir = plugin->options.library_dir,
                                       .preload_file = plugin->options.preload_file,
-                                      .slots_dir = plugin->options.slots_dir};
+                                      .slots_dir = plugin->options.slots_dir,
+                                      .fails_open = hooks->fails_open && hooks->fails_open(hooks->data)};
 }
 
 /* --- devices and who watches them ----------------------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ struct divvy_plugin_hooks {
                        bool is_new, char ret_folder[DIVVY_PLUGIN_FOLDER_BYTES], struct divvy_error *error);
     /* Nobody holds the slots any more that the tenant of this folder had. 0: it is gone; -EBUSY: not yet, ask again. */
     int (*tenant_release)(void *data, const char *folder);
+    /* Whether programs whose limits cannot be read go on without any; NULL: they do not. */
+    bool (*fails_open)(void *data);
 };
 
 /* Texts are copied. */

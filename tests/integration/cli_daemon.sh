@@ -204,6 +204,8 @@ kill -KILL "$(cat "$runtime/keeper")"
 wait "$front"
 check "its keeper is killed: status" 1 "$?"
 check "its keeper is killed: the tenant goes" 1 "$(sent 'DELETE /api/v1/tenants/red ')"
+policy() { "$divvy" run --gpu sim -- sh -c 'echo "policy ${DIVVY_FAIL_POLICY-none}"' 2>&1; }
+check "run: the daemon's policy, closed, is what programs do anyway" "policy none" "$(policy)"
 # The daemon dies in between: the program goes on and ends as ever.
 "$divvy" run --gpu sim --name lone -- sh -c 'echo up >"$0"; sleep 1; exit 7' "$runtime/lone" 2>"$runtime/errors" &
 front=$!
@@ -211,6 +213,11 @@ eventually "the program starts" test -s "$runtime/lone"
 daemon_stop
 wait "$front"
 check "a program outlives its daemon" "7 " "$? $(cat "$runtime/errors")"
+
+daemon_start open
+check "run: the daemon's policy, open" "policy open" "$(policy)"
+check "run: the program's own policy is stronger" "policy closed" "$(DIVVY_FAIL_POLICY=closed policy)"
+daemon_stop
 
 # ---- a daemon that misbehaves ----
 daemon_start junk
@@ -246,7 +253,7 @@ DIVVY_SOCKET=$runtime/$(printf 'x%.0s' $(seq 120)) says "a path too long" 1 \
 # A stand-in for divvyd's program too: it notes what it was given, detaches as divvyd does, and serves.
 cat >"$tree/bin/divvyd" <<END
 #!/bin/sh
-echo "\$@ \$DIVVY_SOCKET preload=\$LD_PRELOAD" >>"$runtime/started-with"
+echo "\$@ \$DIVVY_SOCKET preload=\$LD_PRELOAD policy=\$DIVVY_FAIL_POLICY" >>"$runtime/started-with"
 setsid "$fake" "\$DIVVY_SOCKET" </dev/null >/dev/null 2>&1 &
 echo \$! >"$runtime/demand-pid"
 while ! [ -S "\$DIVVY_SOCKET" ]; do sleep 0.02; done
@@ -256,8 +263,8 @@ chmod +x "$tree/bin/divvyd"
 rm -f "$socket"
 : >"$socket.log"
 says "run starts a daemon" 0 "$runtime/divvy/folder-green" \
-    env LD_PRELOAD=libm.so.6 "$divvy" run --gpu sim --name green -- sh -c 'echo "$DIVVY_TENANT_DIR"'
-check "with what it needs" "--background --idle-exit=30s $socket preload=" "$(cat "$runtime/started-with" 2>/dev/null)"
+    env LD_PRELOAD=libm.so.6 DIVVY_FAIL_POLICY=open "$divvy" run --gpu sim --name green -- sh -c 'echo "$DIVVY_TENANT_DIR"'
+check "with what it needs" "--background --idle-exit=30s $socket preload= policy=" "$(cat "$runtime/started-with" 2>/dev/null)"
 says "the next one finds it" 0 "" "$divvy" run --gpu sim -- true
 check "and starts none" 1 "$(wc -l <"$runtime/started-with")"
 daemon=$(cat "$runtime/demand-pid")

@@ -39,10 +39,11 @@ int divvy_http_get_node(struct divvy_http_request *request) {
     free(devices);
     divvy_daemon_health(request->daemon, &health);
     return divvy_http_answer(request, 200,
-                             json_pack("{s:s, s:s, s:b, s:b, s:I, s:f, s:s, s:I}", "name", settings->node, "version",
+                             json_pack("{s:s, s:s, s:b, s:b, s:I, s:f, s:s, s:I, s:s}", "name", settings->node, "version",
                                        DIVVY_VERSION, "simulated", (int)simulated, "ready", (int)health.ready, "pid",
                                        (json_int_t)getpid(), "uptime_seconds", (double)health.uptime_ns * 1e-9, "socket",
-                                       request->http->socket_path, "devices", (json_int_t)count));
+                                       request->http->socket_path, "devices", (json_int_t)count, "fail_policy",
+                                       divvy_daemon_fails_open(request->daemon) ? "open" : "closed"));
 }
 
 int divvy_http_get_node_devices(struct divvy_http_request *request) {

@@ -190,9 +190,9 @@ int divvy_channel_pod_ask(const struct divvy_limit_device *machine, size_t count
     if (status == 0)
         status = divvy_pod_parse(answer.body, answer.length, &pod, message);
     if (status < 0) {
-        divvy_core_log_once(DIVVY_LOG_ERROR, "the hypervisor at %s does not tell the limits of pod %s/%s: %s",
+        divvy_core_log_once(DIVVY_LOG_ERROR, "the hypervisor at %s does not tell the limits of pod %s/%s: %s; %s",
                             client.settings.address.host, variable("POD_NAMESPACE") ? variable("POD_NAMESPACE") : "?",
-                            variable("POD_NAME") ? variable("POD_NAME") : "?", message);
+                            variable("POD_NAME") ? variable("POD_NAME") : "?", message, divvy_limits_what_follows());
         return status;
     }
     pod_known = true;

@@ -10,6 +10,7 @@
 #include "core/uuid.h"
 #include "limiter/channel/channel.h"
 #include "limiter/compute/compute.h"
+#include "limiter/hook/limits.h"
 #include "limiter/hook/lock.h"
 #include "limiter/hook/process.h"
 
@@ -377,11 +378,7 @@ static int test_file_make(const struct divvy_limit_device *machine, size_t count
 }
 
 static int refuse(int status) {
-    const char *what_follows =
-        divvy_limits_fail_closed()
-            ? "CUDA is refused until this is mended (DIVVY_FAIL_POLICY=open: run "
-              "without limits)"
-            : "running without limits, as DIVVY_FAIL_POLICY=open asks";
+    const char *what_follows = divvy_limits_what_follows();
 
     if (status == -EPROTO)
         divvy_core_log_once(

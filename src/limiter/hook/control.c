@@ -5,6 +5,7 @@
 #include "core/sys.h"
 #include "core/text.h"
 #include "limiter/hook/door.h"
+#include "limiter/hook/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,8 +42,8 @@ int divvy_control_attach(void) {
     if (status < 0)
         divvy_core_log_once(DIVVY_LOG_ERROR,
                             "DIVVY_TENANT_DIR: %s is no control page that can be believed (errno %d): it must be one of "
-                            "this version of divvyd, of root or this user, and writable by nobody else",
-                            path, -status);
+                            "this version of divvyd, of root or this user, and writable by nobody else; %s",
+                            path, -status, divvy_limits_what_follows());
     return status;
 }
 

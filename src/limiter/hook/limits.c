@@ -14,12 +14,10 @@
 #define UP_VARIABLE  "TENSOR_FUSION_CUDA_UP_LIMIT"
 #define MEM_VARIABLE "TENSOR_FUSION_CUDA_MEM_LIMIT"
 
-static const char consequence[] =
-    "CUDA is refused until this is mended (DIVVY_FAIL_POLICY=open: run without limits)";
-static const char consequence_open[] = "running without limits, as DIVVY_FAIL_POLICY=open asks";
-
-static const char *what_follows(void) {
-    return divvy_limits_fail_closed() ? consequence : consequence_open;
+const char *divvy_limits_what_follows(void) {
+    return divvy_limits_fail_closed()
+               ? "CUDA is refused until this is mended (DIVVY_FAIL_POLICY=open: run without limits)"
+               : "running without limits, as DIVVY_FAIL_POLICY=open asks";
 }
 
 bool divvy_limits_word_is_true(const char *value) {
@@ -42,7 +40,7 @@ static int read_variable(const char *variable, divvy_core_limits_kind_t kind,
             DIVVY_LOG_ERROR,
             "%s: byte %zu: %s; write it as {\"0\": %s} or {\"GPU-<uuid>\": %s}; %s", variable,
             fault.position, fault.reason, kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648",
-            kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648", what_follows());
+            kind == DIVVY_CORE_LIMITS_PERCENT ? "30" : "2147483648", divvy_limits_what_follows());
         return -EINVAL;
     }
     *ret_any = *ret_any || ret_limits->count > 0;
@@ -114,7 +112,7 @@ int divvy_limits_of(const struct divvy_limits *limits, const struct divvy_limit_
                             "no limit; %s",
                             MEM_VARIABLE, entry->value_position, (unsigned long long)bytes,
                             (unsigned long long)device->total_bytes, uuid,
-                            (unsigned long long)device->total_bytes, what_follows());
+                            (unsigned long long)device->total_bytes, divvy_limits_what_follows());
         return -ERANGE;
     }
     ret_limit->permille = (uint32_t)(percent * 10);
@@ -157,7 +155,7 @@ static int check_keys(const char *variable, const divvy_core_limits_t *limits,
                                 "%s: byte %zu: no device of this machine is %s; `divvy gpus` or "
                                 "`nvidia-smi -L` lists "
                                 "them; %s",
-                                variable, entry->key_position, uuid, what_follows());
+                                variable, entry->key_position, uuid, divvy_limits_what_follows());
             return -ENODEV;
         }
     }
@@ -172,7 +170,7 @@ static int check_keys(const char *variable, const divvy_core_limits_t *limits,
     divvy_core_log_once(
         DIVVY_LOG_ERROR,
         "%s: byte %zu: there is no device %u; this machine has %zu, numbered from 0; %s", variable,
-        stray->key_position, stray->index, divvy_limits_gpus(devices, count), what_follows());
+        stray->key_position, stray->index, divvy_limits_gpus(devices, count), divvy_limits_what_follows());
     return -ENODEV;
 }
 

@@ -68,5 +68,7 @@ bool divvy_limits_word_is_true(const char *value);
 
 /* DIVVY_FAIL_POLICY: true: what cannot be judged is refused (closed, the default). */
 bool divvy_limits_fail_closed(void);
+/* The end of a line about it: what the policy makes of what is wrong. */
+const char *divvy_limits_what_follows(void);
 
 #endif

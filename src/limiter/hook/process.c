@@ -98,8 +98,8 @@ static int device_enter(const struct divvy_limit_device *device) {
     if (entry == -ENOSPC && !is_controlled && limit.bytes == 0 && limit.permille == 0)
         return -ENOSPC;
     if (entry < 0) {
-        divvy_core_log_once(DIVVY_LOG_ERROR, "a tenant can have limits on %u devices at most",
-                            DIVVY_PAGE_DEVICES);
+        divvy_core_log_once(DIVVY_LOG_ERROR, "a tenant can have limits on %u devices at most; %s",
+                            DIVVY_PAGE_DEVICES, divvy_limits_what_follows());
         return -EOVERFLOW;
     }
     if (divvy_control_device_entered(divvy_process.page, (unsigned)entry, device->total_bytes))
@@ -340,8 +340,8 @@ static int slot_locked(void) {
     slot = divvy_page_slot_claim(divvy_process.page, &divvy_process.self);
     if (slot < 0) {
         divvy_core_log_once(DIVVY_LOG_ERROR,
-                            "more than %u processes of one tenant use CUDA at once",
-                            DIVVY_PAGE_SLOTS);
+                            "more than %u processes of one tenant use CUDA at once; %s",
+                            DIVVY_PAGE_SLOTS, divvy_limits_what_follows());
         return slot;
     }
     divvy_process.slot = (uint32_t)slot;

@@ -197,14 +197,13 @@ static int open_set_up(struct divvy_page **ret_page, int *ret_fd) {
     if (status == -EPROTO)
         divvy_core_log_once(DIVVY_LOG_ERROR,
                             "DIVVY_TENANT_DIR: %s is not a usage page of this version of divvy and "
-                            "of this user; remove "
-                            "it, or start the tenant again with `divvy run`",
-                            path_bytes);
+                            "of this user; remove it, or start the tenant again with `divvy run`; %s",
+                            path_bytes, divvy_limits_what_follows());
     else if (status < 0)
         divvy_core_log_once(
             DIVVY_LOG_ERROR,
-            "DIVVY_TENANT_DIR: cannot open %s (errno %d); start the tenant again with `divvy run`",
-            path_bytes, -status);
+            "DIVVY_TENANT_DIR: cannot open %s (errno %d); start the tenant again with `divvy run`; %s",
+            path_bytes, -status, divvy_limits_what_follows());
     return status;
 }
 

@@ -113,7 +113,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(503 if mode == "unready" else 200, {"status": "ready"})
         if where == "/api/v1/node":
             return self.send(200, {"name": "fakenode", "version": "9.9", "simulated": True, "ready": True,
-                                   "pid": os.getpid(), "uptime_seconds": time.time() - started, "socket": path})
+                                   "pid": os.getpid(), "uptime_seconds": time.time() - started, "socket": path, "devices": len(UUID),
+                                   "fail_policy": "open" if mode == "open" else "closed"})
         if where == "/api/v1/node/devices":
             return self.send(200, {"devices": [
                 {"uuid": u, "index": i, "model": "Fake GPU", "simulated": True, "healthy": True,

@@ -74,6 +74,10 @@ case_bad_input() {
         check "DIVVY_TENANT_DIR=$folder" "init 800" "$out"
         check_has "DIVVY_TENANT_DIR=$folder" "DIVVY_TENANT_DIR" "$(cat "$work/err")"
         check "DIVVY_TENANT_DIR=$folder: lines" 1 "$(wc -l <"$work/err")"
+        check_has "DIVVY_TENANT_DIR=$folder: what follows" "; CUDA is refused" "$(cat "$work/err")"
+        out=$(DIVVY_FAIL_POLICY=open DIVVY_TENANT_DIR=$folder limited '{"0": 1073741824}' "$tests/limiter_probe" 2>"$work/err")
+        check_has "DIVVY_TENANT_DIR=$folder, open" "init 0" "$out"
+        check_has "DIVVY_TENANT_DIR=$folder, open: what follows" "; running without limits" "$(cat "$work/err")"
         check "the foreign file" 100000 "$(stat -c %s "$work/foreign/usage")"
     done
 }

@@ -538,6 +538,10 @@ void divvy_daemon_health(struct divvy_daemon *daemon, struct divvy_daemon_health
     pthread_mutex_unlock(&daemon->lock);
 }
 
+bool divvy_daemon_fails_open(struct divvy_daemon *daemon) {
+    return daemon->settings.fail_open;
+}
+
 const struct divvy_daemon_settings *divvy_daemon_settings(const struct divvy_daemon *daemon) {
     return &daemon->settings;
 }

@@ -22,9 +22,11 @@
 static struct divvy_node_device devices[2];
 static char folder[] = "/tmp/divvy-answer-XXXXXX";
 
+static bool fails_open;
+
 static struct divvy_plugin_node node_of(const char *device_root) {
     return (struct divvy_plugin_node){
-        .devices = devices, .device_count = 2, .slots = 2, .device_root = device_root, .library_dir = "/lib", .preload_file = "", .slots_dir = "/slots"};
+        .devices = devices, .device_count = 2, .slots = 2, .device_root = device_root, .library_dir = "/lib", .preload_file = "", .slots_dir = "/slots", .fails_open = fails_open};
 }
 
 static void devices_set(void) {
@@ -89,6 +91,14 @@ static void device_files(void **state) {
     assert_string_equal(response->container_responses[0]->devices[0]->container_path, "/dev/nvidia5");
     assert_string_equal(response->container_responses[0]->devices[1]->container_path, "/dev/nvidiactl");
     assert_string_equal(response->container_responses[0]->mounts[1]->host_path, "/slots/GPU-a-1");
+    assert_int_equal(response->container_responses[0]->n_envs, 3);
+    v1beta1__allocate_response__free_unpacked(response, NULL);
+    fails_open = true;
+    assert_int_equal(allocate(one, 1, &response, &error), 0);
+    fails_open = false;
+    assert_int_equal(response->container_responses[0]->n_envs, 4);
+    assert_string_equal(response->container_responses[0]->envs[3]->key, "DIVVY_FAIL_POLICY");
+    assert_string_equal(response->container_responses[0]->envs[3]->value, "open");
     v1beta1__allocate_response__free_unpacked(response, NULL);
     assert_int_equal(allocate(both, 2, &response, &error), 0);
     assert_string_equal(response->container_responses[0]->envs[0]->value, "GPU-b,GPU-a");
