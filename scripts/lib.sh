@@ -56,6 +56,10 @@ need_jansson() { compiles '#include <jansson.h>
 int main(void) { return json_object_size(0) != 0; }' -ljansson; }
 package_jansson() { say "libjansson-dev"; }
 
+need_libyaml() { compiles '#include <yaml.h>
+int main(void) { return *yaml_get_version_string() == 0; }' -lyaml; }
+package_libyaml() { say "libyaml-dev"; }
+
 need_curl() { compiles '#include <curl/curl.h>
 int main(void) { return CURLOPT_UNIX_SOCKET_PATH == 0; }' -lcurl; }
 package_curl() { say "libcurl4-openssl-dev"; }
@@ -233,7 +237,7 @@ set_up() {
     warn "$(basename "$0"): still missing: ${unmet[*]}"
     if ! have apt-get; then
         warn "This set-up knows Debian and Ubuntu. Here, install by hand: a C compiler, CMake 3.22 or later, Ninja,"
-        warn "pkg-config, jansson, libcurl, libmicrohttpd, nghttp2, protobuf-c, OpenSSL, SQLite and cmocka (all with headers), Python 3; then run this again."
+        warn "pkg-config, jansson, libyaml, libcurl, libmicrohttpd, nghttp2, protobuf-c, OpenSSL, SQLite and cmocka (all with headers), Python 3; then run this again."
     else
         warn "Run this as root, through sudo, or have them installed first:"
         warn "    apt-get install --no-install-recommends ${packages[*]}"

@@ -60,7 +60,7 @@ chmod 755 "$system"
 cp -a "$USERLAND_CACHE/bookworm/." "$system/"
 cp -L /etc/resolv.conf /etc/hosts "$system/etc/"
 in_userland "$system" sh -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
-    systemd-sysv dbus libcurl4 libjansson4 libmicrohttpd12 libnghttp2-14 libprotobuf-c1 libsqlite3-0 libssl3' >"$place/apt.log" 2>&1 </dev/null ||
+    systemd-sysv dbus libcurl4 libjansson4 libmicrohttpd12 libnghttp2-14 libprotobuf-c1 libsqlite3-0 libssl3 libyaml-0-2' >"$place/apt.log" 2>&1 </dev/null ||
     skip "what the packages depend on cannot be had: $(tail -n 1 "$place/apt.log")"
 mkdir "$system/root/old" "$system/root/new" "$system/root/tar"
 cp "$place"/old/*.deb "$system/root/old/"

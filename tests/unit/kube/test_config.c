@@ -85,6 +85,9 @@ static void test_good(void **state) {
     assert_string_equal(config.cert.bytes, "certificate");
     assert_string_equal(config.key.bytes, "key");
     divvy_kube_config_done(&config);
+    assert_int_equal(read_text("    {server: \"https:\\/\\/h:1\"}\n", "    {token: t}\n", &config, &error), 0);
+    assert_string_equal(config.server, "https://h:1");
+    divvy_kube_config_done(&config);
     assert_int_equal(read_text("    server: http://127.0.0.1:8001\n", "    token: t\n", &config, &error), 0);
     divvy_kube_config_done(&config);
 }
@@ -110,7 +113,7 @@ static void test_bad(void **state) {
         {"    server: https://h\n", "    nothing: x\n", "neither"},
         {"    server: https://h\n", "    token: \"a\\nX-Evil: 1\"\n", "one line"},
         {"    server: https://h\n", "    tokenFile: gone\n", "gone"},
-        {"    server: &a https://h\n", "    token: t\n", "line"},
+        {"    server: *a\n", "    token: t\n", "line"},
     };
     struct divvy_kube_config config;
 

@@ -38,14 +38,23 @@ static void test_read(void **state) {
     check("'a: b': c\n\"d\": e\n", "{\"a: b\":\"c\",\"d\":\"e\"}");
     check("- - a\n  - b\n- c\n", "[[\"a\",\"b\"],\"c\"]");
     check("  a: b\n  c: d\n", "{\"a\":\"b\",\"c\":\"d\"}");
-    check(" {\"a\": [1, {\"b\": null}]}", "{\"a\":[1,{\"b\":null}]}");
+    check(" {\"a\": [1, {\"b\": null}]}", "{\"a\":[\"1\",{\"b\":null}]}");
+    check("{\"a\": \"x\\u00e9\\/\", 'b' : [c , d,],}", "{\"a\":\"x\u00e9/\",\"b\":[\"c\",\"d\"]}");
+    check("a: [{name: b, user: {token: c}}]\nd: {e: f}", "{\"a\":[{\"name\":\"b\",\"user\":{\"token\":\"c\"}}],\"d\":{\"e\":\"f\"}}");
+    check("a: |\n  b\n  c\nd: >-\n  e\n  f\n", "{\"a\":\"b\\nc\\n\",\"d\":\"e f\"}");
+    check("a: &x b\nc: !!str null\nd: 'null'\ne: ! null", "{\"a\":\"b\",\"c\":\"null\",\"d\":\"null\",\"e\":\"null\"}");
+    check("? a\n: b\n", "{\"a\":\"b\"}");
+    check("%YAML 1.1\n---\na: b\n...\n", "{\"a\":\"b\"}");
+    check("\xef\xbb\xbf" "a: b", "{\"a\":\"b\"}");
 }
 
 static void test_refused(void **state) {
     static const char *const wrong[] = {
-        "a: b\na: c",     "a: &x b",      "a: *x",       "a: |\n  text", "a: >\n  text", "a: !!str b", "a: [b, c]",   "a: {b: c}",
-        "\ta: b",         "a: b\n   c: d", "a:\n    b: c\n  d: e", "a: 'b", "a: \"b\\q\"", "a: 'b' c",  "a: b\n- c",   "a b\nc: d",
-        ": a",            "{\"a\":",      "a: b\n---\nc: d", "a: \xff",  "- a\nb: c",    "a: @b",      "a: %b",       "a: `b",
+        "a: b\na: c",      "a: &x b\nc: *x",   "a: *x",           "a: !own b",     "!own {a: b}",      "a: [b, c",
+        "a: {b: c",        "\ta: b",            "a: b\n   c: d",   "a:\n    b: c\n  d: e", "a: 'b", "a: \"b\\q\"",   "a: 'b' c",
+        "a: b\n- c",       "a b\nc: d",         ": a",             "~: a",          "{\"a\":",          "a: b\n---\nc: d", "a: \xff",
+        "- a\nb: c",       "a: @b",             "a: %b",           "a: `b",         "? [a]\n: b",       "? {a: b}\n: c", "a: b\n...\nc",
+        "a: \"\\0\"",      "a: \xed\xa0\x80", "a: \x01",        "{\"a\": 1, \"a\": 2}",
     };
 
     (void)state;
