@@ -86,11 +86,13 @@ void divvy_http_review(struct divvy_http_request *request) {
     struct divvy_http *http = request->http;
     const char *token = divvy_http_header(request, MHD_HTTP_HEADER_AUTHORIZATION) + strlen("Bearer "), *fault = NULL;
     char audience[256];
+    int status;
 
     pthread_rwlock_rdlock(&http->auth_lock);
     snprintf(audience, sizeof audience, "%s", divvy_http_auth_audience(http->auth) ? divvy_http_auth_audience(http->auth) : "");
     pthread_rwlock_unlock(&http->auth_lock);
-    review_take(request, http->cluster.review(http->cluster.data, token, audience, true, &request->peer, &fault), fault);
+    status = http->cluster.review(http->cluster.data, token, audience, true, &request->peer, &fault);
+    review_take(request, status, fault);
     if (request->credential == DIVVY_HTTP_CREDENTIAL_BAD)
         divvy_http_fail(request, 401, "%s", request->credential_fault);
 }
