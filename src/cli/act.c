@@ -54,7 +54,8 @@ void divvy_cli_act_advise(struct divvy_error *error) {
 }
 
 int divvy_cli_json_print(json_t *value, int indent, FILE *out) {
-    int status = value ? json_dumpf(value, out, indent ? JSON_INDENT((size_t)indent) : 0) : -1;
+    /* 12 digits, as the daemon writes numbers: 19.9 and not 19.899999999999999. */
+    int status = value ? json_dumpf(value, out, JSON_REAL_PRECISION(12) | (indent ? JSON_INDENT((size_t)indent) : 0)) : -1;
 
     json_decref(value);
     if (status == 0)

@@ -70,6 +70,7 @@ check "ps --all" 6 "$("$divvy" ps --all | wc -l)"
 check_has "ps --all shows names whole where stdout is no terminal" "shop/backend-7d4b9c/main  idle" "$("$divvy" ps --all)"
 json() { python3 -c 'import json, sys; print(eval(sys.argv[1], {"j": json.load(sys.stdin)}))' "$1"; }
 check "ps --json" "['train', 'web', 'foreign']" "$("$divvy" ps --json | json '[t["id"] for t in j["tenants"]]')"
+check "ps --json: numbers as the daemon wrote them" 4 "$("$divvy" ps --json | grep -c -F '"share_percent": 29.7,')"
 check "ps --all --json" 4 "$("$divvy" ps -a --json | json 'len(j["tenants"])')"
 says "ps: stray word" 2 "" bash -c '"$0" ps x 2>/dev/null' "$divvy"
 
