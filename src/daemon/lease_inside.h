@@ -121,12 +121,22 @@ static inline int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* --- lease.c -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * The time, for whoever has just taken the lock and is to change what tenants have. When nobody looked for so long that tenants paced
+ * themselves (the daemon was stopped, or had no processor), all begins anew: what they used meanwhile they kept to their caps by
+ * themselves, and a cap that were to pay for it once more would stop its tenant for as long again.
+ */
+int64_t divvy_lease_now(struct divvy_lease *lease);
+
 /* --- lease_seat.c --------------------------------------------------------------------------------------------------- */
 
 void divvy_lease_page_write(struct tenant *tenant, const struct seat *seat, const struct divvy_control_lease *wanted);
 void divvy_lease_page_shut(struct tenant *tenant, const struct seat *seat);
 void divvy_lease_listen_set(struct tenant *tenant, const struct seat *seat, uint32_t listening);
 bool divvy_lease_seat_read(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, bool check_lives, int64_t now_ns);
+void divvy_lease_seat_catch_up(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns);
 int64_t divvy_lease_seat_drain_ns(const struct seat *seat, int64_t begin_ns, int64_t now_ns);
 bool divvy_lease_seat_is_busy(const struct seat *seat, int64_t now_ns);
 int64_t divvy_lease_remote_length_ns(const struct tenant *tenant, int64_t length_ns);

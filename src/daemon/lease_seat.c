@@ -101,6 +101,20 @@ bool divvy_lease_seat_read(struct divvy_lease *lease, struct tenant *tenant, str
     return true;
 }
 
+/* What its page says of the past is not charged: it was another daemon's, or nobody's. */
+void divvy_lease_seat_catch_up(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns) {
+    uint64_t before_ns = seat->seen_ns;
+
+    seat->seen_ns = UINT64_MAX;
+    seat->seen_ns =
+        divvy_lease_seat_read(lease, tenant, seat, true, now_ns) ? seat->last.charged_ns + seat->last.inflight_ns : before_ns;
+    seat->begin_seen_ns = seat->window_seen_ns = seat->seen_ns;
+    seat->window_end_ns = 0;
+    seat->excess_ns = 0;
+    seat->fruitless_ns = 0;
+    seat->moved_ns = now_ns;
+}
+
 /*
  * What it has in flight is done by then, as far as can be told; never before now. Several processes that share the device know
  * little of how far they got; but all that they launched since their lease began, at begin_ns, takes its time from there.

@@ -111,10 +111,11 @@ void *divvy_lease_thread_run(void *data) {
     (void)prctl(PR_SET_TIMERSLACK, 1UL);
     for (;;) {
         int count = epoll_wait(lease->epoll_fd, events, EPOLL_BATCH, -1);
-        int64_t now_ns = now();
+        int64_t now_ns;
         struct itimerspec when = {0};
 
         (void)pthread_mutex_lock(&lease->lock);
+        now_ns = divvy_lease_now(lease);
         for (int i = 0; i < count; i++) {
             uint64_t value;
 

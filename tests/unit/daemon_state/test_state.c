@@ -332,6 +332,77 @@ static void who_died_at_the_gate_waits_no_more(void **state) {
     }
 }
 
+static bool is_stopped(pid_t pid) {
+    char path[32], state = '?';
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    if (file) {
+        if (fscanf(file, "%*d %*s %c", &state) != 1)
+            state = '?';
+        (void)fclose(file);
+    }
+    return state == 'T';
+}
+
+/*
+ * Stops its parent for as long as it takes tenants to pace themselves; meanwhile this tenant uses five seconds of the device. Ends with
+ * 2 when somebody else lets it go on every time.
+ */
+static void __attribute__((noreturn)) parent_stop(uint64_t *charged_ns) {
+    pid_t parent = getppid();
+
+    for (int stopped_ms = 0, tries = 0; stopped_ms < 900; stopped_ms += 10) {
+        if (++tries > 3000)
+            _exit(2);
+        if (!is_stopped(parent)) { /* not yet, or somebody else let it go on */
+            stopped_ms = 0;
+            if (kill(parent, SIGSTOP) < 0)
+                _exit(1);
+        }
+        pause_ms(10);
+    }
+    (void)__atomic_fetch_add(charged_ns, UINT64_C(5000000000), __ATOMIC_SEQ_CST);
+    _exit(is_stopped(parent) && kill(parent, SIGCONT) == 0 ? 0 : 1);
+}
+
+/* What tenants used while the daemon was stopped, they kept to their caps by themselves: nobody waits for it to be repaid. */
+static void a_stopped_daemon_charges_nothing(void **state) {
+    const struct divvy_control *control;
+    struct divvy_page_usage *usage;
+    struct divvy_page *page;
+    uint64_t *charged_ns;
+    pid_t child;
+    int status;
+
+    (void)state;
+    page = tenant_play("paced", getpid(), &control, &usage);
+    charged_ns = &page->devices[0].compute.charged_ns; /* it has no other device */
+    assert_true(lease_becomes(control, true));
+    child = fork();
+    if (child == 0)
+        parent_stop(charged_ns);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+    if (WEXITSTATUS(status) == 0) {
+        assert_true(lease_becomes(control, true));
+        assert_true(lease_becomes(control, false));
+        assert_true(lease_becomes(control, true));
+        /* What it uses from now on counts as ever. */
+        (void)__atomic_fetch_add(charged_ns, UINT64_C(5000000000), __ATOMIC_SEQ_CST);
+        assert_true(lease_becomes(control, false));
+        pause_ms(200);
+        assert_false(lease_becomes(control, true));
+    }
+    __atomic_store_n(&usage->waiting, 0, __ATOMIC_SEQ_CST);
+    assert_int_equal(divvy_daemon_tenant_remove(daemon_now, &own, "paced", true, NULL), 0);
+    divvy_page_close(page);
+    divvy_control_close(control);
+    if (WEXITSTATUS(status) != 0)
+        skip();
+}
+
 static void a_tenant_goes_with_its_keeper(void **state) {
     struct divvy_node_spec spec = spec_make("kept-by", GIB, 1000);
     struct divvy_node_tenant tenant;
@@ -382,6 +453,7 @@ int main(void) {
         cmocka_unit_test(tenants_are_found_again_after_a_restart),
         cmocka_unit_test(who_rings_gets_a_lease_and_who_idles_loses_it),
         cmocka_unit_test(who_died_at_the_gate_waits_no_more),
+        cmocka_unit_test(a_stopped_daemon_charges_nothing),
         cmocka_unit_test(a_tenant_goes_with_its_keeper),
         cmocka_unit_test(devices_that_go_are_told_of),
     };
