@@ -202,7 +202,6 @@ static void device_begin_anew(struct divvy_lease *lease, uint32_t index, int64_t
     struct tenant *holder = tenant_of(lease, device->holder);
     struct seat *held = seat_of(holder, index);
 
-    /* Before anything is told to the scheduler: a cap refills without bound while its tenant holds the device. */
     if (held) {
         (void)divvy_node_sched_end(device->sched, holder->info.number, now_ns);
         divvy_lease_page_shut(holder, held);
@@ -215,6 +214,8 @@ static void device_begin_anew(struct divvy_lease *lease, uint32_t index, int64_t
         if (!seat)
             continue;
         divvy_lease_seat_catch_up(lease, lease->tenants[i], seat, now_ns);
+        /* Some of it may have been charged: who stops the daemon may do so in the middle of a look. */
+        (void)divvy_node_sched_renew(device->sched, lease->tenants[i]->info.number, now_ns);
         if (seat->last.waiting && !seat->stuck)
             divvy_lease_seat_wake(lease, lease->tenants[i], seat, now_ns);
     }

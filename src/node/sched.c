@@ -302,6 +302,15 @@ void divvy_node_sched_free(struct divvy_node_sched *s) {
     free(s);
 }
 
+static void account_begin(struct divvy_node_sched *s, struct tenant *t) {
+    t->vstart = s->virtual_now;
+    t->vstart_rest = 0;
+    t->vborrowed = s->vborrowed_now;
+    t->credit_ns = s->params.lease_min_ns;
+    t->credit_rest = 0;
+    t->credit_at_ns = s->now_ns;
+}
+
 int divvy_node_sched_add(struct divvy_node_sched *s, uint32_t id,
                          const struct divvy_node_tenant_params *params, int64_t now_ns) {
     if (id >= s->capacity)
@@ -311,12 +320,20 @@ int divvy_node_sched_add(struct divvy_node_sched *s, uint32_t id,
     if (s->tenants[id].known)
         return -EEXIST;
     clock_to(s, now_ns);
-    s->tenants[id] = (struct tenant){.params = *params,
-                                     .known = true,
-                                     .vstart = s->virtual_now,
-                                     .vborrowed = s->vborrowed_now,
-                                     .credit_ns = s->params.lease_min_ns,
-                                     .credit_at_ns = s->now_ns};
+    s->tenants[id] = (struct tenant){.params = *params, .known = true};
+    account_begin(s, &s->tenants[id]);
+    return 0;
+}
+
+int divvy_node_sched_renew(struct divvy_node_sched *s, uint32_t id, int64_t now_ns) {
+    if (!find(s, id))
+        return -ENOENT;
+    if (id == s->holder)
+        return -EBUSY;
+    clock_to(s, now_ns);
+    leave(s, id);
+    account_begin(s, &s->tenants[id]);
+    file(s, id);
     return 0;
 }
 

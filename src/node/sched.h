@@ -93,6 +93,12 @@ int divvy_node_sched_remove(struct divvy_node_sched *sched, uint32_t tenant, int
 int divvy_node_sched_set(struct divvy_node_sched *sched, uint32_t tenant,
                          const struct divvy_node_tenant_params *params, int64_t now_ns);
 
+/*
+ * Its account begins anew, as if it had just been added: neither debts nor savings; what it has had stays in its statistics. For a
+ * time that nobody watched. 0, -ENOENT, or -EBUSY: it holds the lease.
+ */
+int divvy_node_sched_renew(struct divvy_node_sched *sched, uint32_t tenant, int64_t now_ns);
+
 /* The tenant wants GPU time (again) / has nothing to run. Repeating either is harmless. 0 or -ENOENT.
  * A tenant that sleeps while it holds the lease gives it up. */
 int divvy_node_sched_wake(struct divvy_node_sched *sched, uint32_t tenant, int64_t now_ns);

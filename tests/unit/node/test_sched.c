@@ -291,6 +291,35 @@ static void test_live_change_of_cap_and_weight(void **unused) {
     divvy_node_sched_free(sched);
 }
 
+/* Debts and savings are gone, what it has had is not forgotten. */
+static void test_renewed_account(void **unused) {
+    (void)unused;
+    struct divvy_node_tenant_params capped = {.weight = 100, .cap_permille = 500};
+    struct divvy_node_sched *sched = new_sched(2);
+    struct divvy_node_sched_stats stats;
+    struct divvy_node_lease lease;
+    for (uint32_t id = 0; id < 2; id++) {
+        assert_int_equal(divvy_node_sched_add(sched, id, &capped, 0), 0);
+        assert_int_equal(divvy_node_sched_wake(sched, id, 0), 0);
+        assert_int_equal(divvy_node_sched_charge(sched, id, 5 * SECOND, 0), 0);
+    }
+    divvy_node_sched_pick(sched, SECOND, &lease);
+    assert_int_equal(lease.kind, DIVVY_NODE_LEASE_NONE);
+    assert_true(lease.retry_ns > 9 * SECOND);
+    assert_int_equal(divvy_node_sched_renew(sched, 1, SECOND), 0);
+    divvy_node_sched_pick(sched, SECOND, &lease);
+    assert_int_equal(lease.tenant, 1);
+    assert_int_equal(divvy_node_sched_renew(sched, 1, SECOND), -EBUSY);
+    assert_int_equal(divvy_node_sched_charge(sched, 1, 5 * MS, SECOND), 0);
+    assert_int_equal(divvy_node_sched_end(sched, 1, SECOND), 0);
+    divvy_node_sched_pick(sched, SECOND, &lease);
+    assert_int_equal(lease.kind, DIVVY_NODE_LEASE_NONE); /* no more than a beginner has */
+    assert_int_equal(divvy_node_sched_stats(sched, 1, &stats), 0);
+    assert_int_equal(stats.used_ns, 5 * SECOND + 5 * MS);
+    assert_int_equal(divvy_node_sched_renew(sched, 2, SECOND), -ENOENT);
+    divvy_node_sched_free(sched);
+}
+
 /* Any sequence of calls: invariants hold, nobody starves, time going back is harmless. */
 static void test_random_calls(void **unused) {
     (void)unused;
@@ -307,8 +336,9 @@ static void test_random_calls(void **unused) {
                                                   .cap_soft = random_below(2),
                                                   .qos = (enum divvy_node_qos)random_below(4)};
         int expected = known[id] ? 0 : -ENOENT;
+        bool holds = divvy_node_sched_holder(sched) == id;
         now += (int64_t)random_below(3 * MS) - MS;
-        switch (random_below(8)) {
+        switch (random_below(9)) {
         case 0:
             assert_int_equal(divvy_node_sched_add(sched, id, &params, now),
                              known[id] ? -EEXIST : 0);
@@ -337,6 +367,9 @@ static void test_random_calls(void **unused) {
         case 5:
             assert_int_equal(
                 divvy_node_sched_charge(sched, id, (int64_t)random_below(20 * MS), now), expected);
+            break;
+        case 6:
+            assert_int_equal(divvy_node_sched_renew(sched, id, now), holds ? -EBUSY : expected);
             break;
         default:
             assert_int_equal(divvy_node_sched_wake(sched, id, now), expected);
@@ -432,6 +465,7 @@ int main(void) {
         cmocka_unit_test(test_high_class_revokes_but_keeps_to_its_weight),
         cmocka_unit_test(test_frozen_gets_nothing),
         cmocka_unit_test(test_live_change_of_cap_and_weight),
+        cmocka_unit_test(test_renewed_account),
         cmocka_unit_test(test_random_calls),
         cmocka_unit_test(test_stretched_leases),
         cmocka_unit_test(test_bad_input),
