@@ -2,7 +2,6 @@
 #include "daemon/lease_inside.h"
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "core/futex.h"
 #include "core/sys.h"
 
@@ -194,46 +193,6 @@ static int seat_add(struct divvy_lease *lease, struct tenant *tenant, struct sea
         divvy_lease_seat_wake(lease, tenant, seat, now_ns);
     device->next_ns = now_ns;
     return 0;
-}
-
-/* Nobody holds the device any more; who waits at its gate is ready. */
-static void device_begin_anew(struct divvy_lease *lease, uint32_t index, int64_t now_ns) {
-    struct device *device = &lease->devices[index];
-    struct tenant *holder = tenant_of(lease, device->holder);
-    struct seat *held = seat_of(holder, index);
-
-    if (held) {
-        (void)divvy_node_sched_end(device->sched, holder->info.number, now_ns);
-        divvy_lease_page_shut(holder, held);
-    }
-    device->holder = device->previous = DIVVY_NODE_SCHED_NOBODY;
-    device->open = false;
-    for (uint32_t i = 0; i < lease->high; i++) {
-        struct seat *seat = seat_of(lease->tenants[i], index);
-
-        if (!seat)
-            continue;
-        divvy_lease_seat_catch_up(lease, lease->tenants[i], seat, now_ns);
-        /* Some of it may have been charged: who stops the daemon may do so in the middle of a look. */
-        (void)divvy_node_sched_renew(device->sched, lease->tenants[i]->info.number, now_ns);
-        if (seat->last.waiting && !seat->stuck)
-            divvy_lease_seat_wake(lease, lease->tenants[i], seat, now_ns);
-    }
-    device->next_ns = now_ns;
-}
-
-int64_t divvy_lease_now(struct divvy_lease *lease) {
-    int64_t now_ns = now(), silent_ns = now_ns - (lease->heartbeat_ns - DIVVY_CONTROL_HEARTBEAT_NS);
-
-    if (lease->heartbeat_ns == 0 || silent_ns < DIVVY_CONTROL_STALE_NS)
-        return now_ns;
-    divvy_log_warn("stopped for %lld.%lld s: tenants paced themselves meanwhile", (long long)(silent_ns / (1000 * MS)),
-                   (long long)(silent_ns / (100 * MS) % 10));
-    for (uint32_t i = 0; i < DIVVY_PAGE_DEVICES; i++)
-        if (lease->devices[i].seats)
-            device_begin_anew(lease, i, now_ns);
-    lease->heartbeat_ns = now_ns;
-    return now_ns;
 }
 
 static int tenant_enter(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns) {

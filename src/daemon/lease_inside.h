@@ -121,15 +121,6 @@ static inline int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* --- lease.c -------------------------------------------------------------------------------------------------------- */
-
-/*
- * The time, for whoever has just taken the lock and is to change what tenants have. When nobody looked for so long that tenants paced
- * themselves (the daemon was stopped, or had no processor), all begins anew: what they used meanwhile they kept to their caps by
- * themselves, and a cap that were to pay for it once more would stop its tenant for as long again.
- */
-int64_t divvy_lease_now(struct divvy_lease *lease);
-
 /* --- lease_seat.c --------------------------------------------------------------------------------------------------- */
 
 void divvy_lease_page_write(struct tenant *tenant, const struct seat *seat, const struct divvy_control_lease *wanted);
@@ -155,6 +146,13 @@ void divvy_lease_remote_listen(struct divvy_lease *lease, int64_t now_ns);
 int64_t divvy_lease_device_look(struct divvy_lease *lease, uint32_t index, int64_t now_ns);
 
 /* --- lease_thread.c ------------------------------------------------------------------------------------------------- */
+
+/*
+ * The time, for whoever has just taken the lock and is to change what tenants have. When nobody looked for so long that tenants paced
+ * themselves (the daemon was stopped, or had no processor), all begins anew: what they used meanwhile they kept to their caps by
+ * themselves, and a cap that were to pay for it once more would stop its tenant for as long again.
+ */
+int64_t divvy_lease_now(struct divvy_lease *lease);
 
 void *divvy_lease_thread_run(void *data);
 void divvy_lease_wake(const struct divvy_lease *lease);

@@ -1,6 +1,8 @@
 /* The lease thread: its clock, its bells, its turns. */
 #include "daemon/lease_inside.h"
 
+#include "base/log.h"
+
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -64,6 +66,46 @@ static void heartbeat(struct divvy_lease *lease, int64_t now_ns) {
         if (lease->tenants[i])
             __atomic_store_n(&lease->tenants[i]->info.control->heartbeat_ns, now_ns,
                              __ATOMIC_RELAXED);
+}
+
+/* Nobody holds the device any more; who waits at its gate is ready. */
+static void device_begin_anew(struct divvy_lease *lease, uint32_t index, int64_t now_ns) {
+    struct device *device = &lease->devices[index];
+    uint32_t number = divvy_node_sched_holder(device->sched);
+    struct tenant *holder = tenant_of(lease, number);
+    struct seat *held = seat_of(holder, index);
+
+    (void)divvy_node_sched_end(device->sched, number, now_ns); /* -ENOENT: nobody holds it */
+    if (held)
+        divvy_lease_page_shut(holder, held);
+    device->holder = device->previous = DIVVY_NODE_SCHED_NOBODY;
+    device->open = false;
+    for (uint32_t i = 0; i < lease->high; i++) {
+        struct seat *seat = seat_of(lease->tenants[i], index);
+
+        if (!seat)
+            continue;
+        divvy_lease_seat_catch_up(lease, lease->tenants[i], seat, now_ns);
+        /* Some of it may have been charged: who stops the daemon may do so in the middle of a look. */
+        (void)divvy_node_sched_renew(device->sched, lease->tenants[i]->info.number, now_ns);
+        if (seat->last.waiting && !seat->stuck)
+            divvy_lease_seat_wake(lease, lease->tenants[i], seat, now_ns);
+    }
+    device->next_ns = now_ns;
+}
+
+int64_t divvy_lease_now(struct divvy_lease *lease) {
+    int64_t now_ns = now(), silent_ns = now_ns - (lease->heartbeat_ns - DIVVY_CONTROL_HEARTBEAT_NS);
+
+    if (lease->heartbeat_ns == 0 || silent_ns < DIVVY_CONTROL_STALE_NS)
+        return now_ns;
+    divvy_log_warn("stopped for %lld.%lld s: tenants paced themselves meanwhile", (long long)(silent_ns / (1000 * MS)),
+                   (long long)(silent_ns / (100 * MS) % 10));
+    for (uint32_t i = 0; i < DIVVY_PAGE_DEVICES; i++)
+        if (lease->devices[i].seats)
+            device_begin_anew(lease, i, now_ns);
+    lease->heartbeat_ns = now_ns;
+    return now_ns;
 }
 
 static void second_close(struct divvy_lease *lease, int64_t now_ns) {

@@ -32,7 +32,7 @@ static int next(struct reader *reader) {
         return out_of_memory(reader);
     /* What cannot be decoded has no mark: the line is that up to which everything could be. */
     return divvy_error_set(reader->error, -EINVAL, "line %zu: %s%s%s",
-                           (parser->problem_mark.line ? parser->problem_mark.line : parser->mark.line) + 1,
+                           (parser->error == YAML_READER_ERROR ? parser->mark.line : parser->problem_mark.line) + 1,
                            parser->problem ? parser->problem : "this cannot be read", parser->context ? ", " : "",
                            parser->context ? parser->context : "");
 }

@@ -69,6 +69,8 @@ until_true 10 told /api/v1/tenants "a['tenants'][0]['devices'][0]['mode'] == 'le
 until_true 5 grep -q 'bytes of memory asked for' "$work/state/workers.json" || fail "big is not told why"
 grep -q '"Mine": 1' "$work/state/workers.json" || fail "a foreign key is lost"
 pid=$(running_pid soft)
+policy_of() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^DIVVY_FAIL_POLICY=//p'; }
+[ -z "$(policy_of "$pid")" ] || fail "a closed policy is nothing to tell"
 
 # --- a daemon that is killed: the same worker goes on ------------------------------------------------------------------------------
 kill -KILL "$daemon"
@@ -144,13 +146,14 @@ done
 # --- a worker without limits is in the file of metrics too, one with leases once ----------------------------------------------------
 kill -TERM "$daemon"
 wait "$daemon" || fail "SIGTERM: status $?"
-start --metrics-output-path "$work/metrics" --metrics-interval 1s
+start --metrics-output-path "$work/metrics" --metrics-interval 1s --fail-policy open
 free="{\"WorkerUID\":\"free\",\"WorkerName\":\"pod-7\",\"Namespace\":\"team\",\"AllocatedDevices\":[\"$uuid\"],\"Status\":\"Running\",\"IsolationMode\":\"shared\",\"WorkerRunningInfo\":$run}"
 wish "[$free,$soft]"
 measured() { grep -q "^tf_worker_usage,uuid=GPU-[^ ]*,pod_name=pod-7,namespace=team,worker=free memory_bytes=[1-9][0-9]*i,memory_percentage=0\.[0-9]*,compute_percentage=" "$work/metrics"; }
 until_true 15 measured || fail "the worker without limits is not measured: $(tail -n 5 "$work/metrics")"
 until_true 15 grep -q '^tf_worker_usage.*worker=soft .*compute_throttled_cnt' "$work/metrics" || fail "the tenant is not measured"
 [ "$(grep -c 'worker=soft ' "$work/metrics")" = "$(grep -c 'worker=soft .*compute_throttled_cnt' "$work/metrics")" ] || fail "the tenant is measured twice"
+[ "$(policy_of "$(running_pid soft)")" = open ] || fail "the policy does not reach the worker with limits"
 wish '[]'
 until_true 15 told /api/v1/workers "a['data'] == []" || fail "they are still there: $(ask /api/v1/workers)"
 

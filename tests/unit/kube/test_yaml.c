@@ -68,6 +68,23 @@ static void test_refused(void **state) {
     }
 }
 
+static void line_is(const char *yaml, const char *start) {
+    struct divvy_error error = {0, ""};
+    json_t *json = NULL;
+
+    assert_int_equal(divvy_kube_yaml_parse(yaml, strlen(yaml), &json, &error), -EINVAL);
+    if (strncmp(error.text, start, strlen(start)) != 0)
+        fail_msg("'%s': %s", yaml, error.text);
+}
+
+static void test_lines(void **state) {
+    (void)state;
+    line_is("a: b: c\nd: e\n\nf: g\n", "line 1: ");
+    line_is("a: b\nc: @d\ne: f\n", "line 2: ");
+    line_is("a: b\nc: d\na: e\nf: g\n", "line 3: ");
+    line_is("a: b\nc: *d\n", "line 2: ");
+}
+
 static void test_depth(void **state) {
     char text[400] = "";
     struct divvy_error error;
@@ -84,6 +101,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lines),
         cmocka_unit_test(test_depth),
     };
 
