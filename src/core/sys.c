@@ -240,6 +240,47 @@ int divvy_core_sys_namespace_id(const char *name, uint64_t *ret_inode) {
     return 0;
 }
 
+const char *divvy_core_sys_error_text(int status) {
+    static const struct {
+        int number;
+        const char *text;
+    } known[] = {
+        {EACCES, "permission denied"},
+        {EPERM, "operation not permitted"},
+        {ENOENT, "no such file or directory"},
+        {ENOTDIR, "a part of the path is no directory"},
+        {EISDIR, "it is a directory"},
+        {ELOOP, "symbolic links are not followed"},
+        {ENAMETOOLONG, "the name is too long"},
+        {ENOSPC, "no space left"},
+        {EDQUOT, "disk quota exceeded"},
+        {EROFS, "the file system is read-only"},
+        {EFBIG, "the file is too large"},
+        {EIO, "input/output error"},
+        {EMFILE, "too many open files in this process"},
+        {ENFILE, "too many open files on this machine"},
+        {ENOMEM, "out of memory"},
+        {EAGAIN, "no resources for it now"},
+        {EEXIST, "it exists already"},
+        {ENOSYS, "this kernel cannot do it"},
+        {ENXIO, "nobody serves it"},
+        {ECONNREFUSED, "connection refused"},
+        {ECONNRESET, "connection reset"},
+        {EPIPE, "connection closed"},
+        {ETIMEDOUT, "no answer in time"},
+        {EHOSTUNREACH, "no route to it"},
+        {ENETUNREACH, "network unreachable"},
+        {EBADMSG, "contents that cannot be believed"},
+        {EPROTO, "an answer that cannot be understood"},
+        {EINVAL, "invalid"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].number == -status)
+            return known[i].text;
+    return "error";
+}
+
 int divvy_core_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns,
                           bool shared) {
     struct timespec timeout = divvy_core_clock_timespec(timeout_ns);

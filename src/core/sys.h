@@ -73,4 +73,10 @@ bool divvy_core_sys_is_alive(pid_t pid, uint64_t start_ticks);
 /* Inode number of a namespace of the calling process ("pid", "mnt", ...), or negative errno. */
 int divvy_core_sys_namespace_id(const char *name, uint64_t *ret_inode);
 
+/*
+ * What went wrong, in words, for a negative errno as the functions above return it: "no space left". For one that has no
+ * words here: "error". Constant; unlike strerror it never takes a lock, and does not speak the host program's language.
+ */
+const char *divvy_core_sys_error_text(int status);
+
 #endif

@@ -133,7 +133,7 @@ static int ask(const char *method, const char *path, struct divvy_wire_client_an
     if (status == 0)
         status = divvy_wire_client_call(&client, method, bytes, NULL, 0, ret_answer);
     if (status < 0) {
-        divvy_core_text_format(&text, "it cannot be reached (errno %d)", -status);
+        divvy_core_text_format(&text, "it cannot be reached: %s (errno %d)", divvy_core_sys_error_text(status), -status);
         return status;
     }
     if (ret_answer->status == 200)
@@ -406,7 +406,8 @@ void divvy_channel_start(void) {
     if (status == 0)
         status = thread_start();
     if (status < 0)
-        divvy_core_log_once(DIVVY_LOG_ERROR, "the channel to the hypervisor cannot be opened (errno %d)", -status);
+        divvy_core_log_once(DIVVY_LOG_ERROR, "the channel to the hypervisor cannot be opened: %s (errno %d)",
+                            divvy_core_sys_error_text(status), -status);
 }
 
 void divvy_channel_forked(void) {

@@ -388,8 +388,8 @@ static int refuse(int status) {
             what_follows);
     else
         divvy_core_log_once(
-            DIVVY_LOG_ERROR, "%s: the hypervisor's pod file %s cannot be opened (errno %d); %s",
-            source.variable ? source.variable : "POD_NAME", source.path, -status, what_follows);
+            DIVVY_LOG_ERROR, "%s: the hypervisor's pod file %s cannot be opened: %s (errno %d); %s",
+            source.variable ? source.variable : "POD_NAME", source.path, divvy_core_sys_error_text(status), -status, what_follows);
     return status;
 }
 

@@ -41,9 +41,9 @@ int divvy_control_attach(void) {
         divvy_door = &divvy_control_link.page->door;
     if (status < 0)
         divvy_core_log_once(DIVVY_LOG_ERROR,
-                            "DIVVY_TENANT_DIR: %s is no control page that can be believed (errno %d): it must be one of "
+                            "DIVVY_TENANT_DIR: %s is no control page that can be believed: %s (errno %d); it must be one of "
                             "this version of divvyd, of root or this user, and writable by nobody else; %s",
-                            path, -status, divvy_limits_what_follows());
+                            path, divvy_core_sys_error_text(status), -status, divvy_limits_what_follows());
     return status;
 }
 

@@ -202,8 +202,8 @@ static int open_set_up(struct divvy_page **ret_page, int *ret_fd) {
     else if (status < 0)
         divvy_core_log_once(
             DIVVY_LOG_ERROR,
-            "DIVVY_TENANT_DIR: cannot open %s (errno %d); start the tenant again with `divvy run`; %s",
-            path_bytes, -status, divvy_limits_what_follows());
+            "DIVVY_TENANT_DIR: cannot open %s: %s (errno %d); start the tenant again with `divvy run`; %s",
+            path_bytes, divvy_core_sys_error_text(status), -status, divvy_limits_what_follows());
     return status;
 }
 
@@ -226,7 +226,8 @@ static int open_bare(const struct divvy_page_identity *self, struct divvy_page *
     if (status == 0)
         return 0;
     divvy_core_log_warn(
-        "no shared file for this tenant (errno %d): its other programs are limited apart", -status);
+        "no shared file for this tenant: %s (errno %d); its other programs are limited apart",
+        divvy_core_sys_error_text(status), -status);
     *ret_fd = -1;
     return divvy_page_open_anonymous(getenv("DIVVY_TENANT"), key, ret_page);
 }

@@ -176,12 +176,30 @@ static void memfd_and_pidfd(void **state) {
     assert_true(divvy_core_sys_pidfd_open(0x3fffffff) < 0);
 }
 
+/* Every error that the functions of this room return has words, and no two have the same. */
+static void errors_in_words(void **state) {
+    const int known[] = {EACCES, EPERM, ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, ENOSPC, EROFS, EFBIG, EMFILE, ENFILE, ENOMEM,
+                         EAGAIN, EEXIST, ENOSYS, ECONNREFUSED, ETIMEDOUT, EPROTO, EINVAL};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        assert_string_not_equal(divvy_core_sys_error_text(-known[i]), "error");
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(divvy_core_sys_error_text(-known[i]), divvy_core_sys_error_text(-known[j]));
+    }
+    assert_string_equal(divvy_core_sys_error_text(-ENOSPC), "no space left");
+    assert_string_equal(divvy_core_sys_error_text(-9999), "error");
+    assert_string_equal(divvy_core_sys_error_text(0), "error");
+    assert_string_equal(divvy_core_sys_error_text(ENOSPC), "error");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),           cmocka_unit_test(randomness),
         cmocka_unit_test(identity),        cmocka_unit_test(hostile_command_name),
         cmocka_unit_test(zombie_is_dead),  cmocka_unit_test(futex_answers),
         cmocka_unit_test(memfd_and_pidfd), cmocka_unit_test(futex_between_processes),
+        cmocka_unit_test(errors_in_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
