@@ -126,7 +126,7 @@ int sim_slot_reap(sim_file_t *f, uint32_t tag) {
 
         if (sim_slot_state(word) == SIM_SLOT_FREE ||
             sim_lock_tag(slot, sim_slot_generation(word)) == tag ||
-            sim_proc_alive(f, slot, divvy_core_clock_ns(), 0))
+            sim_proc_alive(f, slot, divvy_core_clock_ns(), 1)) /* looked at anew; its start time only now and then */
             continue;
         (void)sim_lock_take(f, &f->header.lock, tag);
         /* somebody else may have done it, and a new process taken the place */
