@@ -24,6 +24,7 @@
 #define NAME_BYTES 128
 #define START_SLACK_S 2 /* of wall clock against time since boot, whole seconds and ticks */
 #define TICK_NS       (SECOND_NS / 100)
+#define REST_TURNS    4u /* of a pod at rest: in one of so many its file is looked into whole */
 
 struct device {
     bool wanted, active;
@@ -38,6 +39,7 @@ struct pod {
     char namespace[NAME_BYTES], name[NAME_BYTES];
     bool added, frozen;
     bool at_rest; /* no process is known, and nobody has taken tokens: between turns there is nothing to refill */
+    unsigned rest_turns; /* since its file was last looked into whole */
     int told; /* the error last told, 0 none */
     struct device devices[DIVVY_PODFILE_DEVICES];
     uint64_t *pids;
@@ -435,7 +437,7 @@ static void tokens_write(struct divvy_podfiles *files, struct pod *pod, unsigned
     device->left = entry.tokens;
 }
 
-static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned index, int64_t now_ns, double realtime_s) {
+static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned index, bool whole, int64_t now_ns, double realtime_s) {
     struct device *device = &pod->devices[index];
     struct divvy_podfile_limits limits = {.uuid = device->is.uuid,
                                           .up_limit = percent_of(pod, device),
@@ -443,7 +445,7 @@ static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned
                                           .total_cuda_cores = device->is.cores};
 
     if (!device->wanted) {
-        if (device->active || __atomic_load_n(&pod->file.v2->devices[index].is_active, __ATOMIC_RELAXED))
+        if (device->active || (whole && __atomic_load_n(&pod->file.v2->devices[index].is_active, __ATOMIC_RELAXED)))
             (void)divvy_podfile_device_clear(&pod->file, index);
         device->active = false;
         return;
@@ -459,27 +461,31 @@ static void device_write(struct divvy_podfiles *files, struct pod *pod, unsigned
     tokens_write(files, pod, index, now_ns, realtime_s);
 }
 
-static int file_write(struct divvy_podfiles *files, struct pod *pod, int64_t now_ns, int64_t realtime_ns) {
+/* whole: also the places of devices that the pod does not have, which somebody may have written to. */
+static int file_write(struct divvy_podfiles *files, struct pod *pod, bool whole, int64_t now_ns, int64_t realtime_ns) {
     int status;
 
     pod->at_rest = pod->pid_count == 0;
     guard_begin(&pod->file);
     for (unsigned i = 0; i < DIVVY_PODFILE_DEVICES; i++)
-        device_write(files, pod, i, now_ns, (double)realtime_ns / SECOND_NS);
+        device_write(files, pod, i, whole, now_ns, (double)realtime_ns / SECOND_NS);
     status = pids_write(pod);
     (void)divvy_podfile_beat(&pod->file, beat_s(realtime_ns));
     return guard_end() ? status : -EIO;
 }
 
 static void pod_serve(struct divvy_podfiles *files, struct pod *pod, int64_t now_ns, int64_t realtime_ns) {
+    bool whole = !pod->at_rest || ++pod->rest_turns >= REST_TURNS;
     int status = 0;
 
-    if (pod->file.v2 && !divvy_podfile_is_current(&pod->file, pod->folder_fd, DIVVY_PODFILE_NAME))
+    if (whole)
+        pod->rest_turns = 0;
+    if (whole && pod->file.v2 && !divvy_podfile_is_current(&pod->file, pod->folder_fd, DIVVY_PODFILE_NAME))
         file_close(pod);
     if (!pod->file.v2)
         status = file_open(files, pod, realtime_ns);
     if (status == 0)
-        status = file_write(files, pod, now_ns, realtime_ns);
+        status = file_write(files, pod, whole, now_ns, realtime_ns);
     if (status < 0) {
         file_close(pod);
         tell(files, pod, status, "its pod file cannot be served");

@@ -309,39 +309,51 @@ static void test_pid_used_again(void **state) {
 }
 
 static void test_files_that_break(void **state) {
+    const uint64_t pids[] = {(uint64_t)getpid()};
     struct divvy_podfile file;
     ino_t before;
     int fd;
 
     (void)state;
     turn(NULL, 0);
+    turn(NULL, 0);
     file = opened();
     before = inode();
     assert_int_equal(unlink(path), 0);
-    turn(NULL, 0);
+    for (int turns = 0; access(path, F_OK) < 0; turns++) { /* the pod is at rest */
+        assert_true(turns < 4);
+        turn(NULL, 0);
+    }
     assert_true(inode() != before); /* the old one is still mapped here, so its inode is not used again */
     divvy_podfile_close(&file);
+    turn(pids, 1);
+    before = inode();
+    file = opened();
+    assert_int_equal(unlink(path), 0);
+    turn(pids, 1);
+    assert_true(inode() != before);
+    divvy_podfile_close(&file);
     assert_int_equal(truncate(path, 100), 0);
-    turn(NULL, 0);
+    turn(pids, 1);
     assert_int_equal(told, 1);
     file = opened();
     divvy_podfile_close(&file);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("/etc/passwd", path), 0);
-    turn(NULL, 0);
+    turn(pids, 1);
     file = opened();
     divvy_podfile_close(&file);
 
     /* A folder in the way is told of and changes nothing for others. */
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkdir(path, 0755), 0);
-    turn(NULL, 0);
+    turn(pids, 1);
     assert_int_equal(told, 2);
     assert_int_equal(rmdir(path), 0);
     fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_int_equal(write(fd, "short", 5), 5);
     close(fd);
-    turn(NULL, 0);
+    turn(pids, 1);
     file = opened();
     divvy_podfile_close(&file);
 }
