@@ -153,7 +153,7 @@ static bool door_is_known(struct divvy_daemon *daemon, const struct divvy_node_t
     struct divvy_daemon_held *held = daemon->held[tenant->number];
     uint32_t count = 0;
     bool all = true;
-    int status = divvy_usage_door(&held->usage[0], held->folder.fd, tenant->owner_uid, daemon->own_pidns, word, &all, ret_came,
+    int status = divvy_usage_door(&held->usage, held->folder.fd, tenant->owner_uid, daemon->own_pidns, word, &all, ret_came,
                                   &count);
 
     divvy_remote_door(divvy_lease_remote(daemon->lease), tenant->number, word, &all, ret_came, &count);

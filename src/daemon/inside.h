@@ -16,8 +16,7 @@
 /* What the daemon holds of a tenant besides its entry in the registry. */
 struct divvy_daemon_held {
     struct divvy_folder folder;
-    struct divvy_usage
-        usage[DIVVY_NODE_DEVICES]; /* of its bindings; the lease thread has readers of its own */
+    struct divvy_usage usage; /* its page; the lease thread has readers of its own */
     uint64_t share_busy_ns
         [DIVVY_NODE_DEVICES]; /* at the beginning of the second that its share is counted in */
     int64_t share_since_ns[DIVVY_NODE_DEVICES];
@@ -126,8 +125,8 @@ void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_ten
 /* Go on with the tenants whose folders lie in the base and whose devices are known by now; how many. */
 uint32_t divvy_daemon_adopt(struct divvy_daemon *daemon);
 
-/* Enters the processes that its usage page names now. */
-bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant);
+/* Reads its usage page and enters the processes that it names now. Errors as of divvy_usage_processes. */
+int divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant);
 
 /* The thread that reads usage pages ten times a second and keeps the registry true. */
 int divvy_daemon_watch_start(struct divvy_daemon *daemon);

@@ -61,36 +61,34 @@ static void lease_put(struct divvy_lease *lease, struct device *device, struct t
     divvy_lease_page_write(tenant, seat, &written);
 }
 
-/* Whether the device does not know of anything that it could do: then it waits for bells and caps. */
-static int64_t device_rest(struct divvy_lease *lease, uint32_t index, int64_t retry_ns) {
-    int64_t next_ns = retry_ns;
-
-    for (uint32_t i = 0; i < lease->high; i++) {
-        struct seat *seat = seat_of(lease->tenants[i], index);
-
-        if (seat && seat->stuck && seat->probe_ns < next_ns)
-            next_ns = seat->probe_ns;
-    }
-    return next_ns;
-}
-
 /* Stuck tenants whose next try has come are ready again. */
 static void device_probe(struct divvy_lease *lease, uint32_t index, int64_t now_ns) {
+    struct device *device = &lease->devices[index];
+    int64_t next_ns = INT64_MAX;
+
+    if (now_ns < device->probe_ns)
+        return; /* nearly always: a look at every tenant of a full node would be most of what a hand-over costs */
     for (uint32_t i = 0; i < lease->high; i++) {
         struct tenant *tenant = lease->tenants[i];
         struct seat *seat = seat_of(tenant, index);
 
-        if (!seat || !seat->stuck || seat->probe_ns > now_ns)
+        if (!seat || !seat->stuck)
             continue;
+        if (seat->probe_ns > now_ns) {
+            next_ns = earlier(next_ns, seat->probe_ns);
+            continue;
+        }
         if (divvy_lease_seat_read(lease, tenant, seat, true, now_ns) && seat->last.waiting) {
-            (void)divvy_node_sched_wake(lease->devices[index].sched, tenant->info.number, now_ns);
+            (void)divvy_node_sched_wake(device->sched, tenant->info.number, now_ns);
             seat->probe_ns = now_ns + seat->probe_step_ns;
+            next_ns = earlier(next_ns, seat->probe_ns);
         } else {
             seat->stuck = false; /* it went away, or works again and will ring */
             seat->probe_step_ns = 0;
             divvy_lease_listen_set(tenant, seat, 1);
         }
     }
+    device->probe_ns = next_ns;
 }
 
 /*
@@ -167,7 +165,7 @@ static int64_t device_grant(struct divvy_lease *lease, uint32_t index, int64_t f
         device_pick(lease, device, now_ns, &pick);
         device->holder = pick.tenant;
         if (pick.kind == DIVVY_NODE_LEASE_NONE)
-            return device_rest(lease, index, pick.retry_ns);
+            return earlier(pick.retry_ns, device->probe_ns); /* bells, caps, and who is stuck */
         tenant = tenant_of(lease, pick.tenant);
         seat = seat_of(tenant, index);
         if (pick.tenant != before && !seat->stuck) {
@@ -237,7 +235,7 @@ static bool seat_is_fruitless(struct divvy_lease *lease, struct tenant *tenant, 
     seat->fruitless_ns += now_ns - from_ns;
     if (seat->fruitless_ns < FRUITLESS_NS)
         return false;
-    divvy_lease_seat_stuck(seat, now_ns);
+    divvy_lease_seat_stuck(lease, seat, now_ns);
     return true;
 }
 

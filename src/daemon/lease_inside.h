@@ -72,6 +72,7 @@ struct device {
     int64_t lost_ns;    /* by a hand-over, as a rule */
     int64_t lease_ns;   /* of class medium, as the settings have it */
     int64_t next_ns;    /* when it has to be looked at */
+    int64_t probe_ns;   /* no tenant that is stuck on it is to be tried before; INT64_MAX: none is stuck */
     int64_t way_ns;     /* that an order takes to one of its tenants; 0: all have pages */
 };
 
@@ -136,7 +137,7 @@ int64_t divvy_lease_remote_wait_ns(const struct device *device, const struct ten
 int64_t divvy_lease_remote_from_ns(const struct tenant *tenant, const struct seat *seat, int64_t from_ns, int64_t now_ns);
 void divvy_lease_seat_wake(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns);
 bool divvy_lease_seat_sleep(struct divvy_lease *lease, struct tenant *tenant, struct seat *seat, int64_t now_ns);
-void divvy_lease_seat_stuck(struct seat *seat, int64_t now_ns);
+void divvy_lease_seat_stuck(struct divvy_lease *lease, struct seat *seat, int64_t now_ns);
 void divvy_lease_tenant_knocked(struct divvy_lease *lease, const struct tenant *tenant);
 void divvy_lease_tenant_rang(struct divvy_lease *lease, struct tenant *tenant, int64_t now_ns);
 void divvy_lease_remote_listen(struct divvy_lease *lease, int64_t now_ns);

@@ -202,12 +202,15 @@ bool divvy_lease_seat_sleep(struct divvy_lease *lease, struct tenant *tenant, st
     return false;
 }
 
-void divvy_lease_seat_stuck(struct seat *seat, int64_t now_ns) {
+void divvy_lease_seat_stuck(struct divvy_lease *lease, struct seat *seat, int64_t now_ns) {
+    struct device *device = &lease->devices[seat->binding.device];
+
     seat->stuck = true;
     seat->probe_step_ns = seat->probe_step_ns ? seat->probe_step_ns * 2 : PROBE_FIRST_NS;
     if (seat->probe_step_ns > PROBE_LAST_NS)
         seat->probe_step_ns = PROBE_LAST_NS;
     seat->probe_ns = now_ns + seat->probe_step_ns;
+    device->probe_ns = earlier(device->probe_ns, seat->probe_ns);
 }
 
 void divvy_lease_tenant_knocked(struct divvy_lease *lease, const struct tenant *tenant) {

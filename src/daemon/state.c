@@ -387,8 +387,7 @@ void divvy_daemon_stop(struct divvy_daemon *daemon) {
 
         if (!held)
             continue;
-        for (uint32_t k = 0; k < DIVVY_NODE_DEVICES; k++)
-            divvy_usage_close(&held->usage[k]);
+        divvy_usage_close(&held->usage);
         divvy_folder_close(&held->folder);
         free(held);
     }

@@ -59,8 +59,7 @@ int divvy_daemon_tenant_hold(struct divvy_daemon *daemon, struct divvy_node_tena
 
     if (!held)
         return -ENOMEM;
-    for (uint32_t i = 0; i < DIVVY_NODE_DEVICES; i++)
-        divvy_usage_init(&held->usage[i], daemon->copy);
+    divvy_usage_init(&held->usage, daemon->copy);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
         lease.bindings[i] =
             (struct divvy_lease_binding){.device = tenant->bindings[i].device,
@@ -237,8 +236,7 @@ void divvy_daemon_tenant_drop(struct divvy_daemon *daemon, struct divvy_node_ten
     (void)divvy_lease_tenant_remove(daemon->lease, tenant->number);
     daemon->held[tenant->number] = NULL;
     (void)divvy_node_registry_tenant_remove(daemon->registry, id);
-    for (uint32_t i = 0; i < DIVVY_NODE_DEVICES; i++)
-        divvy_usage_close(&held->usage[i]);
+    divvy_usage_close(&held->usage);
     divvy_folder_remove(daemon->base_fd, id, &held->folder);
     free(held);
     divvy_daemon_event_locked(daemon, DIVVY_NODE_EVENT_TENANT_REMOVED, id, "%s", why);

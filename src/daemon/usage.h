@@ -11,12 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* One reader of one page; not thread-safe. Zero is not open: start with divvy_usage_init. */
 struct divvy_usage {
     int fd;                  /* of the page, -1 not open yet */
     uint32_t slots;          /* that are read: as many as were ever claimed */
     struct divvy_page *copy; /* where it is read to; the caller's */
+    /* There was no page in the folder when it had last changed then: until it changes, so many looks may be spared. */
+    struct timespec absent_since;
+    uint32_t absent_looks;
 };
 
 /* What the processes of the tenant say of one device. */
@@ -53,7 +57,7 @@ bool divvy_usage_is_dead(const struct divvy_usage_process *process, uint32_t own
 /*
  * Read what concerns one device at now_ns (CLOCK_MONOTONIC), opening `usage` in the folder first if that has not been done. With
  * own_pidns slots of dead processes count for nothing; NULL: nobody looks. 0; -ENOENT: no page yet, or the device is not in it; -EPROTO: not a page of
- * owner_uid: refused. Costs about two microseconds with a handful of processes.
+ * owner_uid: refused. Costs about two microseconds with a handful of processes, less where there is none yet.
  */
 int divvy_usage_read(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
                      const uint8_t uuid[16], int64_t now_ns, const uint32_t *own_pidns,
@@ -69,5 +73,12 @@ int divvy_usage_door(struct divvy_usage *usage, int folder_fd, uid_t owner_uid, 
 /* The owners of slots in use, up to `room`: how many, or as above. */
 int divvy_usage_processes(struct divvy_usage *usage, int folder_fd, uid_t owner_uid,
                           struct divvy_usage_process *ret_processes, uint32_t room);
+
+/*
+ * As divvy_usage_read, but of what the call before has read: one that succeeded, of this reader, with no other reader's call on the
+ * same copy since.
+ */
+int divvy_usage_sum(const struct divvy_usage *usage, const uint8_t uuid[16], int64_t now_ns, const uint32_t *own_pidns,
+                    struct divvy_usage_device *ret_device);
 
 #endif

@@ -53,11 +53,11 @@ static bool process_check(const struct divvy_node_tenant *tenant,
     return true;
 }
 
-bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant) {
+int divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant) {
     static struct divvy_usage_process
         claims[DIVVY_PAGE_SLOTS]; /* under the daemon's lock, like all here */
     struct divvy_daemon_held *held = daemon->held[tenant->number];
-    int count = divvy_usage_processes(&held->usage[0], held->folder.fd, tenant->owner_uid, claims,
+    int count = divvy_usage_processes(&held->usage, held->folder.fd, tenant->owner_uid, claims,
                                       DIVVY_PAGE_SLOTS);
 
     for (int i = 0; i < count; i++) {
@@ -82,7 +82,7 @@ bool divvy_daemon_processes_look(struct divvy_daemon *daemon, struct divvy_node_
                                           process.host_pid, "process %d (%s)", process.host_pid,
                                           process.name);
     }
-    return count != -ENOENT;
+    return count < 0 ? count : 0;
 }
 
 static void share_count(struct divvy_daemon *daemon, struct divvy_daemon_held *held, uint32_t index,
@@ -107,20 +107,18 @@ static void share_count(struct divvy_daemon *daemon, struct divvy_daemon_held *h
     held->share_since_ns[index] = now_ns;
 }
 
-/* True: it wants GPU time, or has used some since the last look. */
+/* With what reading its page has come to. True: it wants GPU time, or has used some since the last look. */
 static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
-                         struct divvy_daemon_held *held, uint32_t index, bool has_page,
+                         struct divvy_daemon_held *held, uint32_t index, int status,
                          int64_t now_ns) {
     struct divvy_node_binding *binding = &tenant->bindings[index];
     struct divvy_usage_device use = {0};
     struct divvy_control_lease lease;
     bool ready = false, active;
-    int status = -ENOENT;
 
-    if (has_page)
-        status = divvy_usage_read(&held->usage[index], held->folder.fd, tenant->owner_uid,
-                                  (const uint8_t *)&held->folder.control->devices[index].uuid,
-                                  now_ns, &daemon->own_pidns, &use);
+    if (status == 0)
+        status = divvy_usage_sum(&held->usage, (const uint8_t *)&held->folder.control->devices[index].uuid, now_ns,
+                                 &daemon->own_pidns, &use);
     if (status < 0 && status != -EPROTO)
         use = (struct divvy_usage_device){0};
     if (divvy_remote_usage(divvy_lease_remote(daemon->lease), tenant->number, index, &use) && status == -ENOENT)
@@ -167,7 +165,8 @@ static bool binding_look(struct divvy_daemon *daemon, struct divvy_node_tenant *
 static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *tenant,
                         int64_t now_ns) {
     struct divvy_daemon_held *held = daemon->held[tenant->number];
-    bool active = false, has_page;
+    bool active = false;
+    int status;
 
     if (now_ns < held->looked_ns + ASLEEP_NS && now_ns > tenant->active_ns + 2 * ASLEEP_NS &&
         tenant->active_ns)
@@ -175,9 +174,9 @@ static void tenant_look(struct divvy_daemon *daemon, struct divvy_node_tenant *t
     if (!tenant->process_count && now_ns < held->looked_ns + ASLEEP_NS)
         return;
     held->looked_ns = now_ns;
-    has_page = divvy_daemon_processes_look(daemon, tenant);
+    status = divvy_daemon_processes_look(daemon, tenant);
     for (uint32_t i = 0; i < tenant->binding_count; i++)
-        active |= binding_look(daemon, tenant, held, i, has_page, now_ns);
+        active |= binding_look(daemon, tenant, held, i, status, now_ns);
     if (active)
         tenant->active_ns = now_ns;
     if (tenant->asleep && (held->saved || held->maybe_saved))

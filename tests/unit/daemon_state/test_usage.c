@@ -196,6 +196,52 @@ static void a_file_that_shrinks_is_refused_and_another_taken(void **state) {
     divvy_usage_close(&usage);
 }
 
+static void folder_time_set(time_t seconds) {
+    const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+
+    assert_int_equal(futimens(folder_fd, times), 0);
+}
+
+/* Looks are spared while the folder does not change: a page is seen as soon as it is there, and even one whose making left no trace. */
+static void a_page_that_comes_late_is_seen(void **state) {
+    const time_t long_ago = time(NULL) - 3600;
+    struct divvy_usage usage;
+    struct divvy_usage_device sums;
+    unsigned looks = 0;
+
+    (void)state;
+    page_make();
+    divvy_usage_init(&usage, &copy);
+    for (unsigned looks_before = 0; looks_before < 40; looks_before++) { /* whatever the reader remembers by then */
+        (void)unlinkat(folder_fd, "usage", 0);
+        folder_time_set(long_ago);
+        for (unsigned i = 0; i < looks_before; i++)
+            assert_int_equal(page_read(&usage, NULL, &sums), -ENOENT);
+        page_write(&page, sizeof page);
+        assert_int_equal(page_read(&usage, NULL, &sums), 0);
+        divvy_usage_close(&usage);
+    }
+    (void)unlinkat(folder_fd, "usage", 0);
+    folder_time_set(long_ago);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(page_read(&usage, NULL, &sums), -ENOENT);
+    page_write(&page, sizeof page);
+    folder_time_set(long_ago);
+    while (page_read(&usage, NULL, &sums) == -ENOENT && looks < 100)
+        looks++;
+    assert_in_range(looks, 1, 16); /* it was spared some, or this shows nothing */
+    divvy_usage_close(&usage);
+
+    /* A folder that has only just changed is looked into each time: its next change may not show. */
+    (void)unlinkat(folder_fd, "usage", 0);
+    folder_time_set(time(NULL));
+    assert_int_equal(page_read(&usage, NULL, &sums), -ENOENT);
+    page_write(&page, sizeof page);
+    folder_time_set(time(NULL));
+    assert_int_equal(page_read(&usage, NULL, &sums), 0);
+    divvy_usage_close(&usage);
+}
+
 /* Any contents behind a right header. */
 static void lies_stay_within_bounds(void **state) {
     struct divvy_usage usage;
@@ -284,6 +330,7 @@ int main(void) {
         cmocka_unit_test(the_dead_count_for_nothing),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(a_file_that_shrinks_is_refused_and_another_taken),
+        cmocka_unit_test(a_page_that_comes_late_is_seen),
         cmocka_unit_test(lies_stay_within_bounds),
         cmocka_unit_test(a_page_that_changes_all_the_time_does_no_harm),
     };
