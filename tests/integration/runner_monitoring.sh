@@ -92,7 +92,10 @@ soon all_known
 check "rules that cannot be evaluated" '' "$(rules | grep -v ' ok ')"
 check "alerts" 7 "$(rules | wc -l)"
 on() { rules | grep -E "^$1 ok (firing|pending)$"; }
+# Rules are evaluated once a second: what a query sees already they may not have seen yet.
 soon on HypercoreErrors
+soon on HypercoreLatencyHigh
+[ -n "$sanitized" ] || soon on HypercoreQuotaExceeded
 check_match "errors are noticed" '^HypercoreErrors ok (firing|pending)$' "$(rules)"
 check_match "slowness is noticed" '^HypercoreLatencyHigh ok (firing|pending)$' "$(rules)"
 [ -n "$sanitized" ] || check_match "the quota is noticed" '^HypercoreQuotaExceeded ok firing$' "$(rules)"
