@@ -12,6 +12,7 @@ if(TARGET ggo AND TARGET backend_tcp_worker)
         add_test(NAME integration/agent_${part}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/agent_${part}.sh $<TARGET_FILE:ggo> $<TARGET_FILE:agent_platform> $<TARGET_FILE:backend_tcp_worker>
                 ${CMAKE_BINARY_DIR}/lib)
-        set_tests_properties(integration/agent_${part} PROPERTIES LABELS integration TIMEOUT 240 SKIP_RETURN_CODE 77)
+        set_tests_properties(integration/agent_${part} PROPERTIES LABELS integration TIMEOUT 240 SKIP_RETURN_CODE 77
+            RESOURCE_LOCK agent_ports) # they keep the kernel from giving out the same ports, and give them back at their end
     endforeach()
 endif()

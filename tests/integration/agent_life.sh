@@ -49,9 +49,13 @@ wish() { # WORKER:STATUS:DEVICE...: state/workers.json, written as an editor wri
 }
 
 # Ports go by place in the file: workers that never run take the places of ports that somebody else has.
-free() { # FIRST COUNT: none of them is taken
+has_port() { # PORT: somebody here has it, and be it as the near end of a connection to elsewhere
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        awk -v port="$(printf ':%04X' "$1")" 'substr($2, length($2) - 4) == port { taken = 1 } END { exit !taken }'
+}
+free() { # FIRST COUNT: nobody has any of them
     local port
-    for ((port = $1; port < $1 + $2; port++)); do silent "$port" || return 1; done
+    for ((port = $1; port < $1 + $2; port++)); do ! has_port "$port" || return 1; done
 }
 fillers=0
 while ! free $((42352 + fillers)) 4; do fillers=$((fillers + 1)); done
