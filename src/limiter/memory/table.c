@@ -70,20 +70,15 @@ static void memory_give(const struct shard *shard) {
 }
 
 /*
- * Ask for the two cache lines that most operations end in. With many entries both miss, and without this the second is
- * asked for only when the first has come (or, where the record is written, when the lock is given back).
+ * Place of the record, or the free place where it belongs. The shard is never full. Both cache lines that most operations end in
+ * are asked for at once: with many entries both miss, and else the second is asked for only when the first has come (or, where
+ * the record is written, when the lock is given back).
  */
-static void fetch(const struct shard *shard, uint32_t tag) {
-    uint32_t home = home_of(shard, tag);
-
-    __builtin_prefetch(&shard->records[home], 1);
-    __builtin_prefetch(&shard->tags[home], 1);
-}
-
-/* Place of the record, or the free place where it belongs. The shard is never full. */
 static uint32_t find(const struct shard *shard, uint32_t tag, uint16_t kind, uint64_t key) {
     uint32_t at = home_of(shard, tag);
 
+    __builtin_prefetch(&shard->records[at], 1);
+    __builtin_prefetch(&shard->tags[at], 1);
     while (shard->tags[at] != 0 && (shard->tags[at] != tag || shard->records[at].key != key ||
                                     shard->records[at].kind != kind))
         at = (at + 1) & (shard->capacity - 1);
@@ -123,7 +118,6 @@ int divvy_table_put(const struct divvy_record *record, struct divvy_record *ret_
     if (shard->count >= shard->capacity / 4 * 3)
         status = grow(shard);
     if (status == 0) {
-        fetch(shard, tag_of(hash));
         at = find(shard, tag_of(hash), record->kind, record->key);
         if (shard->tags[at] != 0)
             *ret_old = shard->records[at];
@@ -160,10 +154,8 @@ static bool look(divvy_record_kind_t kind, uint64_t key, bool remove,
 
     divvy_lock_take(&shard->lock);
     if (shard->capacity > 0) {
-        uint32_t at;
+        uint32_t at = find(shard, tag_of(hash), (uint16_t)kind, key);
 
-        fetch(shard, tag_of(hash));
-        at = find(shard, tag_of(hash), (uint16_t)kind, key);
         found = shard->tags[at] != 0;
         if (found)
             *ret_record = shard->records[at];

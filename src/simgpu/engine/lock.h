@@ -23,7 +23,8 @@ bool sim_lock_owner_dead(sim_file_t *f, uint32_t tag);
 /* Whether pid with that start time still executes: a zombie does not, a zombie leader with live threads does. */
 bool sim_process_alive(int32_t pid, uint64_t start_ticks);
 /* Whether the process of a slot word that is LIVE still executes. A recent positive answer may be up to max_age_ns
- * old. */
+ * old. 0: its start time is compared each time, for whoever acts on a pid; else the process is looked at, and its start time now
+ * and then. */
 bool sim_proc_alive(sim_file_t *f, uint32_t slot, uint64_t now_ns, uint64_t max_age_ns);
 
 #endif
